@@ -1,0 +1,134 @@
+// What a registry file looks like. The file is native-endian and belongs to one boot of one
+// machine.
+//
+//   0     +---------------------------+
+//         | HeaderImage               |  constant after creation; read with pread and checked
+//         |                           |  before anything is mapped
+//   256   +---------------------------+
+//         | gate line                 |  the gate, alone on its cache line
+//   320   +---------------------------+
+//         | limits line               |  NOP generation, configured limit, override
+//   384   +---------------------------+
+//         | reap line                 |  until when a refusal needs no new search for dead sessions
+//   448   +---------------------------+
+//         | counters                  |  statistics; nothing is decided by them
+//   1024  +---------------------------+
+//         | slot 0                    |  384 bytes: state, last activity, revoke mark,
+//         | slot 1                    |  the record, the reason of a revocation
+//         | …                         |
+//         +---------------------------+  kHeaderBytes + slots * kSlotBytes
+//
+// There are kHandoverSlots more slots than the capacity promises: a bind needs a second slot for a
+// moment, and logins that will be refused hold a claim for a moment.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+namespace sessreg {
+
+inline constexpr std::array<char, 8> kMagic = {'s', 'e', 's', 's', 'r', 'e', 'g', '\n'};
+inline constexpr std::uint32_t kLayoutVersion = 1;
+inline constexpr std::uint32_t kHeaderBytes = 1024;
+inline constexpr std::uint32_t kSlotBytes = 384;
+
+// 2^20 keeps a generation at 19 bits or more; see words.h.
+inline constexpr std::uint32_t kMaxRegistryCapacity = 1u << 20;
+
+// More than any host has processes at once inside the microseconds between claim and gate.
+inline constexpr std::uint32_t kHandoverSlots = 1024;
+
+struct HeaderImage {
+  std::array<char, 8> magic;
+  std::uint32_t version;
+  std::uint32_t header_bytes;
+  std::uint32_t slot_bytes;
+  std::uint32_t slots;     // capacity + kHandoverSlots
+  std::uint32_t capacity;  // the most sessions that may hold a seat
+  std::uint32_t reserved;
+  std::array<std::uint8_t, 16> boot_id;
+  std::uint64_t pid_namespace;   // inode of /proc/self/ns/pid of the creator
+  std::uint64_t time_namespace;  // and of /proc/self/ns/time; 0 where the kernel has none
+  std::int64_t created_realtime_ms;
+  std::array<std::uint8_t, 16> hash_key;  // random; keys every hash of a name in this file
+  std::uint64_t stamp;                    // hash over all of the above, written last
+};
+static_assert(sizeof(HeaderImage) == 96 && std::is_trivially_copyable_v<HeaderImage>);
+
+enum class RecordKind : std::uint32_t { reservation = 1, session = 2, exempt = 3 };
+
+inline constexpr std::uint32_t kNoSlot = 0xffffffff;
+
+// One user session, written while its slot is claimed and never again. Strings are NUL-padded and
+// may be cut short: they are shown; the hashes decide.
+struct RecordImage {
+  std::array<std::uint8_t, 16> id;
+  std::array<std::uint8_t, 16> user_hash;
+  std::uint32_t uid;
+  RecordKind kind;
+  std::uint32_t leader_pid;  // of the process that opened the session or made the reservation
+  std::uint32_t parent_pid;
+  std::uint64_t leader_start_ticks;  // /proc/PID/stat field 22
+  std::uint64_t parent_start_ticks;
+  std::uint64_t opened_boottime_ms;
+  std::int64_t opened_realtime_ms;
+  std::uint64_t ends_boottime_ms;  // a reservation's end; 0: none
+  std::uint64_t service_hash;
+  std::uint64_t connection_hash;    // of SSH_CONNECTION; 0: none
+  std::uint32_t epoch;              // the generation of the claim this was written under
+  std::uint32_t victim_slot;        // MOVE: whose seat is taken over; kNoSlot: none
+  std::uint32_t victim_generation;  // MOVE: the victim's generation while seated
+  std::uint32_t reserved;
+  std::array<char, 40> user;
+  std::array<char, 32> service;
+  std::array<char, 56> host;
+  std::array<char, 40> tty;
+};
+inline constexpr std::size_t kRecordWords = 36;
+static_assert(sizeof(RecordImage) == kRecordWords * 8 && std::is_trivially_copyable_v<RecordImage>);
+static_assert(offsetof(RecordImage, victim_slot) % 8 == 4 &&
+              offsetof(RecordImage, victim_generation) % 8 == 0);
+
+inline constexpr std::size_t kReasonWords = 9;
+inline constexpr std::size_t kReasonBytes = kReasonWords * 8;
+
+// `Atom` is std::atomic<std::uint64_t>; tests put one that calls a scheduler in its place.
+template <class Atom>
+struct alignas(64) Slot {
+  Atom state;          // StateWord
+  Atom last_activity;  // epoch << 32 | CLOCK_BOOTTIME in tenths of a second (13 years)
+  Atom mark;           // epoch << 32 | reason checksum << 16 | MarkStage
+  std::array<Atom, kRecordWords> record;
+  std::array<Atom, kReasonWords> reason;
+};
+
+enum class MarkStage : std::uint32_t { none = 0, writing = 1, revoked = 2 };
+
+enum Counter : std::size_t {
+  kAdmissions,
+  kRefusedSiteFull,
+  kRefusedDrain,
+  kRefusedTableFull,
+  kReapedSessions,
+  kReapedReservations,
+  kReapedClaims,
+  kHighWater,
+  kCounters
+};
+
+template <class Atom>
+struct SharedWords {
+  alignas(64) Atom gate;                // GateWord
+  alignas(64) Atom nop;                 // generation of the pseudo-slot
+  Atom configured;                      // configuration identity << 32 | limit (two's complement)
+  Atom override_limit;                  // kOverrideSet | limit; 0: none
+  alignas(64) Atom reap_not_before_ms;  // CLOCK_BOOTTIME
+  alignas(64) std::array<Atom, kCounters> counters;
+};
+
+inline constexpr std::uint64_t kOverrideSet = std::uint64_t{1} << 32;
+inline constexpr std::size_t kSharedOffset = 256;
+
+}  // namespace sessreg

@@ -1,0 +1,45 @@
+#include "session_state.h"
+
+namespace sessreg {
+
+const char* text(State state) {
+  switch (state) {
+    case State::active:
+      return "active";
+    case State::reserved:
+      return "reserved";
+    case State::orphaned:
+      return "orphaned";
+    case State::ending:
+      return "ending";
+    case State::exempt:
+      return "exempt";
+  }
+  return "unknown";
+}
+
+std::optional<State> state_named(std::string_view name) {
+  for (const State state :
+       {State::active, State::reserved, State::orphaned, State::ending, State::exempt})
+    if (name == text(state)) return state;
+  return std::nullopt;
+}
+
+std::optional<State> StateReader::state_of(const Snapshot& session) {
+  const RecordImage& record = session.record;
+  if (record.kind == RecordKind::reservation) return State::reserved;
+
+  const auto leader = static_cast<pid_t>(record.leader_pid);
+  const Life life = processes_->life({leader, record.leader_start_ticks});
+  if (life == Life::reused) return std::nullopt;
+  if (life == Life::gone) {
+    if (!live_sids_) live_sids_ = processes_->live_sids();
+    if (!live_sids_->contains(leader)) return std::nullopt;
+  }
+
+  if (record.kind == RecordKind::exempt) return State::exempt;
+  if (session.mark != MarkStage::none) return State::ending;
+  return life == Life::gone ? State::orphaned : State::active;
+}
+
+}  // namespace sessreg

@@ -1,0 +1,39 @@
+// Text that comes from outside made safe to show, and message placeholders.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace sessreg {
+
+// Control characters (C0, DEL, C1), invalid UTF-8, line and paragraph separators and bidirectional
+// overrides become \xNN escapes (of their bytes); a backslash becomes \\. The result is printable
+// valid UTF-8 without a newline.
+std::string escape_for_terminal(std::string_view text);
+
+// The value of a key=value log field: escaped as above, in double quotes if it is empty or holds a
+// space, '=' or '"' (which becomes \x22).
+std::string log_value(std::string_view text);
+
+// The longest prefix of at most `max_bytes` that does not cut a UTF-8 sequence in two.
+std::string_view utf8_prefix(std::string_view text, std::size_t max_bytes);
+
+// What the placeholders of a message stand for.
+struct MessageValues {
+  long limit = 0;
+  long count = 0;
+  long seconds = 0;
+  std::string site;
+  std::string user;
+  std::string service;
+};
+
+// Replaces {limit} {count} {seconds} {site} {user} {service}. Values are escaped for the terminal;
+// the result is one line.
+std::string format_message(std::string_view message, const MessageValues& values);
+
+// nullptr if `message` names only known placeholders, else what is wrong.
+const char* check_message(std::string_view message);
+
+}  // namespace sessreg

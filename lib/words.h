@@ -1,0 +1,111 @@
+// The two kinds of 64-bit words that the algorithm turns on, and how their bits are shared out.
+//
+//   gate   | count        | slot         | generation    | op  |   one per registry
+//   state  | claimer hash | claimer pid  | generation    |stage|   one per slot
+//            high bits                                 low bits
+//
+// Field widths follow from the number of slots: a count and a slot index take what they need, the
+// generation takes the rest, up to 32 bits (so that "epoch" words can hold one in half a word).
+// A state word's generation is as wide as the gate's, so the two compare directly.
+//
+// ABA bound: a CAS can be fooled only if, while its process stands still between load and CAS, one
+// slot's generation comes round to the same value with everything else in the word equal. A session
+// that is reserved, bound and released moves two slots by three generations each, so a slot would
+// have to be used 2^G / 3 times within that one stall: 1.4e9 times for up to 8192 slots (G = 32),
+// 170,000 times for a million (G = 19).
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+
+namespace sessreg {
+
+// The life cycle of a slot; every arrow takes the next generation.
+//
+//   free -> claimed -> seated -> free     claimed -> seated and seated -> free: only by the gate
+//              |-----> free               the login was refused, or the claimer is dead
+//              |-----> exempt -> free     listed, but never counted: needs no gate
+enum class Stage : std::uint8_t { free = 0, claimed = 1, seated = 2, exempt = 3 };
+
+// What made the gate what it is; see gate.h.
+enum class GateOp : std::uint8_t { none = 0, add = 1, remove = 2, move = 3, nop = 4 };
+
+// Pids take 22 bits: the kernel's own limit (PID_MAX_LIMIT) is 2^22.
+inline constexpr unsigned kPidBits = 22;
+inline constexpr unsigned kOpBits = 3;
+inline constexpr unsigned kStageBits = 3;
+
+struct GateWord {
+  std::uint32_t count = 0;
+  std::uint32_t slot = 0;
+  std::uint32_t generation = 0;
+  GateOp op = GateOp::none;
+};
+
+struct StateWord {
+  Stage stage = Stage::free;
+  std::uint32_t generation = 0;
+  std::uint32_t claimer_pid = 0;
+  std::uint32_t claimer_hash = 0;
+};
+
+class Widths {
+ public:
+  // slots: 1 … 2^21. The slot field also holds the value `slots`, the pseudo-slot of NOP.
+  explicit constexpr Widths(std::uint32_t slots)
+      : slot_bits_(static_cast<unsigned>(std::bit_width(slots))),
+        generation_bits_(std::min(32u, 64u - kOpBits - 2 * slot_bits_)),
+        hash_bits_(64 - kStageBits - kPidBits - generation_bits_) {}
+
+  constexpr unsigned generation_bits() const { return generation_bits_; }
+  constexpr unsigned hash_bits() const { return hash_bits_; }
+
+  constexpr std::uint32_t next_generation(std::uint32_t generation) const {
+    return static_cast<std::uint32_t>((std::uint64_t{generation} + 1) & mask(generation_bits_));
+  }
+
+  constexpr std::uint64_t pack(const GateWord& w) const {
+    return std::uint64_t{w.count} << (slot_bits_ + generation_bits_ + kOpBits) |
+           std::uint64_t{w.slot} << (generation_bits_ + kOpBits) |
+           std::uint64_t{w.generation} << kOpBits | static_cast<std::uint64_t>(w.op);
+  }
+  constexpr GateWord gate(std::uint64_t word) const {
+    GateWord w;
+    w.op = static_cast<GateOp>(take(word, kOpBits));
+    w.generation = take(word, generation_bits_);
+    w.slot = take(word, slot_bits_);
+    w.count = take(word, slot_bits_);
+    return w;
+  }
+
+  constexpr std::uint64_t pack(const StateWord& w) const {
+    return std::uint64_t{w.claimer_hash} << (kPidBits + generation_bits_ + kStageBits) |
+           std::uint64_t{w.claimer_pid} << (generation_bits_ + kStageBits) |
+           std::uint64_t{w.generation} << kStageBits | static_cast<std::uint64_t>(w.stage);
+  }
+  constexpr StateWord state(std::uint64_t word) const {
+    StateWord w;
+    w.stage = static_cast<Stage>(take(word, kStageBits));
+    w.generation = take(word, generation_bits_);
+    w.claimer_pid = take(word, kPidBits);
+    w.claimer_hash = take(word, hash_bits_);
+    return w;
+  }
+
+ private:
+  static constexpr std::uint64_t mask(unsigned bits) {
+    return bits >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+  }
+  static constexpr std::uint32_t take(std::uint64_t& word, unsigned bits) {
+    const auto value = static_cast<std::uint32_t>(word & mask(bits));
+    word >>= bits;
+    return value;
+  }
+
+  unsigned slot_bits_;
+  unsigned generation_bits_;
+  unsigned hash_bits_;
+};
+
+}  // namespace sessreg

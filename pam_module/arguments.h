@@ -1,0 +1,25 @@
+// The words after pam_sessreg.so on a line of a PAM stack.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config.h"
+
+namespace sessreg {
+
+struct Arguments {
+  std::string site = "default";
+  std::string conf;  // empty: the site's default path
+  std::optional<OnError> on_error;
+  bool debug = false;
+  bool quiet = false;
+  bool authfail = false;
+
+  std::vector<std::string> ignored;  // unknown words, to be logged
+};
+
+Arguments parse_arguments(int argc, const char** argv);
+
+}  // namespace sessreg

@@ -1,0 +1,57 @@
+#include "held.h"
+
+#include <security/pam_ext.h>
+#include <syslog.h>
+
+#include <memory>
+#include <new>
+
+namespace sessreg {
+namespace {
+
+std::string data_name(const std::string& site) {
+  return "sessreg:" + site;
+}
+
+void give_back(const Held& held) {
+  // The start time too: the pid may have come round since.
+  if (self_id() != held.maker) return;
+  const auto host = host_identity();
+  if (!host) return;
+  // If the registry cannot be opened now, the reservation runs out by itself.
+  if (auto registry = Registry::open(held.registry_path, *host))
+    registry->release_reservation(held.ref);
+}
+
+extern "C" void clean_up_held(pam_handle_t* /*pamh*/, void* data, int status) noexcept {
+  const std::unique_ptr<Held> held(static_cast<Held*>(data));
+  if (held == nullptr || held->what != Held::What::reservation) return;
+  if ((status & (PAM_DATA_REPLACE | PAM_DATA_SILENT)) != 0) return;
+  try {
+    give_back(*held);
+  } catch (const std::bad_alloc&) {
+    // As above: it runs out.
+  }
+}
+
+}  // namespace
+
+const Held* get_held(pam_handle_t* pamh, const std::string& site) {
+  const void* data = nullptr;
+  if (pam_get_data(pamh, data_name(site).c_str(), &data) != PAM_SUCCESS) return nullptr;
+  return static_cast<const Held*>(data);
+}
+
+bool set_held(pam_handle_t* pamh, const std::string& site, const Held& held) {
+  auto copy = std::make_unique<Held>(held);
+  if (pam_set_data(pamh, data_name(site).c_str(), copy.get(), clean_up_held) != PAM_SUCCESS)
+    return false;
+  copy.release();  // PAM's now
+  return true;
+}
+
+void forget_held(pam_handle_t* pamh, const std::string& site) {
+  pam_set_data(pamh, data_name(site).c_str(), nullptr, clean_up_held);
+}
+
+}  // namespace sessreg

@@ -1,0 +1,58 @@
+// The six functions that PAM calls. Nothing is thrown into the host process, which may be sshd.
+#include <security/pam_modules.h>
+
+#include "phases.h"
+
+namespace {
+
+using sessreg::Arguments;
+using sessreg::Phase;
+
+int run(pam_handle_t* pamh, int argc, const char** argv, int code_if_allowed,
+        int (Phase::*phase)()) noexcept {
+  try {
+    const Arguments arguments = sessreg::parse_arguments(argc, argv);
+    return (Phase(pamh, arguments).*phase)();
+  } catch (...) {
+    return sessreg::cannot_work_without_memory(pamh, argc, argv, code_if_allowed);
+  }
+}
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+extern "C" {
+
+// `authfail` stands behind a password module that failed, so it says so; every other use of the
+// auth phase leaves the decision to the account phase, which comes after the password.
+int pam_sm_authenticate(pam_handle_t* /*pamh*/, int /*flags*/, int argc, const char** argv) {
+  try {
+    return sessreg::parse_arguments(argc, argv).authfail ? PAM_AUTH_ERR : PAM_IGNORE;
+  } catch (...) {
+    return PAM_IGNORE;
+  }
+}
+
+int pam_sm_setcred(pam_handle_t* /*pamh*/, int /*flags*/, int /*argc*/, const char** /*argv*/) {
+  return PAM_IGNORE;
+}
+
+int pam_sm_acct_mgmt(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
+  return run(pamh, argc, argv, PAM_IGNORE, &Phase::account);
+}
+
+int pam_sm_open_session(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
+  return run(pamh, argc, argv, PAM_SUCCESS, &Phase::open_session);
+}
+
+int pam_sm_close_session(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
+  run(pamh, argc, argv, PAM_SUCCESS, &Phase::close_session);
+  return PAM_SUCCESS;
+}
+
+int pam_sm_chauthtok(pam_handle_t* /*pamh*/, int /*flags*/, int /*argc*/, const char** /*argv*/) {
+  return PAM_IGNORE;
+}
+
+}  // extern "C"
+#pragma GCC visibility pop

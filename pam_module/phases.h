@@ -1,0 +1,50 @@
+// The PAM phases: from what PAM knows of a login to a PAM code. May throw std::bad_alloc only.
+#pragma once
+
+#include <security/pam_modules.h>
+
+#include <optional>
+
+#include "arguments.h"
+#include "held.h"
+#include "login.h"
+#include "policy.h"
+
+namespace sessreg {
+
+class Phase {
+ public:
+  // Takes the login's data from PAM.
+  Phase(pam_handle_t* pamh, const Arguments& arguments);
+
+  int account();        // reserves a seat
+  int open_session();   // binds the reservation, or takes a seat
+  int close_session();  // releases; always PAM_SUCCESS
+
+ private:
+  // The one place where a failure becomes a PAM code. `config`: set where the file could be read.
+  // `code_if_allowed`: what on_error = allow means in this phase.
+  int cannot_work(const Error& error, const Config* config, int code_if_allowed) const;
+  int refuse(const Site& site, const Admission& admission) const;
+
+  Standing standing(const Config& config) const;
+  bool is_own(const Held& held, Held::What what) const;
+  void list_exempt(const Config& config) const;
+  void remember(const Config& config, const Admission& admission, Held::What what) const;
+  void put_environment(const SessionId& id) const;
+
+  // One line of key=value fields in the auth log.
+  void log(int priority, const char* event, const std::string& fields = {}) const;
+  void debug(const char* event) const;
+
+  pam_handle_t* pamh_;
+  const Arguments& arguments_;
+  Login login_;
+  unsigned primary_group_ = 0;
+};
+
+// When there is no memory to decide anything: root is let through, on_error= of the line is obeyed.
+int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
+                               int code_if_allowed) noexcept;
+
+}  // namespace sessreg

@@ -1,0 +1,384 @@
+#include <dirent.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <catch2/catch.hpp>
+#include <fstream>
+
+#include "../support/child.h"
+#include "transaction.h"
+
+namespace {
+
+const std::string kFull2 = "There are more than 2 active user sessions. Please try again later.";
+
+std::vector<std::string> broken_configs() {
+  return {"no_such_key = 1\n",
+          "sessions_limit = ten\n",
+          "sessions_limit = 1\nsessions_limit = 2\n",
+          "sessions_limit\n",
+          "message_site_full = " + std::string(2000, 'x') + "\n",
+          "sessions_limit = 9\ncapacity = 3\n",
+          "idle_after = 5m\n"};
+}
+
+std::size_t open_descriptors() {
+  std::size_t n = 0;
+  for (int fd = 0; fd < 1024; ++fd)
+    n += fcntl(fd, F_GETFD) >= 0;
+  return n;
+}
+
+std::string own_maps() {
+  std::ifstream in("/proc/self/maps");
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+}  // namespace
+
+TEST_CASE("auth, setcred and chauthtok decide nothing") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  CHECK(t.authenticate() == kIgnored);
+  CHECK(t.setcred() == kIgnored);
+  CHECK(t.chauthtok() == kIgnored);
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("authfail says that the authentication failed") {
+  PamSite site("", "authfail");
+  Transaction t(site, "daemon");
+  CHECK(t.authenticate() == PAM_AUTH_ERR);
+}
+
+TEST_CASE("account reserves, open binds, close releases") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  CHECK(t.account() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(t.env("SESSREG_ID").empty());
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(t.env("SESSREG_ID").size() == 32);
+  CHECK(t.env("SESSREG_SITE") == "default");
+
+  auto registry = site.registry();
+  int sessions = 0;
+  registry.for_each([&](const sessreg::Snapshot& s) {
+    ++sessions;
+    CHECK(sessreg::to_hex(s.record.id) == t.env("SESSREG_ID"));
+    CHECK(s.record.kind == sessreg::RecordKind::session);
+    CHECK(sessreg::text_of(s.record.user) == "daemon");
+    CHECK(sessreg::text_of(s.record.service) == "sshd");
+    CHECK(sessreg::text_of(s.record.host) == "192.0.2.7");
+    CHECK(sessreg::text_of(s.record.tty) == "ssh");
+    CHECK(s.record.leader_pid == static_cast<std::uint32_t>(getpid()));
+  });
+  CHECK(sessions == 1);
+
+  CHECK(t.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+  CHECK(t.close_session() == PAM_SUCCESS);
+  CHECK(t.texts().empty());
+}
+
+TEST_CASE("a refused user gets one line, and PAM_PERM_DENIED, in account and in open") {
+  PamSite site;
+  Transaction a(site, "daemon"), b(site, "daemon");
+  REQUIRE(a.account() == PAM_SUCCESS);
+  REQUIRE(b.account() == PAM_SUCCESS);
+  Transaction third(site, "daemon");
+  CHECK(third.account() == PAM_PERM_DENIED);
+  CHECK(third.texts() == std::vector{kFull2});
+  // In a process of its own: in this one it would bind what is reserved.
+  Child open_alone([&] {
+    Transaction t(site, "daemon");
+    if (t.open_session() != PAM_PERM_DENIED) return 1;
+    if (t.texts() != std::vector{kFull2}) return 2;
+    return t.env("SESSREG_ID").empty() ? 0 : 3;
+  });
+  CHECK(open_alone.wait() == 0);
+  CHECK(site.seats() == 2);
+}
+
+TEST_CASE("the text comes with PAM_SILENT too, and not with quiet") {
+  PamSite site("sessions_limit = 0\n");
+  Transaction silent(site, "daemon");
+  CHECK(silent.account(PAM_SILENT) == PAM_PERM_DENIED);
+  CHECK(silent.texts().size() == 1);
+  PamSite quiet("sessions_limit = 0\n", "quiet");
+  Transaction t(quiet, "daemon");
+  CHECK(t.account() == PAM_PERM_DENIED);
+  CHECK(t.open_session() == PAM_PERM_DENIED);
+  CHECK(t.texts().empty());
+}
+
+TEST_CASE("placeholders of the message are filled in, a drained site has its own") {
+  PamSite site("sessions_limit = 0\nmessage_drain = No {user} by {service} on {site} now.\n");
+  Transaction t(site, "daemon");
+  CHECK(t.account() == PAM_PERM_DENIED);
+  CHECK(t.texts() == std::vector<std::string>{"No daemon by sshd on default now."});
+}
+
+TEST_CASE("open without account reserves and binds in one step") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(t.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("account twice takes one seat, for another user the first is given back") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  CHECK(t.account() == PAM_SUCCESS);
+  CHECK(t.account() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  pam_set_item(t.handle(), PAM_USER, "nobody");
+  CHECK(t.account() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("a user who changes between account and open takes one seat, not two") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  CHECK(t.account() == PAM_SUCCESS);
+  pam_set_item(t.handle(), PAM_USER, "nobody");
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("open twice is one session") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("a transaction that ends after account leaves no reservation") {
+  PamSite site("sessions_limit = 5\n");
+  for (int i = 0; i < 500; ++i) {
+    Transaction t(site, "daemon", "login");
+    REQUIRE(t.account() == PAM_SUCCESS);
+  }
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("the same in processes of their own") {
+  PamSite site("sessions_limit = 5\n");
+  for (int i = 0; i < 50; ++i) {
+    Child child([&] {
+      Transaction t(site, "daemon", "login");
+      return t.account();
+    });
+    REQUIRE(child.wait() == PAM_SUCCESS);
+  }
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("cleaning up in a forked child, or silently, keeps the parent's reservation") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  REQUIRE(t.account() == PAM_SUCCESS);
+  Child other([&] {
+    t.end(PAM_SUCCESS);  // another process: not its reservation
+    return 0;
+  });
+  other.wait();
+  CHECK(site.seats() == 1);
+  t.end(PAM_SUCCESS | PAM_DATA_SILENT);
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("pam_end never touches a bound session") {
+  PamSite site;
+  {
+    Transaction t(site, "daemon");
+    REQUIRE(t.account() == PAM_SUCCESS);
+    REQUIRE(t.open_session() == PAM_SUCCESS);
+  }
+  CHECK(site.seats() == 1);
+  // close through another handle of the same process finds it
+  Transaction t(site, "daemon");
+  CHECK(t.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("a reservation made in a child that exits is bound by its parent") {
+  PamSite site("sessions_limit = 1\n");
+  Transaction t(site, "daemon");
+  Child account([&] { return t.account(); });  // as sshd's keyboard-interactive: leaves by _exit
+  REQUIRE(account.wait() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(t.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("exempt users are neither counted nor refused, but listed while their session lasts") {
+  PamSite site("sessions_limit = 0\nexempt = daemon\n");
+  Transaction t(site, "daemon");
+  CHECK(t.account() == kIgnored);
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+  int listed = 0;
+  site.registry().for_each([&](const sessreg::Snapshot& s) {
+    ++listed;
+    CHECK(s.record.kind == sessreg::RecordKind::exempt);
+  });
+  CHECK(listed == 1);
+  CHECK(t.env("SESSREG_ID").size() == 32);
+  CHECK(t.close_session() == PAM_SUCCESS);
+  site.registry().for_each([&](const sessreg::Snapshot&) { ++listed; });
+  CHECK(listed == 1);
+}
+
+TEST_CASE("ignored services are not counted, refused or listed") {
+  PamSite site("sessions_limit = 0\n");
+  Transaction t(site, "daemon", "sudo");
+  CHECK(t.account() == kIgnored);
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(t.close_session() == PAM_SUCCESS);
+  CHECK(t.env("SESSREG_ID").empty());
+  site.write_config("sessions_limit = 0\nonly_services = login\n");
+  Transaction other(site, "daemon", "sshd");
+  CHECK(other.account() == kIgnored);
+  site.write_config("sessions_limit = 0\nignore_services =\n");
+  Transaction counted(site, "daemon", "sudo");
+  CHECK(counted.account() == PAM_PERM_DENIED);
+}
+
+TEST_CASE("an edit takes effect at the next login, in both directions") {
+  PamSite site("sessions_limit = 1\n");
+  Transaction a(site, "daemon"), b(site, "daemon"), c(site, "daemon");
+  CHECK(a.account() == PAM_SUCCESS);
+  CHECK(b.account() == PAM_PERM_DENIED);
+  site.write_config("sessions_limit = 2\n");
+  CHECK(b.account() == PAM_SUCCESS);
+  site.write_config("sessions_limit = 1\n");
+  CHECK(c.account() == PAM_PERM_DENIED);
+  CHECK(site.seats() == 2);
+}
+
+TEST_CASE("with a broken configuration root is let through and others are refused") {
+  for (const std::string& text : broken_configs()) {
+    INFO(text.substr(0, 60));
+    PamSite site(text);
+    Transaction root(site, "root"), other(site, "daemon"), unknown(site, "no-such-user");
+    CHECK(root.account() == PAM_SUCCESS);
+    CHECK(root.open_session() == PAM_SUCCESS);
+    CHECK(root.close_session() == PAM_SUCCESS);
+    CHECK(other.account() == PAM_SYSTEM_ERR);
+    CHECK(other.open_session() == PAM_SYSTEM_ERR);
+    // libpam answers a close with what open returned, so close through a handle that has not
+    // opened.
+    Transaction closing(site, "daemon");
+    CHECK(closing.close_session() == PAM_SUCCESS);
+    CHECK(unknown.account() == PAM_SYSTEM_ERR);
+  }
+}
+
+TEST_CASE("on_error: the argument wins, then the file, then deny") {
+  SECTION("the argument, with a file that cannot be read") {
+    PamSite site("no_such_key = 1\n", "on_error=allow");
+    Transaction t(site, "daemon");
+    CHECK(t.account() == kIgnored);
+    CHECK(t.open_session() == PAM_SUCCESS);
+  }
+  SECTION("the file, with a registry that cannot be used") {
+    PamSite site("on_error = allow\n");
+    mkdir((site.dir / "registry").c_str(), 0755);
+    site.dir.write("registry/site.reg", "foreign");
+    chmod(site.registry_path().c_str(), 0600);
+    Transaction t(site, "daemon");
+    CHECK(t.account() == kIgnored);
+    CHECK(t.open_session() == PAM_SUCCESS);
+    site.write_service("sshd", "on_error=deny");
+    Transaction denied(site, "daemon");
+    CHECK(denied.account() == PAM_SYSTEM_ERR);
+    CHECK(denied.open_session() == PAM_SYSTEM_ERR);
+    site.write_config("exempt =\n");
+    Transaction root(site, "root");
+    CHECK(root.account() == PAM_SUCCESS);
+    CHECK(root.open_session() == PAM_SUCCESS);
+  }
+  SECTION("a configuration file that is named and missing") {
+    PamSite site;
+    unlink(site.config_path().c_str());
+    Transaction t(site, "daemon"), root(site, "root");
+    CHECK(t.account() == PAM_SYSTEM_ERR);
+    CHECK(root.account() == PAM_SUCCESS);
+  }
+  SECTION("a site name that could leave the directory") {
+    PamSite site("", "site=../../etc/passwd");
+    Transaction t(site, "daemon"), root(site, "root");
+    CHECK(t.account() == PAM_SYSTEM_ERR);
+    CHECK(root.account() == PAM_SUCCESS);
+  }
+}
+
+TEST_CASE("a full table is a refusal with its own text, never on_error") {
+  PamSite site("capacity = 1\nmessage_table_full = no slot\n", "on_error=allow");
+  Transaction a(site, "daemon"), b(site, "daemon");
+  CHECK(a.account() == PAM_SUCCESS);
+  CHECK(b.account() == PAM_PERM_DENIED);
+  CHECK(b.texts() == std::vector<std::string>{"no slot"});
+}
+
+TEST_CASE("without rights and without being root every phase steps aside", "[.root]") {
+  PamSite site;
+  {
+    Transaction t(site, "daemon");
+    REQUIRE(t.account() == PAM_SUCCESS);
+  }
+  Child child([&] {
+    if (setgid(65534) != 0 || setuid(65534) != 0) return 99;
+    Transaction t(site, "daemon");
+    if (t.account() != kIgnored) return 1;
+    if (t.open_session() != kIgnored) return 2;
+    Transaction closing(site, "daemon");
+    if (closing.close_session() != PAM_SUCCESS) return 3;
+    return 0;
+  });
+  CHECK(child.wait() == 0);
+}
+
+TEST_CASE("an unknown argument is ignored") {
+  PamSite site("sessions_limit = 2\n", "no_such_word debug");
+  Transaction t(site, "daemon");
+  CHECK(t.account() == PAM_SUCCESS);
+}
+
+TEST_CASE("nothing stays open or mapped after any phase") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  const std::size_t before = open_descriptors();
+  for (const auto& phase : {&Transaction::account, &Transaction::open_session}) {
+    CHECK((t.*phase)(0) == PAM_SUCCESS);
+    CHECK(open_descriptors() == before);
+    CHECK(own_maps().find(site.dir.path()) == std::string::npos);
+  }
+  t.close_session();
+  CHECK(open_descriptors() == before);
+  CHECK(own_maps().find(site.dir.path()) == std::string::npos);
+}
+
+TEST_CASE("hostile names are stored and shown without harm") {
+  PamSite site("sessions_limit = 1\nmessage_site_full = Sorry {user}.\n");
+  const std::string evil = std::string("\x1b]0;x\x07\n") + std::string(4000, 'u');
+  Transaction t(site, evil.c_str());
+  pam_set_item(t.handle(), PAM_RHOST, ("\x1b[2J" + std::string(4000, 'h')).c_str());
+  pam_putenv(t.handle(), ("SSH_CONNECTION=" + std::string(4000, 'c')).c_str());
+  CHECK(t.account() == PAM_SUCCESS);
+  CHECK(t.open_session() == PAM_SUCCESS);
+  Transaction refused(site, evil.c_str());
+  CHECK(refused.account() == PAM_PERM_DENIED);
+  REQUIRE(refused.texts().size() == 1);
+  for (const char c : refused.texts()[0])
+    CHECK(static_cast<unsigned char>(c) >= 0x20);
+}
