@@ -2,6 +2,7 @@
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
+#include <malloc.h>
 
 #include <catch2/catch.hpp>
 #include <fstream>
@@ -80,5 +81,19 @@ TEST_CASE("the module is gone from memory after dlclose") {
   REQUIRE(module != nullptr);
   dlclose(module);
   CHECK(dlopen(module_path().c_str(), RTLD_NOW | RTLD_NOLOAD) == nullptr);
+}
+
+TEST_CASE("loading the module again and again does not make the process grow") {
+  const auto heap = [] { return mallinfo2().uordblks; };
+  PamSite site;
+  const auto run = [&] {
+    Transaction t(site, "daemon");
+    t.account();
+  };
+  run();
+  const auto before = heap();
+  for (int i = 0; i < 50; ++i)
+    run();
+  CHECK(heap() < before + 100'000);
 }
 #endif
