@@ -320,8 +320,9 @@ bool Registry::mark_revoked(SlotRef ref, std::string_view reason) {
   return gate_.mark_revoked(ref, fits, reason_checksum(fits));
 }
 
-std::int32_t Registry::limit_in_force() const {
-  return gate_.override_limit().value_or(gate_.configured().limit);
+std::int32_t Registry::limit_in_force(std::int32_t configured) const {
+  const ConfiguredLimit published = gate_.configured();
+  return gate_.override_limit().value_or(published.identity == 0 ? configured : published.limit);
 }
 
 // --- Reading ---

@@ -66,9 +66,10 @@ struct Reaped {
 // the session in the parent 2 to 27 ms later.
 inline constexpr std::uint64_t kMakerDeathGrace_ms = 10'000;
 
-// Before a refusal the dead are searched for. Where that found none, and cost more than a login costs
-// anyway (a large table), the next refusal goes without if that search is younger than 20 times its
-// cost, and than a second: in a storm of refusals at most one twentieth of a processor searches.
+// Before a refusal the dead are searched for. Where that found none, and cost more than a login
+// costs anyway (a large table), the next refusal goes without if that search is younger than 20
+// times its cost, and than a second: in a storm of refusals at most one twentieth of a processor
+// searches.
 inline constexpr std::uint64_t kCheapReap_us = 5'000;
 inline constexpr std::uint64_t kReapCostFactor = 20;
 inline constexpr std::uint64_t kMaxReapInterval_ms = 1'000;
@@ -119,7 +120,8 @@ class Registry {
 
   void publish_limit(ConfiguredLimit limit) { gate_.set_configured(limit); }
   void set_override(std::optional<std::int32_t> limit) { gate_.set_override(limit); }
-  std::int32_t limit_in_force() const;
+  // `configured`: by the caller's file, which holds where no login has published its limit yet.
+  std::int32_t limit_in_force(std::int32_t configured) const;
   std::optional<std::int32_t> override_limit() const { return gate_.override_limit(); }
 
   // --- Reading ---

@@ -116,7 +116,7 @@ Result<MappedRegistry> open_in(const Fd& dir, const std::string& path, const std
         Errc::insecure_file,
         path + " is not a file of mode 0600 that is root's alone, with one link: remove it"};
 
-  constexpr const char* kRebuild = ": run 'sessreg purge --rebuild'";
+  constexpr const char* kRebuild = ": run '" SESSREG_TOOL_NAME " purge --rebuild'";
   HeaderImage header{};
   const ssize_t got = pread(fd.get(), &header, sizeof header, 0);
   if (got < 0) return system_error(errno, "cannot read the registry " + path);

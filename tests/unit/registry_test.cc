@@ -292,12 +292,12 @@ TEST_CASE("lowering the limit blocks newcomers and throws nobody out") {
     f.admit("a", limit_of(5));
   f.registry.set_override(3);
   CHECK(f.registry.count() == 5);
-  CHECK(f.registry.limit_in_force() == 3);
+  CHECK(f.registry.limit_in_force(5) == 3);
   const auto refused = f.admit("b", limit_of(5));
   CHECK(refused.refusal == Refusal::site_full);
   CHECK(refused.limit == 3);
   f.registry.set_override(std::nullopt);
-  CHECK(f.registry.limit_in_force() == 5);
+  CHECK(f.registry.limit_in_force(5) == 5);
   f.registry.set_override(6);
   CHECK(f.admit("b", limit_of(5)).admitted());
 }

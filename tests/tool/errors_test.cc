@@ -1,0 +1,224 @@
+// How commands fail: exit codes, the one line, and its JSON.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "support.h"
+
+using namespace sessreg;
+
+namespace {
+
+const std::vector<std::vector<std::string>> kCommands = {
+    {"list"},  {"status"},          {"limit"},       {"limit", "5"},
+    {"purge"}, {"revoke", "--all"}, {"show", "0000"}};
+
+void check_one_line(const ToolResult& result) {
+  CHECK(result.out == "");
+  CHECK(std::count(result.err.begin(), result.err.end(), '\n') == 1);
+  CHECK_THAT(result.err, Catch::Matches("[a-z-]+: [^\n]+\n"));
+}
+
+}  // namespace
+
+TEST_CASE("a wrong command line is exit code 2 and one line") {
+  const Sandbox sandbox;
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{},
+                                             {"nonsense"},
+                                             {"list", "nonsense"},
+                                             {"list", "--nonsense"},
+                                             {"show"},
+                                             {"show", "xyz"},
+                                             {"show", "123"},
+                                             {"show", "123g"},
+                                             {"show", std::string(33, '0')},
+                                             {"list", "--sort", "name"},
+                                             {"list", "--state", "gone"},
+                                             {"list", "--idle", "-1"},
+                                             {"list", "--idle", "1.5h"},
+                                             {"list", "--csv", "--json"},
+                                             {"list", "--user"},
+                                             {"list", "--all-sites"},
+                                             {"list", "status"},
+                                             {"limit", "many"},
+                                             {"limit", "-2"},
+                                             {"limit", "5", "--configured"},
+                                             {"limit", "99999999999"},
+                                             {"--site", "../x", "list"},
+                                             {"--site", "", "list"},
+                                             {"revoke", "--all", "--grace", "x"}}) {
+    CAPTURE(arguments);
+    CHECK(sandbox.tool(arguments).code == 2);
+  }
+  check_one_line(sandbox.tool({"nonsense"}));
+  CHECK_THAT(sandbox.tool({"nonsense"}).err, Catch::Contains("there is no command 'nonsense'"));
+}
+
+TEST_CASE("commands of later versions do not exist") {
+  const Sandbox sandbox;
+  for (const char* command : {"touch", "token", "explain", "failures", "check", "metrics"})
+    CHECK(sandbox.tool({command}).code == 2);
+}
+
+TEST_CASE("with --json an error is an object on standard error") {
+  const Sandbox sandbox;
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"--json", "nonsense"}, {"nonsense", "--json"}, {"list", "--sort", "x", "--json"}}) {
+    const ToolResult result = sandbox.tool(arguments);
+    CHECK(result.code == 2);
+    CHECK(result.out == "");
+    const nlohmann::json error = nlohmann::json::parse(result.err);
+    CHECK(error.size() == 2);
+    CHECK(error["error"] == "usage");
+    CHECK(error["message"].is_string());
+  }
+  const ToolResult unknown = sandbox.tool({"show", "abcd", "--json"});
+  CHECK(unknown.code == 3);
+  CHECK(nlohmann::json::parse(unknown.err)["error"] == "no_such_session");
+}
+
+TEST_CASE("help and version are exit code 0, before and after the command") {
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"--help"},
+                                                                     {"list", "--help"},
+                                                                     {"--help", "list"},
+                                                                     {"--version"},
+                                                                     {"list", "--version"}}) {
+    const ToolResult result = run_tool(arguments);
+    CHECK(result.code == 0);
+    CHECK(result.err == "");
+    CHECK(result.out != "");
+  }
+  CHECK_THAT(run_tool({"list", "--help"}).out, Catch::Contains("--dangling"));
+}
+
+TEST_CASE("global options may stand on either side of the command") {
+  const Sandbox sandbox;
+  CHECK(run_tool({"list", "--json", "--conf", sandbox.conf_path()}).json()["limit"] == 7);
+  CHECK(run_tool({"--json", "--conf=" + sandbox.conf_path(), "list"}).json()["limit"] == 7);
+  CHECK(
+      run_tool({"--conf", sandbox.conf_path(), "--site", "lab", "list", "--json"}).json()["site"] ==
+      "lab");
+}
+
+TEST_CASE("a configuration that is missing or wrong is exit code 5 and named") {
+  Sandbox sandbox;
+  for (const auto& command : kCommands) {
+    auto arguments = command;
+    arguments.insert(arguments.begin(), {"--conf", sandbox.directory() + "/none.conf"});
+    const ToolResult result = run_tool(arguments);
+    CHECK(result.code == 5);
+    check_one_line(result);
+    CHECK_THAT(result.err, Catch::Contains("/none.conf"));
+  }
+  sandbox.configure("sessions_limit = many\n");
+  const ToolResult result = sandbox.tool({"list"});
+  CHECK(result.code == 5);
+  check_one_line(result);
+  CHECK_THAT(result.err, Catch::Contains("test.conf:2: "));
+  CHECK(nlohmann::json::parse(sandbox.tool({"list", "--json"}).err)["error"] == "invalid_config");
+}
+
+TEST_CASE("an unusable registry is exit code 5 and says how to mend it") {
+  Sandbox sandbox;
+  sandbox.registry();
+  const auto check_all = [&](const std::string& name) {
+    for (const auto& command : kCommands) {
+      CAPTURE(command);
+      const ToolResult result = sandbox.tool(command);
+      CHECK(result.code == 5);
+      check_one_line(result);
+      CHECK_THAT(result.err, Catch::Contains(sandbox.registry_path()));
+    }
+    CHECK(nlohmann::json::parse(sandbox.tool({"list", "--json"}).err)["error"] == name);
+  };
+  SECTION("foreign") {
+    std::ofstream(sandbox.registry_path()) << std::string(5000, 'x');
+    check_all("foreign_file");
+  }
+  SECTION("truncated") {
+    REQUIRE(truncate(sandbox.registry_path().c_str(), 4096) == 0);
+    check_all("truncated");
+  }
+  SECTION("damaged") {
+    std::fstream file(sandbox.registry_path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(40);
+    file << "damage";
+    file.close();
+    check_all("corrupt");
+  }
+  SECTION("readable by others") {
+    REQUIRE(chmod(sandbox.registry_path().c_str(), 0644) == 0);
+    check_all("insecure_file");
+  }
+}
+
+TEST_CASE("who is not root is told so, exit code 4") {
+  if (geteuid() != 0) {
+    WARN("skipped: only root can become somebody else");
+    return;
+  }
+  Sandbox sandbox;
+  sandbox.registry();
+  // Where the build lies nobody may be allowed to look.
+  const std::string tool = sandbox.directory() + "/tool";
+  std::filesystem::copy_file(getenv("SESSREG_TOOL"), tool);
+  ToolOptions options;
+  constexpr uid_t kNobody = 65534;
+  options.before_exec = [&] {
+    if (setgid(kNobody) != 0 || setuid(kNobody) != 0) _exit(126);
+    execl(tool.c_str(), tool.c_str(), "--conf", sandbox.conf_path().c_str(), "list", nullptr);
+    _exit(127);
+  };
+  const ToolResult result = sandbox.tool({}, options);
+  CHECK(result.code == 4);
+  check_one_line(result);
+  CHECK_THAT(result.err, Catch::Contains("only root may do this"));
+}
+
+TEST_CASE("a result that nobody gets is exit code 1") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  ToolOptions options;
+  for (const auto& arguments : std::vector<std::vector<std::string>>{{"list"},
+                                                                     {"list", "--json"},
+                                                                     {"list", "--csv"},
+                                                                     {"status"},
+                                                                     {"limit"},
+                                                                     {"purge"},
+                                                                     {"--help"},
+                                                                     {"--version"}}) {
+    CAPTURE(arguments);
+    options.before_exec = [] { dup2(open("/dev/full", O_WRONLY), STDOUT_FILENO); };
+    CHECK(sandbox.tool(arguments, options).code == 1);
+    options.before_exec = [] { close(STDOUT_FILENO); };
+    CHECK(sandbox.tool(arguments, options).code == 1);
+    options.before_exec = [] {
+      int ends[2];
+      if (pipe(ends) != 0) _exit(126);
+      close(ends[0]);
+      dup2(ends[1], STDOUT_FILENO);
+    };
+    const ToolResult broken = sandbox.tool(arguments, options);
+    CHECK(broken.code == 1);
+    CHECK_THAT(broken.err, Catch::Contains("Broken pipe"));
+  }
+}
+
+TEST_CASE("with all three streams closed the registry is not written over") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  ToolOptions options;
+  options.before_exec = [] {
+    for (const int fd : {0, 1, 2})
+      close(fd);
+  };
+  CHECK(sandbox.tool({"list"}, options).code == 1);
+  CHECK(sandbox.tool({"list", "--json"}).json()["sessions"].size() == 1);
+}

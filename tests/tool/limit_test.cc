@@ -1,0 +1,186 @@
+// sessreg limit, status and purge.
+#include <signal.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <fstream>
+
+#include "support.h"
+
+using namespace sessreg;
+
+TEST_CASE("without a registry the limit is the configured one") {
+  Sandbox sandbox;
+  const nlohmann::json json = sandbox.tool({"limit", "--json"}).json();
+  CHECK(json == nlohmann::json::parse(R"({"site":"default","active":0,"limit":7,
+                                          "limit_configured":7,"limit_override":null})"));
+  CHECK(access(sandbox.registry_path().c_str(), F_OK) != 0);
+  CHECK(sandbox.tool({"limit", "--configured"}).code == 0);
+  CHECK(access(sandbox.registry_path().c_str(), F_OK) != 0);
+  // A registry that no login has touched has no limit of its own.
+  sandbox.registry();
+  CHECK(sandbox.tool({"limit", "--json"}).json()["limit"] == 7);
+}
+
+TEST_CASE("a limit that is set is in force at once, and goes back to the configured one") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  CHECK(sandbox.tool({"limit", "1", "--json"}).json()["limit"] == 1);
+  sandbox.admit(login_of("alice", process));
+  const ConfiguredLimit stale{12345, 7};
+  sandbox.registry().publish_limit(stale);
+  CHECK(sandbox.registry().admit(login_of("bob", process), stale, SystemProcesses()).refusal ==
+        Refusal::site_full);
+  nlohmann::json json = sandbox.tool({"limit", "-1", "--json"}).json();
+  CHECK(json["limit"] == -1);
+  CHECK(json["limit_override"] == -1);
+  CHECK(json["limit_configured"] == 7);
+  CHECK(sandbox.registry().admit(login_of("bob", process), stale, SystemProcesses()).admitted());
+  CHECK_THAT(sandbox.tool({"limit"}).out, Catch::StartsWith("in force     unlimited, set until"));
+  CHECK_THAT(sandbox.tool_on_terminal(200, {"list"}).out, Catch::EndsWith("2 seats, no limit\n"));
+
+  CHECK(sandbox.tool({"limit", "0", "--json"}).json()["limit"] == 0);
+  CHECK(sandbox.registry().admit(login_of("carol", process), stale, SystemProcesses()).refusal ==
+        Refusal::drain);
+  json = sandbox.tool({"limit", "--configured", "--json"}).json();
+  CHECK(json["limit"] == 7);
+  CHECK(json["limit_override"].is_null());
+}
+
+TEST_CASE("a limit above the capacity is refused with the capacity, and nothing is made") {
+  Sandbox sandbox("capacity = 100\nsessions_limit = 7\n");
+  const ToolResult early = sandbox.tool({"limit", "101"});
+  CHECK(early.code == 2);
+  CHECK_THAT(early.err, Catch::Contains("100"));
+  CHECK(access(sandbox.registry_path().c_str(), F_OK) != 0);
+  CHECK(sandbox.tool({"limit", "100"}).code == 0);
+  // What counts is the registry that there is.
+  sandbox.configure("capacity = 1000\nsessions_limit = 7\n");
+  const ToolResult late = sandbox.tool({"limit", "101"});
+  CHECK(late.code == 2);
+  CHECK_THAT(late.err, Catch::Contains("capacity is 100"));
+  CHECK(sandbox.tool({"limit", "--json"}).json()["limit_override"] == 100);
+}
+
+TEST_CASE("an edited configuration is told apart from the limit in force") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  sandbox.configure("sessions_limit = 9\n");
+  const nlohmann::json json = sandbox.tool({"status", "--json"}).json();
+  CHECK(json["limit"] == 7);
+  CHECK(json["limit_configured"] == 9);
+  CHECK_THAT(sandbox.tool({"limit"}).out,
+             Catch::Contains("in force     7, as configured at the last login") &&
+                 Catch::Contains("\nconfigured   9\n"));
+}
+
+TEST_CASE("status counts what happened") {
+  Sandbox sandbox("sessions_limit = 2\n");
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  sandbox.reserve(login_of("bob", process));
+  const auto configured = sandbox.tool({"limit", "--json"}).json()["limit_configured"];
+  CHECK(configured == 2);
+  Admission listed;
+  REQUIRE(sandbox.registry().list_exempt(login_of("root", process), listed));
+  {
+    const Process dies(sleeps);
+    sandbox.registry().set_override(3);
+    sandbox.admit(login_of("carol", dies));
+  }
+  nlohmann::json json = sandbox.tool({"status", "--json"}).json();
+  CHECK(json["site"] == "default");
+  CHECK(json["configuration"] == sandbox.conf_path());
+  CHECK(json["registry"] == sandbox.registry_path());
+  CHECK(json["registry_exists"] == true);
+  CHECK(json["active"] == 2);
+  CHECK(json["reserved"] == 1);
+  CHECK(json["exempt"] == 1);
+  CHECK(json["limit"] == 3);
+  CHECK(json["capacity"] == 4096);
+  CHECK(json["high_water_mark"] == 3);
+  CHECK(json["admissions"] == 3);
+  CHECK(json["refusals"]["site_full"] == 0);
+  CHECK(json["reaped"]["sessions"] == 1);
+  const ToolResult text = sandbox.tool({"status"});
+  CHECK(text.code == 0);
+  CHECK_THAT(text.out, Catch::Contains("\nseats taken        2\n"));
+}
+
+TEST_CASE("status without a registry says that nobody has logged in") {
+  const Sandbox sandbox;
+  CHECK_THAT(sandbox.tool({"status"}).out, Catch::Contains("none yet: nobody has logged in"));
+  CHECK(sandbox.tool({"status", "--json"}).json()["registry_exists"] == false);
+}
+
+TEST_CASE("purge drops what is dead and says how many of each") {
+  Sandbox sandbox;
+  const Process stays(sleeps);
+  sandbox.admit(login_of("stays", stays));
+  {
+    const Process first(sleeps), second(sleeps);
+    sandbox.admit(login_of("alice", first));
+    sandbox.admit(login_of("bob", second));
+    Login login = login_of("carol", second);
+    login.parent = first.id();  // else it has a grace of 10 s
+    sandbox.reserve(login);
+  }
+  CHECK(sandbox.tool({"purge"}).out ==
+        "dropped 2 dead sessions, 1 abandoned reservation, 0 unfinished logins\n");
+  CHECK(sandbox.tool({"purge", "--json"}).json() ==
+        nlohmann::json::parse(R"({"site":"default","sessions":0,"reservations":0,"claims":0,
+                                  "replaced":null})"));
+  CHECK(sandbox.registry().count() == 1);
+}
+
+TEST_CASE("rebuild keeps a registry that can be used") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  const ToolResult result = sandbox.tool({"purge", "--rebuild"});
+  CHECK(result.code == 0);
+  CHECK_THAT(result.out, Catch::Contains("can be used: it was not replaced"));
+  CHECK(sandbox.tool({"list", "--json"}).json()["active"] == 1);
+}
+
+TEST_CASE("rebuild replaces a damaged registry and names who goes on without a seat") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  const std::string id = id_of(sandbox.admit(login_of("alice", process)));
+  {
+    const Process dead(sleeps);
+    sandbox.admit(login_of("bob", dead));
+  }
+  std::fstream file(sandbox.registry_path(), std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(40);
+  file << "damage";
+  file.close();
+  REQUIRE(sandbox.tool({"list"}).code == 5);
+
+  SECTION("as text") {
+    const ToolResult result = sandbox.tool({"purge", "--rebuild"});
+    CHECK(result.code == 0);
+    CHECK_THAT(result.out, Catch::Contains("the records of 1 session that goes on") &&
+                               Catch::Contains(id + "  alice  sshd  pid ") &&
+                               !Catch::Contains("bob"));
+  }
+  SECTION("as JSON") {
+    const nlohmann::json replaced =
+        sandbox.tool({"purge", "--rebuild", "--json"}).json()["replaced"];
+    CHECK(replaced["why"] == "corrupt session registry");
+    CHECK(access(replaced["aside"].get<std::string>().c_str(), F_OK) == 0);
+    REQUIRE(replaced["lost_sessions"].size() == 1);
+    CHECK(replaced["lost_sessions"][0]["user"] == "alice");
+  }
+  CHECK(sandbox.tool({"list"}).code == 0);
+  CHECK(process.is_running());
+}
+
+TEST_CASE("rebuild replaces a file that is no registry at all") {
+  const Sandbox sandbox;
+  std::ofstream(sandbox.registry_path()) << "not a registry";
+  const ToolResult result = sandbox.tool({"purge", "--rebuild"});
+  CHECK(result.code == 0);
+  CHECK(sandbox.tool({"list"}).code == 0);
+}

@@ -1,0 +1,290 @@
+// sessreg list and show: which sessions, in which order, in which form.
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <sstream>
+
+#include "support.h"
+
+using namespace sessreg;
+using namespace std::string_literals;
+
+namespace {
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);)
+    lines.push_back(line);
+  return lines;
+}
+
+std::vector<std::string> users_in(const ToolResult& result) {
+  std::vector<std::string> users;
+  const nlohmann::json json = result.json();
+  for (const auto& session : json["sessions"])
+    users.push_back(session["user"]);
+  return users;
+}
+
+using Names = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("without a registry the list is empty") {
+  const Sandbox sandbox;
+  const ToolResult table = sandbox.tool({"list"});
+  CHECK(table.code == 0);
+  CHECK(table.err == "");
+  CHECK(lines_of(table.out).size() == 1);
+  const ToolResult json = sandbox.tool({"list", "--json"});
+  CHECK(json.code == 0);
+  CHECK(json.json() ==
+        nlohmann::json::parse(R"({"site":"default","limit":7,"active":0,"sessions":[]})"));
+  const ToolResult terminal = sandbox.tool_on_terminal(80, {"list"});
+  CHECK(terminal.out == "0 of 7 seats\n");
+}
+
+TEST_CASE("a session is listed with every key of its JSON object, and no other") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  const Admission admission = sandbox.admit(login_of("alice", process));
+  const ToolResult result = sandbox.tool({"list", "--json"});
+  REQUIRE(result.code == 0);
+  const nlohmann::json json = result.json();
+  CHECK(json["site"] == "default");
+  CHECK(json["limit"] == 7);
+  CHECK(json["active"] == 1);
+  REQUIRE(json["sessions"].size() == 1);
+  nlohmann::json session = json["sessions"][0];
+  for (const char* key : {"opened", "last_activity"}) {
+    CHECK_THAT(session[key].get<std::string>(),
+               Catch::Matches(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"));
+    session.erase(key);
+  }
+  CHECK(session["idle_seconds"].get<int>() < 60);
+  session.erase("idle_seconds");
+  CHECK(session == nlohmann::json({{"id", id_of(admission)},
+                                   {"site", "default"},
+                                   {"user", "alice"},
+                                   {"uid", 1000},
+                                   {"service", "sshd"},
+                                   {"host", "192.0.2.7"},
+                                   {"tty", "ssh"},
+                                   {"state", "active"},
+                                   {"expires", nullptr},
+                                   {"pid", process.pid()},
+                                   {"seat", true},
+                                   {"reason", nullptr}}));
+}
+
+TEST_CASE("a session without host and terminal has null in JSON and a dash in the table") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process, "su", "", ""));
+  const nlohmann::json session = sandbox.tool({"list", "--json"}).json()["sessions"][0];
+  CHECK(session["host"].is_null());
+  CHECK(session["tty"].is_null());
+  CHECK_THAT(sandbox.tool({"list"}).out, Catch::Contains("alice  su       -     -    active"));
+}
+
+TEST_CASE("the stalest session comes first, and other orders can be asked for") {
+  Sandbox sandbox;
+  const Process process(sleeps), other(sleeps), third(sleeps);
+  const Admission zoe = sandbox.admit(login_of("zoe", process));
+  usleep(150'000);  // activity is kept in tenths of a second
+  sandbox.admit(login_of("bob", other));
+  usleep(150'000);
+  sandbox.admit(login_of("carol", third));
+  usleep(150'000);
+  sandbox.registry().touch(zoe.ref, now().boottime_ms);
+  CHECK(users_in(sandbox.tool({"list", "--json"})) == Names{"bob", "carol", "zoe"});
+  CHECK(users_in(sandbox.tool({"--json", "list", "--sort", "opened"})) ==
+        Names{"zoe", "bob", "carol"});
+  CHECK(users_in(sandbox.tool({"--json", "list", "--sort", "user"})) ==
+        Names{"bob", "carol", "zoe"});
+}
+
+TEST_CASE("filters fit together, and names are compared as a whole") {
+  Sandbox sandbox;
+  const Process first(sleeps), second(sleeps), third(sleeps);
+  const std::string long_name(60, 'n');
+  sandbox.admit(login_of("bob", first, "sshd", "192.0.2.1"));
+  sandbox.admit(login_of("bob", second, "login", ""));
+  sandbox.admit(login_of(long_name, third, "sshd", "192.0.2.2"));
+  CHECK(users_in(sandbox.tool({"list", "--json", "--user", "bob"})).size() == 2);
+  CHECK(users_in(sandbox.tool({"list", "--json", "--user", "bo"})).empty());
+  CHECK(users_in(sandbox.tool({"list", "--json", "--user", "bob", "--service", "sshd"})).size() ==
+        1);
+  CHECK(users_in(sandbox.tool({"list", "--json", "--host", "192.0.2.2"})).size() == 1);
+  // A record holds 40 bytes of it.
+  CHECK(users_in(sandbox.tool({"list", "--json", "--user", long_name})).size() == 1);
+}
+
+TEST_CASE("every state is told, and can be asked for") {
+  Sandbox sandbox;
+  const Process active(sleeps), reserved(sleeps), ending(sleeps), exempt(sleeps);
+  // Its leader goes, a process with the leader's sid stays.
+  const Process orphaned([](const auto& ready) {
+    start_child(sleeps);
+    ready();
+    pause();
+  });
+  sandbox.admit(login_of("active", active));
+  sandbox.reserve(login_of("reserved", reserved));
+  sandbox.admit(login_of("orphaned", orphaned));
+  sandbox.registry().mark_revoked(sandbox.admit(login_of("ending", ending)).ref, "lunch");
+  Admission listed;
+  REQUIRE(sandbox.registry().list_exempt(login_of("exempt", exempt), listed));
+  kill(orphaned.pid(), SIGKILL);
+  REQUIRE(wait_until([&] { return !orphaned.is_running(); }));
+
+  for (const std::string state : {"active", "reserved", "orphaned", "ending", "exempt"}) {
+    const ToolResult result = sandbox.tool({"list", "--json", "--state", state});
+    REQUIRE(users_in(result) == Names{state});
+    const nlohmann::json session = result.json()["sessions"][0];
+    CHECK(session["state"] == state);
+    CHECK(session["seat"] == (state != "exempt"));
+    CHECK(session["reason"] == (state == "ending" ? nlohmann::json("lunch") : nullptr));
+  }
+  CHECK(users_in(sandbox.tool({"list", "--json", "--state", "ending,exempt"})).size() == 2);
+  CHECK(sandbox.tool({"list", "--json"}).json()["active"] == 4);
+  CHECK_THAT(sandbox.tool_on_terminal(200, {"list"}).out,
+             Catch::EndsWith("\n4 of 7 seats, 1 reserved\n"));
+  end_everything_started();
+}
+
+TEST_CASE("a session whose processes have gone is not listed") {
+  Sandbox sandbox;
+  {
+    const Process process(sleeps);
+    sandbox.admit(login_of("alice", process));
+    CHECK(users_in(sandbox.tool({"list", "--json"})).size() == 1);
+  }
+  const ToolResult result = sandbox.tool({"list", "--json"});
+  CHECK(users_in(result).empty());
+  CHECK(result.json()["active"] == 0);
+}
+
+TEST_CASE("idle and dangling sessions are told by the typing on their terminals") {
+  Sandbox sandbox("sessions_limit = 7\ndangling_after = 2s\n");
+  int first_terminal = -1, second_terminal = -1;
+  const Process idle(sleeps, &first_terminal), used(sleeps, &second_terminal);
+  const Process tunnel(sleeps);
+  for (const auto& [user, process] :
+       {std::pair{"idle", &idle}, std::pair{"used", &used}, std::pair{"tunnel", &tunnel}})
+    sandbox.admit(login_of(user, *process));
+  usleep(2'200'000);
+  // What typing does; the kernel itself notes it in steps of 8 seconds only.
+  const timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
+  REQUIRE(utimensat(AT_FDCWD, ptsname(second_terminal), times, 0) == 0);
+
+  CHECK(users_in(sandbox.tool({"list", "--json", "--idle", "2s"})) == Names{"idle"});
+  CHECK(users_in(sandbox.tool({"list", "--json", "--dangling"})) == Names{"idle"});
+  CHECK(users_in(sandbox.tool({"list", "--json", "--idle", "1h"})).empty());
+  CHECK(users_in(sandbox.tool({"list", "--json"})).back() == "used");
+}
+
+TEST_CASE("by user there is one line for each") {
+  Sandbox sandbox;
+  const Process first(sleeps), second(sleeps), third(sleeps);
+  sandbox.admit(login_of("bob", first));
+  sandbox.admit(login_of("bob", second));
+  sandbox.reserve(login_of("alice", third));
+  const nlohmann::json json =
+      sandbox.tool({"list", "--by-user", "--sort", "user", "--json"}).json();
+  REQUIRE(json["users"].size() == 2);
+  CHECK(json["users"][0]["user"] == "alice");
+  CHECK(json["users"][1]["sessions"] == 2);
+  CHECK(json["users"][1]["seats"] == 2);
+  CHECK(lines_of(sandbox.tool({"list", "--by-user"}).out).size() == 3);
+}
+
+TEST_CASE("CSV has a header, CR LF, and quotes what needs it") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  const Admission admission = sandbox.admit(login_of("a,\"b\"", process));
+  const ToolResult result = sandbox.tool({"list", "--csv"});
+  CHECK_THAT(result.out,
+             Catch::StartsWith("id,site,user,uid,service,host,tty,state,opened,last_activity,"
+                               "expires,idle_seconds,pid,seat,reason\r\n" +
+                               id_of(admission) + ",default,\"a,\"\"b\"\"\",1000,sshd,192.0.2.7,"));
+  CHECK_THAT(result.out, Catch::EndsWith(std::to_string(process.pid()) + ",true,\r\n"));
+}
+
+TEST_CASE("any prefix of an id that fits once names the session") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  const std::string id = id_of(sandbox.admit(login_of("alice", process)));
+  std::string upper = id.substr(0, 6);
+  for (char& c : upper)
+    c = static_cast<char>(toupper(c));
+  for (const std::string& name : {id, id.substr(0, 4), upper}) {
+    const ToolResult result = sandbox.tool({"show", name, "--json"});
+    CHECK(result.code == 0);
+    CHECK(result.json()["id"] == id);
+  }
+  CHECK_THAT(sandbox.tool({"show", id}).out, Catch::Contains("user           alice\n"));
+}
+
+TEST_CASE("a prefix that fits several sessions is refused, and they are named") {
+  Sandbox sandbox("sessions_limit = -1\n");
+  const Process process(sleeps);
+  // Some 300 ids are enough for two with the same first 4 digits, as a rule.
+  std::vector<std::string> ids;
+  std::string prefix;
+  while (prefix.empty() && ids.size() < 4000) {
+    const std::string id = id_of(sandbox.admit(login_of("user", process)));
+    for (const std::string& other : ids)
+      if (other.substr(0, 4) == id.substr(0, 4)) prefix = id.substr(0, 4);
+    ids.push_back(id);
+  }
+  REQUIRE(!prefix.empty());
+  const ToolResult result = sandbox.tool({"show", prefix, "--json"});
+  CHECK(result.code == 2);
+  CHECK(result.out == "");
+  CHECK(nlohmann::json::parse(result.err)["error"] == "ambiguous_id");
+  CHECK_THAT(sandbox.tool({"show", prefix}).err,
+             Catch::Contains(prefix + " fits several sessions: " + prefix));
+}
+
+TEST_CASE("all sites are listed, each with its own limit, and one that is broken hides none") {
+  // Needs mounts of its own: a site's file lies in /etc/security.
+  const Sandbox sandbox;
+  const std::string etc = sandbox.directory() + "/etc";
+  REQUIRE(mkdir(etc.c_str(), 0755) == 0);
+  REQUIRE(mkdir((etc + "/sessreg.d").c_str(), 0755) == 0);
+  const auto write_site = [&](const std::string& file, const std::string& text) {
+    std::ofstream(etc + file) << "registry = " << sandbox.registry_path() << "\n" << text;
+  };
+  write_site("/sessreg.conf", "sessions_limit = 3\n");
+  write_site("/sessreg.d/lab.conf", "sessions_limit = 4\n");
+  write_site("/sessreg.d/bad.conf", "no such key\n");
+  ToolOptions options;
+  options.before_exec = [&] {
+    if (unshare(CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) != 0 ||
+        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount(etc.c_str(), "/etc/security", nullptr, MS_BIND, nullptr) != 0)
+      _exit(77);
+  };
+  const ToolResult result = run_tool({"list", "--all-sites", "--json"}, options);
+  if (result.code == 77) {
+    WARN("skipped: no mount namespace to be had");
+    return;
+  }
+  CHECK(result.code == 5);
+  CHECK(nlohmann::json::parse(result.err)["error"] == "invalid_config");
+  const nlohmann::json sites = result.json();
+  REQUIRE(sites.size() == 2);
+  CHECK(sites[0]["site"] == "default");
+  CHECK(sites[0]["limit"] == 3);
+  CHECK(sites[1]["site"] == "lab");
+  CHECK(sites[1]["limit"] == 4);
+}

@@ -1,0 +1,31 @@
+// A command of the tool. Its declare function adds options and arguments to the command's own
+// parser and returns what runs it once they are parsed; the table in main.cc names them all.
+#pragma once
+
+#include <functional>
+
+#include "site.h"
+
+namespace CLI {
+class App;
+}
+
+namespace sessreg {
+
+// Returns an exit code, or throws Failure.
+using Runner = std::function<int(const GlobalOptions&)>;
+
+struct Command {
+  const char* name;
+  Runner (*declare)(CLI::App& command);
+  const char* help;
+};
+
+Runner declare_list(CLI::App& command);
+Runner declare_show(CLI::App& command);
+Runner declare_status(CLI::App& command);
+Runner declare_revoke(CLI::App& command);
+Runner declare_limit(CLI::App& command);
+Runner declare_purge(CLI::App& command);
+
+}  // namespace sessreg

@@ -1,0 +1,21 @@
+// A site's limit in words and in JSON.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "site.h"
+
+namespace sessreg {
+
+// "7", "unlimited", "0 (admits nobody new)"
+std::string limit_text(std::int32_t limit);
+
+// With where it comes from, if not from the configuration as it is now.
+std::string limit_in_force_text(const OpenSite& site);
+
+// {"limit": in force, "limit_configured": …, "limit_override": … or null}
+nlohmann::ordered_json limit_json(const OpenSite& site);
+
+}  // namespace sessreg

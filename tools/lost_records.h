@@ -1,0 +1,27 @@
+// What can still be read of a registry that cannot be used any more: for the administrator to know
+// who goes on without a seat. Nothing is decided by it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+namespace sessreg {
+
+struct LostRecord {
+  std::string id;
+  std::string user;
+  std::string service;
+  pid_t pid = 0;
+};
+
+struct LostRecords {
+  bool readable = false;  // its slots lie where this version puts them
+  std::vector<LostRecord> sessions;
+};
+
+// Only sessions whose processes still run. Reads at most what the largest registry holds.
+LostRecords read_lost_records(const std::string& path);
+
+}  // namespace sessreg

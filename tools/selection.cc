@@ -1,0 +1,134 @@
+#include "selection.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "errors.h"
+#include "text.h"
+#include "times.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::size_t kLeastPrefix = 4;
+constexpr std::size_t kIdDigits = 32;
+
+// A record holds as much of a text as fits.
+template <std::size_t N>
+bool is_text(const std::array<char, N>& field, const std::string& wanted) {
+  return text_of(field) == utf8_prefix(wanted, N);
+}
+
+std::vector<State> states_named(const std::string& list) {
+  std::vector<State> states;
+  if (list.empty()) return states;
+  for (const std::string& name : CLI::detail::split(list, ',')) {
+    const auto state = state_named(name);
+    if (!state)
+      throw usage_failure(
+          fmt::format("--state: '{}' is not a state; write active, reserved, orphaned, ending or "
+                      "exempt, several with commas between",
+                      escape_for_terminal(name)));
+    states.push_back(*state);
+  }
+  return states;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
+}  // namespace
+
+bool Filter::is_empty() const {
+  return user.empty() && service.empty() && host.empty() && idle.empty() && states.empty() &&
+         !dangling;
+}
+
+void add_filter_options(CLI::App& command, Filter& filter) {
+  // An empty value would select everybody.
+  const auto not_empty = [](const std::string& value) { return value.empty() ? "is empty" : ""; };
+  command.add_option("--user", filter.user, "sessions of this user")
+      ->check(not_empty, "")
+      ->option_text("USER");
+  command.add_option("--service", filter.service, "sessions opened by this PAM service")
+      ->check(not_empty, "")
+      ->option_text("SERVICE");
+  command.add_option("--host", filter.host, "sessions from this remote host")
+      ->check(not_empty, "")
+      ->option_text("HOST");
+  command
+      .add_option("--idle", filter.idle, "sessions not used for this long (90s, 5m, 2h, 4d, 2w)")
+      ->check(not_empty, "")
+      ->option_text("TIME");
+  command.add_flag("--dangling", filter.dangling, "sessions not used for 'dangling_after'");
+}
+
+std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
+                            const Config& config) {
+  const auto states = states_named(filter.states);
+  std::optional<Seconds> idle;
+  if (!filter.idle.empty()) idle = duration_argument("--idle", filter.idle);
+
+  std::vector<Session> chosen;
+  for (const Session& session : sessions) {
+    const RecordImage& record = session.snapshot.record;
+    if (!filter.user.empty() && !is_text(record.user, filter.user)) continue;
+    if (!filter.service.empty() && !is_text(record.service, filter.service)) continue;
+    if (!filter.host.empty() && !is_text(record.host, filter.host)) continue;
+    if (!filter.states.empty() &&
+        std::find(states.begin(), states.end(), session.state) == states.end())
+      continue;
+    if (idle && !session.is_idle_for(*idle)) continue;
+    if (filter.dangling && !session.is_idle_for(config.dangling_after)) continue;
+    chosen.push_back(session);
+  }
+  return chosen;
+}
+
+const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& given) {
+  const std::string prefix = lower(given);
+  if (prefix.size() < kLeastPrefix || prefix.size() > kIdDigits ||
+      prefix.find_first_not_of("0123456789abcdef") != std::string::npos)
+    throw usage_failure(
+        fmt::format("'{}' is not the id of a session, nor its first 4 or more hexadecimal digits",
+                    escape_for_terminal(given)));
+  std::vector<const Session*> found;
+  for (const Session& session : sessions)
+    if (session.id.starts_with(prefix)) found.push_back(&session);
+  if (found.empty())
+    throw Failure(kExitNoSuchSession, "no_such_session",
+                  fmt::format("no session with the id {}", prefix));
+  if (found.size() == 1) return *found.front();
+
+  constexpr std::size_t kMostNamed = 8;
+  const std::size_t digits = distinct_digits(sessions);
+  std::string names;
+  for (std::size_t i = 0; i < found.size() && i < kMostNamed; ++i)
+    names += fmt::format("{}{} ({})", i == 0 ? "" : ", ", found[i]->id.substr(0, digits),
+                         escape_for_terminal(found[i]->user));
+  if (found.size() > kMostNamed) names += fmt::format(" and {} more", found.size() - kMostNamed);
+  throw Failure(kExitUsage, "ambiguous_id",
+                fmt::format("{} fits several sessions: {}", prefix, names));
+}
+
+std::size_t distinct_digits(const std::vector<Session>& sessions) {
+  constexpr std::size_t kLeast = 8;
+  std::vector<std::string_view> ids;
+  for (const Session& session : sessions)
+    ids.push_back(session.id);
+  std::sort(ids.begin(), ids.end());
+  std::size_t digits = kLeast;
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    const auto differ =
+        std::mismatch(ids[i - 1].begin(), ids[i - 1].end(), ids[i].begin(), ids[i].end());
+    digits = std::max(digits, static_cast<std::size_t>(differ.first - ids[i - 1].begin()) + 1);
+  }
+  return std::min(digits, kIdDigits);
+}
+
+}  // namespace sessreg

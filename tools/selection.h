@@ -1,0 +1,40 @@
+// Choosing sessions: by filters, and by the first digits of an id.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "session.h"
+
+namespace CLI {
+class App;
+}
+
+namespace sessreg {
+
+// What the command line says; all that is given must fit.
+struct Filter {
+  std::string user, service, host;
+  std::string idle;    // a duration
+  std::string states;  // separated by commas
+  bool dangling = false;
+
+  bool is_empty() const;
+};
+
+// Adds the options that list and revoke share.
+void add_filter_options(CLI::App& command, Filter& filter);
+
+// Throws a usage Failure for a bad duration or state.
+std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
+                            const Config& config);
+
+// The one session whose id begins with `prefix` (at least 4 hex digits). Throws Failure: usage
+// where several do, which are named; no such session where none does.
+const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& prefix);
+
+// How many digits tell each of these ids from all others, at least 8.
+std::size_t distinct_digits(const std::vector<Session>& sessions);
+
+}  // namespace sessreg

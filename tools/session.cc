@@ -1,0 +1,155 @@
+#include "session.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "terminals.h"
+#include "times.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::uint32_t kNoUid = 0xffffffff;
+
+// Any value may stand in a damaged registry.
+std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b < 0 ? std::numeric_limits<std::int64_t>::min()
+               : std::numeric_limits<std::int64_t>::max();
+}
+
+ProcessId leader_of(const Snapshot& snapshot) {
+  return {static_cast<pid_t>(snapshot.record.leader_pid), snapshot.record.leader_start_ticks};
+}
+
+// A reservation's maker is not a session yet, and its terminal somebody else's.
+std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const ProcessTable& table) {
+  if (snapshot.record.kind == RecordKind::reservation) return {};
+  const ProcessId leader = leader_of(snapshot);
+  // Where the pid is another process's now, so is the sid.
+  const ProcessTable::Entry* holder = table.find(leader.pid);
+  const bool reused = holder != nullptr && holder->id != leader;
+  return table.closure(std::array{leader}, reused ? 0 : leader.pid);
+}
+
+// True: it has one.
+bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTable& table,
+                             const Now& at) {
+  std::optional<std::int64_t> typed;
+  std::vector<std::uint32_t> seen;
+  bool has_terminal = false;
+  for (const auto& process : processes_of(snapshot, table)) {
+    const std::uint32_t tty = process.tty_device;
+    if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
+    seen.push_back(tty);
+    has_terminal = true;
+    const auto time = last_typed_realtime_ms(tty);
+    if (time && (!typed || *time > *typed)) typed = time;
+  }
+  if (typed) {
+    const std::int64_t ago_ms = std::max<std::int64_t>(0, saturated_sum(at.realtime_ms, -*typed));
+    const std::int64_t then_ms = static_cast<std::int64_t>(at.boottime_ms) - ago_ms;
+    const auto opened_ms = snapshot.record.opened_boottime_ms;
+    if (then_ms > 0 && static_cast<std::uint64_t>(then_ms) > opened_ms &&
+        site.registry->touch(snapshot.ref, static_cast<std::uint64_t>(then_ms)))
+      snapshot.last_activity_ms =
+          std::max(snapshot.last_activity_ms, static_cast<std::uint64_t>(then_ms));
+  }
+  return has_terminal;
+}
+
+Session session_from(const Snapshot& snapshot, const std::string& site, State state,
+                     const Now& at) {
+  const RecordImage& record = snapshot.record;
+  Session session;
+  session.snapshot = snapshot;
+  session.state = state;
+  session.site = site;
+  session.id = to_hex(record.id);
+  session.user = text_of(record.user);
+  session.service = text_of(record.service);
+  session.host = text_of(record.host);
+  session.tty = text_of(record.tty);
+  session.reason = reason_of(snapshot);
+  if (record.uid != kNoUid) session.uid = record.uid;
+  session.leader = leader_of(snapshot);
+  session.has_seat = snapshot.state.stage == Stage::seated;
+  session.opened_realtime_ms = record.opened_realtime_ms;
+  const std::uint64_t last_ms = std::max(snapshot.last_activity_ms, record.opened_boottime_ms);
+  session.last_activity_realtime_ms = saturated_sum(
+      record.opened_realtime_ms, static_cast<std::int64_t>(last_ms - record.opened_boottime_ms));
+  session.idle_ms = at.boottime_ms > last_ms ? at.boottime_ms - last_ms : 0;
+  return session;
+}
+
+nlohmann::ordered_json or_null(const std::string& text) {
+  return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
+}
+
+nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
+  return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
+}
+
+}  // namespace
+
+bool Session::is_idle_for(Seconds time) const {
+  const auto ms = std::chrono::milliseconds(time).count();
+  return has_terminal && state != State::reserved && idle_ms >= static_cast<std::uint64_t>(ms);
+}
+
+std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table) {
+  return processes_of(session.snapshot, table);
+}
+
+std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {
+  if (!site.registry) return {};
+  const SystemProcesses processes;
+  const Now at = now();
+  site.registry->reap(processes, at.boottime_ms);
+
+  std::map<SessionId, Snapshot> found;
+  site.registry->for_each([&](const Snapshot& snapshot) {
+    const auto [entry, is_new] = found.emplace(snapshot.record.id, snapshot);
+    // A bind in between: the session has its reservation's id.
+    if (!is_new && entry->second.record.kind == RecordKind::reservation) entry->second = snapshot;
+  });
+
+  StateReader states(processes);
+  std::vector<Session> sessions;
+  for (auto& [id, snapshot] : found) {
+    const auto state = states.state_of(snapshot);
+    if (!state) continue;
+    const bool has_terminal = take_typing_as_activity(snapshot, site, table, at);
+    sessions.push_back(session_from(snapshot, site.config.site, *state, at));
+    sessions.back().has_terminal = has_terminal;
+  }
+  std::stable_sort(sessions.begin(), sessions.end(),
+                   [](const Session& a, const Session& b) { return a.idle_ms > b.idle_ms; });
+  return sessions;
+}
+
+nlohmann::ordered_json to_json(const Session& session) {
+  nlohmann::ordered_json json;
+  json["id"] = session.id;
+  json["site"] = session.site;
+  json["user"] = session.user;
+  json["uid"] = session.uid ? nlohmann::ordered_json(*session.uid) : nullptr;
+  json["service"] = session.service;
+  json["host"] = or_null(session.host);
+  json["tty"] = or_null(session.tty);
+  json["state"] = text(session.state);
+  json["opened"] = or_null(utc_time(session.opened_realtime_ms));
+  json["last_activity"] = or_null(utc_time(session.last_activity_realtime_ms));
+  json["expires"] = nullptr;
+  json["idle_seconds"] = session.idle_ms / 1000;
+  json["pid"] = session.leader.pid;
+  json["seat"] = session.has_seat;
+  json["reason"] = or_null(session.reason);
+  return json;
+}
+
+}  // namespace sessreg

@@ -1,0 +1,48 @@
+// The user sessions of a site as the commands show and choose them.
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "process.h"
+#include "process_table.h"
+#include "registry.h"
+#include "session_state.h"
+#include "site.h"
+
+namespace sessreg {
+
+// Texts are as they were recorded: escape them before they are shown.
+struct Session {
+  Snapshot snapshot;
+  State state = State::active;
+  std::string site;
+  std::string id;
+  std::string user, service, host, tty, reason;
+  std::optional<std::uint32_t> uid;
+  ProcessId leader;
+  bool has_seat = false;
+  bool has_terminal = false;  // of its own processes
+  std::int64_t opened_realtime_ms = 0;
+  std::int64_t last_activity_realtime_ms = 0;
+  std::uint64_t idle_ms = 0;
+
+  // A session without a terminal (a tunnel, a mount) is never idle: nobody can see whether it is
+  // used.
+  bool is_idle_for(Seconds time) const;
+};
+
+// The processes of a session that is not over.
+std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table);
+
+// Drops what is dead from the registry, takes the typing on terminals as activity, and reads what
+// is there, stalest first.
+std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table);
+
+// The object that `list --json` and `show --json` print.
+nlohmann::ordered_json to_json(const Session& session);
+
+}  // namespace sessreg

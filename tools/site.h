@@ -1,0 +1,41 @@
+// The site a command is about: its configuration, and its registry if there is one yet.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "config.h"
+#include "registry.h"
+
+namespace sessreg {
+
+struct GlobalOptions {
+  std::string site = "default";
+  std::string conf;  // empty: the site's own file
+  bool json = false;
+};
+
+struct OpenSite {
+  Config config;
+  std::string config_path;
+  // None: nobody has logged in since the boot.
+  std::optional<Registry> registry;
+
+  // Without an override it is the one that the last login read; with no login yet, the file's.
+  std::int32_t limit_in_force() const;
+  std::uint32_t seats_taken();
+};
+
+// A registry that does not exist is not created. Throws Failure.
+OpenSite open_site(const GlobalOptions& global);
+// A registry that does not exist is created.
+OpenSite open_or_create_site(const GlobalOptions& global);
+
+Config load_site_config(const GlobalOptions& global);
+
+// `default`, and the name of every file SITE.conf in /etc/security/sessreg.d, sorted.
+std::vector<std::string> all_sites();
+
+}  // namespace sessreg

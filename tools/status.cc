@@ -1,0 +1,106 @@
+// sessreg status
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+#include "errors.h"
+#include "limit_text.h"
+#include "output.h"
+#include "session.h"
+#include "table.h"
+#include "text.h"
+#include "times.h"
+
+namespace sessreg {
+namespace {
+
+std::size_t number_in(const std::vector<Session>& sessions, State state) {
+  return static_cast<std::size_t>(
+      std::count_if(sessions.begin(), sessions.end(),
+                    [state](const Session& session) { return session.state == state; }));
+}
+
+nlohmann::ordered_json status_json(OpenSite& site, const std::vector<Session>& sessions) {
+  const auto counter = [&](Counter which) {
+    return site.registry ? site.registry->counter(which) : 0;
+  };
+  nlohmann::ordered_json json;
+  json["site"] = site.config.site;
+  json["configuration"] = site.config_path;
+  json["registry"] = site.config.registry;
+  json["registry_exists"] = site.registry.has_value();
+  const auto created =
+      site.registry ? utc_time(site.registry->created_realtime_ms()) : std::nullopt;
+  json["created"] = created ? nlohmann::ordered_json(*created) : nullptr;
+  json["active"] = site.seats_taken();
+  json.update(limit_json(site));
+  json["capacity"] = site.registry ? static_cast<std::int64_t>(site.registry->capacity())
+                                   : static_cast<std::int64_t>(site.config.capacity);
+  json["reserved"] = number_in(sessions, State::reserved);
+  json["orphaned"] = number_in(sessions, State::orphaned);
+  json["ending"] = number_in(sessions, State::ending);
+  json["exempt"] = number_in(sessions, State::exempt);
+  json["high_water_mark"] = counter(kHighWater);
+  json["admissions"] = counter(kAdmissions);
+  json["refusals"] = {{text(Refusal::site_full), counter(kRefusedSiteFull)},
+                      {text(Refusal::drain), counter(kRefusedDrain)},
+                      {text(Refusal::table_full), counter(kRefusedTableFull)}};
+  json["reaped"] = {{"sessions", counter(kReapedSessions)},
+                    {"reservations", counter(kReapedReservations)},
+                    {"claims", counter(kReapedClaims)}};
+  return json;
+}
+
+// From the same values as the JSON, so that the two cannot disagree.
+std::string status_text(OpenSite& site, const nlohmann::ordered_json& json) {
+  const auto number = [&](const char* key) { return json[key].dump(); };
+  const auto& refusals = json["refusals"];
+  const auto& reaped = json["reaped"];
+  const std::string registry = escape_for_terminal(site.config.registry);
+  const std::string since =
+      site.registry ? time_with_relative(site.registry->created_realtime_ms(), now().realtime_ms)
+                    : "-";
+  return field_list(
+      {
+          {"site", escape_for_terminal(site.config.site)},
+          {"registry", site.registry ? registry : registry + " (none yet: nobody has logged in)"},
+          {"since", since},
+          {"seats taken", number("active")},
+          {"of these reserved", number("reserved")},
+          {"limit in force", limit_in_force_text(site)},
+          {"limit configured", limit_text(site.config.sessions_limit)},
+          {"capacity", number("capacity")},
+          {"high-water mark", number("high_water_mark")},
+          {"orphaned", number("orphaned")},
+          {"ending", number("ending")},
+          {"exempt", number("exempt")},
+          {"admissions", number("admissions")},
+          {"refusals",
+           fmt::format("site full {}, drain {}, table full {}", refusals["site_full"].dump(),
+                       refusals["drain"].dump(), refusals["table_full"].dump())},
+          {"reaped",
+           fmt::format("dead sessions {}, abandoned reservations {}, unfinished logins {}",
+                       reaped["sessions"].dump(), reaped["reservations"].dump(),
+                       reaped["claims"].dump())},
+      },
+      stdout_terminal());
+}
+
+int run_status(const GlobalOptions& global) {
+  OpenSite site = open_site(global);
+  const auto sessions = read_sessions(site, ProcessTable::read());
+  const auto json = status_json(site, sessions);
+  print(global.json ? json_text(json) : status_text(site, json));
+  return kExitDone;
+}
+
+}  // namespace
+
+Runner declare_status(CLI::App&) {
+  return run_status;
+}
+
+}  // namespace sessreg

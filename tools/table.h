@@ -1,0 +1,56 @@
+// Tables for people: columns two spaces apart, as wide as they need to be; on a terminal, as wide
+// as it is.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "output.h"
+
+namespace sessreg {
+
+// Columns a text takes on a terminal: wide characters count two, combining ones none.
+int display_width(std::string_view text);
+
+// At most `columns` wide; what is cut ends in an ellipsis.
+std::string shortened(std::string_view text, int columns, bool utf8);
+
+enum class Colour { none, dim, yellow, red };
+
+struct Cell {
+  std::string text;   // escaped for the terminal
+  std::string brief;  // said shorter where room is scarce; empty: as `text`
+  Colour colour = Colour::none;
+};
+
+struct Column {
+  std::string header;
+  bool elastic = false;           // may be cut where room is scarce
+  std::string brief_header = {};  // empty: as `header`
+};
+
+class Table {
+ public:
+  explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
+
+  void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
+
+  // Too wide for the terminal, it takes the brief texts, then shortens the elastic columns, widest
+  // first, then cuts its lines.
+  std::string text(const Terminal& terminal) const;
+
+ private:
+  std::vector<Cell> headers() const;
+  std::vector<int> widths(bool brief, bool utf8) const;
+  void shrink(std::vector<int>& width, int room, bool keep_headers) const;
+
+  std::vector<Column> columns_;
+  std::vector<std::vector<Cell>> rows_;
+};
+
+// "name   value" lines, values aligned.
+std::string field_list(const std::vector<std::pair<std::string, std::string>>& fields,
+                       const Terminal& terminal);
+
+}  // namespace sessreg

@@ -1,0 +1,28 @@
+// Times as people and programs read them. Milliseconds since the epoch in, text out; a value that
+// no calendar can show (only a damaged registry has one) gives "-" or, for programs, nullopt.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "config.h"
+
+namespace sessreg {
+
+// "2026-11-22 14:03:11" in the local time zone.
+std::string local_time(std::int64_t realtime_ms);
+
+// "now", "45s ago", "5m ago", "3h ago", "4d ago", "6w ago"; "in 5m" for what is to come.
+std::string relative_time(std::int64_t realtime_ms, std::int64_t now_ms);
+
+// "2026-11-22 14:03:11 (5m ago)"
+std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms);
+
+// RFC 3339 in UTC: "2026-11-22T13:03:11Z".
+std::optional<std::string> utc_time(std::int64_t realtime_ms);
+
+// A duration of the command line; throws a usage Failure that names the option.
+Seconds duration_argument(const std::string& option, const std::string& text);
+
+}  // namespace sessreg
