@@ -22,20 +22,22 @@ Result<Site> Site::open(Config config, std::string config_path) {
 
 template <class Attempt>
 Result<Admission> Site::with_current_configuration(Attempt attempt) {
-  // More turns than one only if the file, or the registry's idea of it, changes meanwhile; after
-  // some of them ours is as good as any.
-  constexpr int kTurns = 8;
-  for (int turn = 0;; ++turn) {
+  // More turns than two only if somebody else publishes another text in between, each time anew.
+  constexpr int kTurns = 100;
+  for (int turn = 0; turn < kTurns; ++turn) {
     const ConfiguredLimit mine{config_.identity, config_.sessions_limit};
     const Admission result = attempt(mine);
-    if (!result.stale_configuration || turn == kTurns) return result;
+    if (!result.stale_configuration) return result;
     auto again = load_config(config_.site, config_path_);
     if (!again) return again.error();
-    if (again->identity == config_.identity || turn + 1 == kTurns)
+    if (again->identity == config_.identity)
       registry_.publish_limit(mine);
     else
       config_ = std::move(*again);
   }
+  return Error{Errc::system, config_.registry +
+                                 " is used with more than one configuration: give "
+                                 "each site one configuration file"};
 }
 
 Result<Admission> Site::reserve(const Login& login) {

@@ -1,0 +1,306 @@
+"""A real sshd with a PAM stack of its own, its clients, and one site.
+
+Call private_host.enter() first: everything here is written to its private /etc and /run.
+"""
+
+import contextlib
+import itertools
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import unittest
+
+import private_host
+
+SERVICE = "sessreg-test"
+SITE = "test"
+SCENE = pathlib.Path("/run/scene")
+HERE = pathlib.Path(__file__).resolve().parent
+
+# What a login that stays runs: it says what its environment holds, and ends with its client.
+STAY = 'echo "IN $SESSREG_ID $SESSREG_SITE"; exec cat'
+
+METHODS = ("password", "keyboard-interactive", "publickey")
+
+
+def wait_until(condition, seconds=15):
+    """The first true value of condition(), or the last one after that time."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value or time.monotonic() >= end:
+            return value
+        time.sleep(0.05)
+
+
+def site_full(limit):
+    return f"There are more than {limit} active user sessions. Please try again later."
+
+
+class Sshd:
+    """One listener on a free loopback port; its PAM stack is read anew at each login."""
+
+    def __init__(self):
+        SCENE.mkdir(mode=0o755)
+        for key in ("host_key", "client_key"):
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", SCENE / key],
+                           check=True)
+        shutil.copy(SCENE / "client_key.pub", SCENE / "authorized_keys")
+        askpass = SCENE / "askpass"
+        askpass.write_text('#!/bin/sh\n[ -z "$STALL_FILE" ] || : >"$STALL_FILE"\n'
+                           f"echo {shlex.quote(private_host.PASSWORD)}\n")
+        askpass.chmod(0o755)
+
+        program = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin")
+        # sshd takes the name it was called by as its PAM service.
+        (SCENE / SERVICE).symlink_to(program)
+        self.log = SCENE / "sshd.log"
+        for _ in range(20):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+            if self._start():
+                break
+        else:
+            raise RuntimeError("sshd does not start:\n" + self.log.read_text())
+        self._write_ssh_config()
+
+    def _start(self):
+        config = SCENE / "sshd_config"
+        pid_file = SCENE / "sshd.pid"
+        config.write_text(f"""
+Port {self.port}
+ListenAddress 127.0.0.1
+HostKey {SCENE}/host_key
+PidFile {pid_file}
+UsePAM yes
+PasswordAuthentication yes
+KbdInteractiveAuthentication yes
+PermitRootLogin yes
+AuthorizedKeysFile {SCENE}/authorized_keys
+StrictModes no
+MaxStartups 200
+PrintMotd no
+UseDNS no
+Subsystem sftp internal-sftp
+LogLevel VERBOSE
+""")
+        self._process = subprocess.Popen(
+            [SCENE / SERVICE, "-D", "-f", config, "-E", self.log], stdin=subprocess.DEVNULL)
+        wait_until(lambda: pid_file.exists() or self._process.poll() is not None)
+        return pid_file.exists()
+
+    def _write_ssh_config(self):
+        key = (SCENE / "host_key.pub").read_text()
+        (SCENE / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {key}")
+        (SCENE / "ssh_config").write_text(f"""
+Host scene
+  HostName 127.0.0.1
+  Port {self.port}
+  IdentityFile {SCENE}/client_key
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile {SCENE}/known_hosts
+  GlobalKnownHostsFile /dev/null
+  NumberOfPasswordPrompts 1
+  ConnectTimeout 20
+""")
+
+    def stop(self):
+        self._process.terminate()
+        self._process.wait(timeout=20)
+
+
+class Client:
+    """One ssh (or sftp) process."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(self, user, method, *arguments, program="ssh", options=(), stall_file=None):
+        stem = SCENE / f"client{next(self._numbers)}"
+        self._out, self._err = stem.with_suffix(".out"), stem.with_suffix(".err")
+        command = [program, "-F", SCENE / "ssh_config", "-o", f"User={user}",
+                   "-o", f"PreferredAuthentications={method}"]
+        for option in options:
+            command += ["-o", option]
+        environment = os.environ | {"SSH_ASKPASS": str(SCENE / "askpass"),
+                                    "SSH_ASKPASS_REQUIRE": "force",
+                                    "STALL_FILE": str(stall_file or "")}
+        with open(self._out, "wb") as out, open(self._err, "wb") as err:
+            self.process = subprocess.Popen([*command, *arguments], env=environment,
+                                            stdin=subprocess.PIPE, stdout=out, stderr=err)
+
+    @property
+    def out(self):
+        return self._out.read_text(errors="replace")
+
+    @property
+    def err(self):
+        return self._err.read_text(errors="replace").replace("\r", "")
+
+    def ended(self):
+        return self.process.poll() is not None
+
+    def wait(self, seconds=40):
+        """The exit status; the client is killed if it has none by then."""
+        try:
+            return self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+    def greeting(self):
+        """The words after IN, once the login is let in; None if the client ended before."""
+        def line():
+            return next((l for l in self.out.splitlines() if l.startswith("IN")), None)
+        wait_until(lambda: line() is not None or self.ended(), 40)
+        return None if line() is None else line().split()[1:]
+
+    def log_out(self):
+        self.process.stdin.close()
+        return self.wait()
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def __str__(self):
+        return f"exit status {self.process.poll()}\nstdout: {self.out}\nstderr: {self.err}"
+
+
+class SceneTest(unittest.TestCase):
+    """One site per test, `sessions_limit` and further keys by self.configure()."""
+
+    _numbers = itertools.count(1)
+
+    @classmethod
+    def setUpClass(cls):
+        cls.module = os.path.realpath(os.environ["SESSREG_MODULE"])
+        cls.program = os.path.realpath(os.environ["SESSREG_TOOL"])
+
+    def setUp(self):
+        self.directory = SCENE / f"site{next(self._numbers)}"
+        self.directory.mkdir(mode=0o755)
+        self.conf = self.directory / "site.conf"
+        self.registry = self.directory / "registry" / "site.reg"
+        self.write_stack()
+        self.clients = []
+        self.addCleanup(self.end_clients)
+
+    @contextlib.contextmanager
+    def case(self, name):
+        """One case of a test; what it leaves logged in does not disturb the next."""
+        with self.subTest(name):
+            try:
+                yield
+            finally:
+                self.end_clients()
+
+    def end_clients(self):
+        for client in self.clients:
+            if not client.ended():
+                client.kill()
+            client.process.stdin.close()
+        self.clients.clear()
+
+    # --- The site ---
+
+    def configure(self, **keys):
+        self.write_conf("".join(f"{key} = {value}\n" for key, value in keys.items()))
+
+    def write_conf(self, text):
+        self.conf.write_text(f"registry = {self.registry}\n{text}")
+        self.conf.chmod(0o644)
+
+    def write_stack(self, service=SERVICE, arguments="", first=""):
+        line = f"{self.module} site={SITE} conf={self.conf} {arguments}"
+        pathlib.Path("/etc/pam.d", service).write_text(f"""{first}
+auth     [success=1 default=ignore]  pam_unix.so nullok
+auth     requisite                   pam_deny.so
+auth     required                    pam_permit.so
+account  [success=1 new_authtok_reqd=done default=ignore]  pam_unix.so
+account  requisite                   pam_deny.so
+account  required                    pam_permit.so
+account  required                    {line}
+session  required                    {line}
+session  required                    pam_unix.so
+""")
+
+    def tool(self, *arguments, status=0):
+        result = subprocess.run(
+            [self.program, "--site", SITE, "--conf", self.conf, *arguments],
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        self.assertEqual(result.returncode, status, f"{arguments}: {result.stdout}{result.stderr}")
+        return result.stdout
+
+    def listing(self):
+        return json.loads(self.tool("list", "--json"))
+
+    def sessions(self):
+        return self.listing()["sessions"]
+
+    def session(self, session_id):
+        found = [s for s in self.sessions() if s["id"] == session_id]
+        self.assertEqual(len(found), 1, self.listing())
+        return found[0]
+
+    def status(self):
+        return json.loads(self.tool("status", "--json"))
+
+    def active(self):
+        return self.listing()["active"]
+
+    def assert_soon_active(self, count, seconds=15):
+        if not wait_until(lambda: self.active() == count, seconds):
+            self.fail(f"should have {count} active sessions: {self.listing()}")
+
+    # --- Logins ---
+
+    def start(self, *arguments, **options):
+        client = Client(*arguments, **options)
+        self.clients.append(client)
+        return client
+
+    def log_in(self, user="alice", method="publickey", **options):
+        """A login that must be let in, and stays. Sets .session_id and .site of the client."""
+        client = self.start(user, method, "scene", STAY, **options)
+        greeting = client.greeting()
+        self.assertIsNotNone(greeting, f"{user} was not let in by {method}: {client}")
+        client.session_id, client.site = (greeting + [None, None])[:2]
+        return client
+
+    def assert_refused(self, user="alice", method="publickey", *, text=None, arguments=None,
+                       **options):
+        client = self.start(user, method, *(arguments or ["scene", STAY]), **options)
+        client.process.stdin.close()
+        self.assertEqual(client.wait(), 255, client)
+        self.assertNotIn("IN", client.out)
+        if text is not None:
+            self.assertIn(text, client.err.splitlines())
+        return client
+
+
+def main(tests_of):
+    """Runs the tests of that module; exits with 77 where they cannot run at all."""
+    for variable in ("SESSREG_MODULE", "SESSREG_TOOL"):
+        if not os.path.exists(os.environ.get(variable, "")):
+            sys.exit(f"set {variable} to the built file")
+    for program in ("ssh", "ssh-keygen", "sftp"):
+        if shutil.which(program) is None:
+            private_host.skip(f"no {program} here")
+    if shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin") is None:
+        private_host.skip("no sshd here")
+    private_host.enter()
+    sshd = Sshd()
+    program = unittest.main(tests_of, exit=False, verbosity=2)
+    sshd.stop()
+    if not program.result.wasSuccessful():
+        print("\nThe end of sshd's log:\n" + "\n".join(sshd.log.read_text().splitlines()[-60:]))
+    sys.exit(not program.result.wasSuccessful())
