@@ -216,11 +216,14 @@ class Gate {
   }
   // First stored, then NOP: a login that looked before the store finds the gate moved, or was
   // admitted before the change. Nobody inside is thrown out.
-  void set_configured(ConfiguredLimit limit) {
-    shared_->configured.store(
-        std::uint64_t{limit.identity} << 32 | static_cast<std::uint32_t>(limit.limit),
-        std::memory_order_release);
+  // False: `seen` is not what is stored any more.
+  bool set_configured(ConfiguredLimit seen, ConfiguredLimit limit) {
+    std::uint64_t expected = limit_word(seen);
+    if (!shared_->configured.compare_exchange_strong(
+            expected, limit_word(limit), std::memory_order_acq_rel, std::memory_order_acquire))
+      return false;
     nop();
+    return true;
   }
   void set_override(std::optional<std::int32_t> limit) {
     shared_->override_limit.store(limit ? kOverrideSet | static_cast<std::uint32_t>(*limit) : 0,
@@ -401,6 +404,9 @@ class Gate {
     return AddResult::done;
   }
 
+  static std::uint64_t limit_word(ConfiguredLimit limit) {
+    return std::uint64_t{limit.identity} << 32 | static_cast<std::uint32_t>(limit.limit);
+  }
   static std::uint64_t activity_word(std::uint32_t epoch, std::uint64_t boottime_ms) {
     return std::uint64_t{epoch} << 32 | std::min<std::uint64_t>(boottime_ms / 100, 0xffffffff);
   }

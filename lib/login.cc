@@ -21,19 +21,19 @@ Result<Site> Site::open(Config config, std::string config_path) {
 }
 
 template <class Attempt>
-Result<Admission> Site::with_current_configuration(Attempt attempt) {
+Result<Admission> Site::with_current_limit(Attempt attempt) {
   // More turns than two only if somebody else publishes another text in between, each time anew.
   constexpr int kTurns = 100;
+  const ConfiguredLimit mine{config_.identity, config_.sessions_limit};
   for (int turn = 0; turn < kTurns; ++turn) {
-    const ConfiguredLimit mine{config_.identity, config_.sessions_limit};
+    const ConfiguredLimit published = registry_.published_limit();
     const Admission result = attempt(mine);
     if (!result.stale_configuration) return result;
-    auto again = load_config(config_.site, config_path_);
+    // Read behind `published`: whoever edits and logs in after this read makes our publishing fail.
+    const auto again = load_config(config_.site, config_path_);
     if (!again) return again.error();
-    if (again->identity == config_.identity)
-      registry_.publish_limit(mine);
-    else
-      config_ = std::move(*again);
+    if (again->identity != config_.identity) return result;
+    registry_.publish_limit(published, mine);
   }
   return Error{Errc::system, config_.registry +
                                  " is used with more than one configuration: give "
@@ -41,7 +41,7 @@ Result<Admission> Site::with_current_configuration(Attempt attempt) {
 }
 
 Result<Admission> Site::reserve(const Login& login) {
-  return with_current_configuration([&](ConfiguredLimit limit) {
+  return with_current_limit([&](ConfiguredLimit limit) {
     const auto time = std::chrono::milliseconds(config_.reservation_time).count();
     return registry_.reserve(login, limit, processes_,
                              now().boottime_ms + static_cast<std::uint64_t>(time));
@@ -49,17 +49,21 @@ Result<Admission> Site::reserve(const Login& login) {
 }
 
 Result<Admission> Site::open_session(const Login& login, const SlotRef* reservation) {
-  if (reservation != nullptr) {
-    if (const auto bound = registry_.bind(*reservation, login)) return *bound;
-  }
   std::vector<SlotRef> strays;
-  const auto found = registry_.find_reservation(login, strays);
+  std::optional<SlotRef> found;
+  if (reservation != nullptr && registry_.is_reservation_of(*reservation, login))
+    found = *reservation;
+  else
+    found = registry_.find_reservation(login, strays);
   for (const SlotRef& stray : strays)
     registry_.release_reservation(stray);
   if (found) {
-    if (const auto bound = registry_.bind(*found, login)) return *bound;
+    if (const auto bound = registry_.bind(*found, login, processes_)) {
+      if (!bound->admitted()) registry_.release_reservation(*found);
+      return *bound;
+    }
   }
-  return with_current_configuration(
+  return with_current_limit(
       [&](ConfiguredLimit limit) { return registry_.admit(login, limit, processes_); });
 }
 

@@ -20,7 +20,9 @@ class Site {
   const Config& config() const { return config_; }
   Registry& registry() { return registry_; }
 
-  // Takes a seat until the session is opened, for reservation_time at most.
+  // Takes a seat until the session is opened, for reservation_time at most. In the answer of this
+  // and the next, stale_configuration: the file has another text by now, so read it and begin
+  // again.
   Result<Admission> reserve(const Login& login);
 
   // Opens the session: binds `reservation` or, if that is not given or has gone, the one that this
@@ -34,9 +36,10 @@ class Site {
  private:
   Site(Config config, std::string config_path, Registry registry);
 
-  // Runs `attempt` until the limit it was decided by comes from the configuration as it is on disk.
+  // Runs `attempt` until it was decided by the limit of this configuration, publishing that if the
+  // file on disk still says the same.
   template <class Attempt>
-  Result<Admission> with_current_configuration(Attempt attempt);
+  Result<Admission> with_current_limit(Attempt attempt);
 
   Config config_;
   std::string config_path_;

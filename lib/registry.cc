@@ -139,6 +139,7 @@ Admission Registry::take_seat(const Login& login, RecordKind kind, ConfiguredLim
       claim = claim_for(login, record);
       if (claim) continue;
       room = AddResult::table_full;
+      result.limit = static_cast<std::int32_t>(capacity());
     }
     if (room == AddResult::stale_configuration) {
       if (claim) gate_.abandon(*claim);
@@ -160,20 +161,31 @@ Admission Registry::take_seat(const Login& login, RecordKind kind, ConfiguredLim
   }
 }
 
-std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login) {
+std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
+                                        const Processes& processes) {
   Snapshot held;
   if (!is_reservation_of(reservation, login) || !snapshot(reservation, held)) return std::nullopt;
   RecordImage record = make_record(login, RecordKind::session, 0);
   record.id = held.record.id;
   record.victim_slot = reservation.slot;
   record.victim_generation = held.state.generation;
-  const auto claim = claim_for(login, record);
-  if (!claim) return std::nullopt;
+  auto claim = claim_for(login, record);
+  if (!claim) {
+    reap(processes, now().boottime_ms);
+    claim = claim_for(login, record);
+  }
+  Admission result;
+  if (!claim) {
+    result.refusal = Refusal::table_full;
+    result.limit = static_cast<std::int32_t>(capacity());
+    result.count = count();
+    add_to(kRefusedTableFull, 1);
+    return result;
+  }
   if (!gate_.move(*claim, reservation.slot, held.state.generation)) {
     gate_.abandon(*claim);
     return std::nullopt;
   }
-  Admission result;
   result.ref = *claim;
   result.id = record.id;
   return result;
@@ -205,7 +217,7 @@ std::optional<SlotRef> Registry::find_reservation(const Login& login,
     const bool own = is_process(login.self, record.leader_pid, record.leader_start_ticks);
     const bool of_child = is_process(login.self, record.parent_pid, record.parent_start_ticks);
     if (!is_record_of(record, login)) {
-      if (own) ret_strays.push_back(held.ref);
+      if (own && is_service_of(record, login.service)) ret_strays.push_back(held.ref);
       return;
     }
     const bool same_connection =
@@ -215,10 +227,11 @@ std::optional<SlotRef> Registry::find_reservation(const Login& login,
   return found;
 }
 
-std::optional<SlotRef> Registry::find_session(const Login& login) {
+std::optional<SlotRef> Registry::find_session(const Login& login, std::string_view id_hex) {
   std::optional<SlotRef> found;
   for_each([&](const Snapshot& held) {
-    if (held.record.kind != RecordKind::reservation && is_record_of(held.record, login) &&
+    if (to_hex(held.record.id) == id_hex && held.record.kind != RecordKind::reservation &&
+        is_record_of(held.record, login) &&
         is_process(login.self, held.record.leader_pid, held.record.leader_start_ticks))
       found = held.ref;
   });
@@ -338,6 +351,14 @@ bool Registry::snapshot(SlotRef ref, Snapshot& ret) const {
   return ref.slot < gate_.slot_count() && gate_.snapshot(ref.slot, ret) && ret.ref == ref;
 }
 
+bool Registry::is_user_of(const RecordImage& record, std::string_view user) const {
+  return record.user_hash == hash128(mapped_.header().hash_key, user);
+}
+
+bool Registry::is_service_of(const RecordImage& record, std::string_view service) const {
+  return record.service_hash == hash64(mapped_.header().hash_key, service);
+}
+
 std::uint64_t Registry::counter(Counter counter) const {
   return gate_.shared().counters[counter].load(std::memory_order_relaxed);
 }
@@ -392,9 +413,7 @@ std::optional<SlotRef> Registry::claim_for(const Login& login, const RecordImage
 }
 
 bool Registry::is_record_of(const RecordImage& record, const Login& login) const {
-  const HashKey& key = mapped_.header().hash_key;
-  return record.user_hash == hash128(key, login.user) &&
-         record.service_hash == hash64(key, login.service);
+  return is_user_of(record, login.user) && is_service_of(record, login.service);
 }
 
 // Statistics: relaxed, and lost if the process is killed right here.

@@ -92,18 +92,20 @@ class Registry {
   // Takes a seat for a session at once.
   Admission admit(const Login& login, ConfiguredLimit limit, const Processes& processes);
   // Turns a reservation into a session; the seat stays taken all the while. nullopt: the
-  // reservation has gone; reserve and bind in one step with admit().
-  std::optional<Admission> bind(SlotRef reservation, const Login& login);
+  // reservation has gone; reserve and bind in one step with admit(). Refused (table_full): there is
+  // no slot for the session, and the reservation stays.
+  std::optional<Admission> bind(SlotRef reservation, const Login& login,
+                                const Processes& processes);
   // A session that is listed, and neither counted nor refused. False: the table is full.
   bool list_exempt(const Login& login, Admission& ret);
 
   // The reservation that this login may bind: same user and service (and connection, where both
   // have one), made by the caller or by a child of the caller. ret_strays: reservations that the
-  // caller itself made for other users.
+  // caller itself made for other users of that service.
   std::optional<SlotRef> find_reservation(const Login& login, std::vector<SlotRef>& ret_strays);
   bool is_reservation_of(SlotRef ref, const Login& login) const;
-  // The session (bound or exempt) that this process opened for this user and service.
-  std::optional<SlotRef> find_session(const Login& login);
+  // The session (bound or exempt) of that id, if this process opened it for this user and service.
+  std::optional<SlotRef> find_session(const Login& login, std::string_view id_hex);
 
   // Frees that occupancy, if it is still there.
   bool release(SlotRef ref);
@@ -118,7 +120,12 @@ class Registry {
   bool touch(SlotRef ref, std::uint64_t now_ms) { return gate_.touch(ref, now_ms); }
   bool mark_revoked(SlotRef ref, std::string_view reason);
 
-  void publish_limit(ConfiguredLimit limit) { gate_.set_configured(limit); }
+  // The limit that the last login read from its configuration; identity 0: none yet.
+  ConfiguredLimit published_limit() const { return gate_.configured(); }
+  // Puts `limit` in the place of `seen`; false: somebody else has published meanwhile.
+  bool publish_limit(ConfiguredLimit seen, ConfiguredLimit limit) {
+    return gate_.set_configured(seen, limit);
+  }
   void set_override(std::optional<std::int32_t> limit) { gate_.set_override(limit); }
   // `configured`: by the caller's file, which holds where no login has published its limit yet.
   std::int32_t limit_in_force(std::int32_t configured) const;
@@ -129,6 +136,9 @@ class Registry {
   // Calls `visit` with each occupied slot, as of the moment it is visited.
   void for_each(const std::function<void(const Snapshot&)>& visit);
   bool snapshot(SlotRef ref, Snapshot& ret) const;
+  // By the whole name, also where the record shows it cut short.
+  bool is_user_of(const RecordImage& record, std::string_view user) const;
+  bool is_service_of(const RecordImage& record, std::string_view service) const;
   std::uint32_t count() { return gate_.count(); }
   std::uint32_t capacity() const { return gate_.capacity(); }
   std::uint64_t counter(Counter counter) const;

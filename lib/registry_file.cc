@@ -30,6 +30,8 @@ class DescriptorMapping {
   int fd_;
 };
 
+constexpr const char* kRebuild = ": run '" SESSREG_TOOL_NAME " purge --rebuild'";
+
 struct Location {
   std::string directory;
   std::string name;
@@ -77,8 +79,11 @@ Result<Fd> open_directory(const Location& at, bool create) {
   if (fstat(dir.get(), &st) != 0)
     return system_error(errno, "cannot look at the directory " + at.directory);
   if (!is_trusted_owner(st.st_uid) || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-    return Error{Errc::insecure_file,
-                 at.directory + " may be written by others: make it root's, mode 0755"};
+    return Error{
+        Errc::insecure_file,
+        at.directory +
+            " may be written by others: put the registry in a directory that only root can "
+            "write, such as /run/sessreg"};
   return dir;
 }
 
@@ -104,19 +109,18 @@ Result<MappedRegistry> open_in(const Fd& dir, const std::string& path, const std
   if (!fd) {
     if (errno == ENOENT) return Error{Errc::not_found, "there is no registry " + path};
     if (errno == ELOOP || errno == EISDIR || errno == ENXIO)
-      return Error{Errc::insecure_file, path + " is not a regular file: remove it"};
+      return Error{Errc::insecure_file, path + " is not a regular file" + kRebuild};
     return system_error(errno, "cannot open the registry " + path);
   }
   if (fstat(fd.get(), &st) != 0) return system_error(errno, "cannot look at the registry " + path);
   *ret_inode = st.st_ino;
   if (!S_ISREG(st.st_mode))
-    return Error{Errc::insecure_file, path + " is not a regular file: remove it"};
+    return Error{Errc::insecure_file, path + " is not a regular file" + kRebuild};
   if (!is_trusted_owner(st.st_uid) || (st.st_mode & 077) != 0 || st.st_nlink != 1)
     return Error{
         Errc::insecure_file,
-        path + " is not a file of mode 0600 that is root's alone, with one link: remove it"};
+        path + " is not a file of mode 0600 that is root's alone, with one link" + kRebuild};
 
-  constexpr const char* kRebuild = ": run '" SESSREG_TOOL_NAME " purge --rebuild'";
   HeaderImage header{};
   const ssize_t got = pread(fd.get(), &header, sizeof header, 0);
   if (got < 0) return system_error(errno, "cannot read the registry " + path);

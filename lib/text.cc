@@ -49,16 +49,6 @@ std::string value_of(Placeholder placeholder, const MessageValues& values) {
   return {};
 }
 
-void append_hex(std::string& out, std::string_view bytes) {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  for (const char c : bytes) {
-    const auto byte = static_cast<std::uint8_t>(c);
-    out += "\\x";
-    out += kDigits[byte >> 4];
-    out += kDigits[byte & 0xf];
-  }
-}
-
 // Appends the first character of `text`, made safe; returns how many bytes of `text` that was.
 std::size_t append_safe(std::string& out, std::string_view text) {
   const Utf8Char next = decode_utf8(text);
@@ -75,20 +65,52 @@ std::size_t append_safe(std::string& out, std::string_view text) {
   return next.size_bytes;
 }
 
-}  // namespace
+// What is shown of `rest` begins so that a backslash before it would be misread.
+bool begins_ambiguously(std::string_view rest) {
+  if (rest.empty()) return false;
+  if (rest.front() == 'x') return true;
+  std::string shown;
+  append_safe(shown, rest);
+  return shown.front() == '\\';
+}
 
-std::string escape_for_terminal(std::string_view text) {
+enum class Backslash { alone, doubled_where_needed, doubled };
+
+std::string escape(std::string_view text, Backslash backslash) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    if (text.front() == '\\') out += '\\';
+    if (text.front() == '\\' &&
+        (backslash == Backslash::doubled ||
+         (backslash == Backslash::doubled_where_needed && begins_ambiguously(text.substr(1)))))
+      out += '\\';
     text.remove_prefix(append_safe(out, text));
   }
   return out;
 }
 
+}  // namespace
+
+std::string escape_for_terminal(std::string_view text) {
+  return escape(text, Backslash::doubled_where_needed);
+}
+
+std::string one_line(std::string_view text) {
+  return escape(text, Backslash::alone);
+}
+
+void append_hex(std::string& out, std::string_view bytes) {
+  static constexpr std::string_view kDigits = "0123456789abcdef";
+  for (const char c : bytes) {
+    const auto byte = static_cast<std::uint8_t>(c);
+    out += "\\x";
+    out += kDigits[byte >> 4];
+    out += kDigits[byte & 0xf];
+  }
+}
+
 std::string log_value(std::string_view text) {
-  const std::string escaped = escape_for_terminal(text);
+  const std::string escaped = escape(text, Backslash::doubled);
   if (!escaped.empty() && escaped.find_first_of(" =\"") == std::string::npos) return escaped;
   std::string out = "\"";
   for (const char c : escaped) {

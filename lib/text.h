@@ -8,12 +8,20 @@
 namespace sessreg {
 
 // Control characters (C0, DEL, C1), invalid UTF-8, line and paragraph separators and bidirectional
-// overrides become \xNN escapes (of their bytes); a backslash becomes \\. The result is printable
-// valid UTF-8 without a newline.
+// overrides become \xNN escapes (of their bytes). A backslash becomes \\ only where it could be
+// misread: before an x, a backslash or an escape; so DOM\bob stays as it is and can be pasted back.
+// The result is printable valid UTF-8 without a newline, and no other text has the same.
 std::string escape_for_terminal(std::string_view text);
 
-// The value of a key=value log field: escaped as above, in double quotes if it is empty or holds a
-// space, '=' or '"' (which becomes \x22).
+// Escaped as above, but every backslash left alone: for a text whose parts are escaped already.
+std::string one_line(std::string_view text);
+
+// Each byte as \xNN.
+void append_hex(std::string& out, std::string_view bytes);
+
+// The value of a key=value log field: escaped as for the terminal, but every backslash doubled (log
+// readers take \" for a quote); in double quotes if it is empty or holds a space, '=' or '"' (which
+// becomes \x22).
 std::string log_value(std::string_view text);
 
 // The longest prefix of at most `max_bytes` that does not cut a UTF-8 sequence in two.

@@ -11,7 +11,7 @@ namespace sessreg {
 
 struct Arguments {
   std::string site = "default";
-  std::string conf;  // empty: the site's default path
+  std::optional<std::string> conf;  // none: the site's default path
   std::optional<OnError> on_error;
   bool debug = false;
   bool quiet = false;

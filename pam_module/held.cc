@@ -50,8 +50,4 @@ bool set_held(pam_handle_t* pamh, const std::string& site, const Held& held) {
   return true;
 }
 
-void forget_held(pam_handle_t* pamh, const std::string& site) {
-  pam_set_data(pamh, data_name(site).c_str(), nullptr, clean_up_held);
-}
-
 }  // namespace sessreg

@@ -16,7 +16,7 @@
 namespace sessreg {
 
 struct Held {
-  enum class What { reservation, session };
+  enum class What { reservation, session, closed };  // closed: so that a second close does nothing
   What what = What::reservation;
   std::string registry_path;
   SlotRef ref;
@@ -31,8 +31,5 @@ const Held* get_held(pam_handle_t* pamh, const std::string& site);
 
 // Remembers it in place of what was held before. False: PAM could not (the registry still knows).
 bool set_held(pam_handle_t* pamh, const std::string& site, const Held& held);
-
-// Forgets what is held, without releasing anything.
-void forget_held(pam_handle_t* pamh, const std::string& site);
 
 }  // namespace sessreg

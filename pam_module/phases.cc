@@ -18,6 +18,16 @@ std::string item(pam_handle_t* pamh, int type) {
   return static_cast<const char*>(value);
 }
 
+constexpr const char* kCannotWork =
+    "Logins cannot be checked at the moment. Please tell the administrator.";
+
+// How often a phase begins again because the configuration was edited under it.
+constexpr int kTurns = 10;
+
+Error changes_too_fast() {
+  return {Errc::invalid_config, "the configuration changes faster than it can be read"};
+}
+
 }  // namespace
 
 Phase::Phase(pam_handle_t* pamh, const Arguments& arguments) : pamh_(pamh), arguments_(arguments) {
@@ -39,64 +49,85 @@ Phase::Phase(pam_handle_t* pamh, const Arguments& arguments) : pamh_(pamh), argu
     log(LOG_WARNING, "unknown argument ignored", "argument=" + log_value(word));
 }
 
+Result<Config> Phase::read_config() const {
+  // Relative to what? To the working directory of a login service that is the user's own (su).
+  if (arguments_.conf && !arguments_.conf->starts_with('/'))
+    return Error{Errc::invalid_config, "conf=" + *arguments_.conf + ": write an absolute path"};
+  return load_config(arguments_.site, config_path());
+}
+
 int Phase::account() {
-  const auto config = load_config(arguments_.site, arguments_.conf);
+  for (int turn = 0; turn < kTurns; ++turn)
+    if (const auto code = try_account()) return *code;
+  return cannot_work(changes_too_fast(), nullptr, PAM_IGNORE);
+}
+
+int Phase::open_session() {
+  for (int turn = 0; turn < kTurns; ++turn)
+    if (const auto code = try_open_session()) return *code;
+  return cannot_work(changes_too_fast(), nullptr, PAM_SUCCESS);
+}
+
+std::optional<int> Phase::try_account() {
+  const auto config = read_config();
   if (!config) return cannot_work(config.error(), nullptr, PAM_IGNORE);
   if (standing(*config) != Standing::counted) {
     debug("not counted");
     return PAM_IGNORE;
   }
-  auto site = Site::open(*config, arguments_.conf);
+  auto site = Site::open(*config, config_path());
   if (!site) return cannot_work(site.error(), &*config, PAM_IGNORE);
 
-  if (const Held* held = get_held(pamh_, arguments_.site)) {
+  const Held* held = get_held(pamh_, arguments_.site);
+  if (held != nullptr && held->what == Held::What::reservation) {
     // The account phase a second time: the seat is taken already, or was for somebody else.
-    if (is_own(*held, Held::What::reservation) &&
+    if (is_own(*held) && held->registry_path == config->registry &&
         site->registry().is_reservation_of(held->ref, login_)) {
       debug("reserved already");
       return PAM_SUCCESS;
     }
-    if (held->what == Held::What::reservation && held->maker == login_.self)
-      site->registry().release_reservation(held->ref);
-    forget_held(pamh_, arguments_.site);
+    give_back(*held);
   }
-
   const auto admission = site->reserve(login_);
-  if (!admission) return cannot_work(admission.error(), &site->config(), PAM_IGNORE);
+  if (!admission) return cannot_work(admission.error(), &*config, PAM_IGNORE);
+  if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refuse(*site, *admission);
-  remember(site->config(), *admission, Held::What::reservation);
+  remember(*config, *admission, Held::What::reservation);
   debug("reserved");
   return PAM_SUCCESS;
 }
 
-int Phase::open_session() {
-  const auto config = load_config(arguments_.site, arguments_.conf);
+std::optional<int> Phase::try_open_session() {
+  const auto config = read_config();
   if (!config) return cannot_work(config.error(), nullptr, PAM_SUCCESS);
-  switch (standing(*config)) {
-    case Standing::ignored:
-      debug("not counted");
-      return PAM_SUCCESS;
-    case Standing::exempt:
-      list_exempt(*config);
-      return PAM_SUCCESS;
-    case Standing::counted:
-      break;
+  const Held* held = get_held(pamh_, arguments_.site);
+  const bool reserved = held != nullptr && held->what == Held::What::reservation;
+  const Standing counts = standing(*config);
+  // The configuration was edited since the account phase: what it reserved is of no use any more.
+  if (reserved && (counts != Standing::counted || held->registry_path != config->registry))
+    give_back(*held);
+  if (counts == Standing::ignored) {
+    debug("not counted");
+    return PAM_SUCCESS;
   }
-  auto site = Site::open(*config, arguments_.conf);
+  if (counts == Standing::exempt) {
+    list_exempt(*config);
+    return PAM_SUCCESS;
+  }
+  auto site = Site::open(*config, config_path());
   if (!site) return cannot_work(site.error(), &*config, PAM_SUCCESS);
 
-  const Held* held = get_held(pamh_, arguments_.site);
   Snapshot session;
-  if (held != nullptr && is_own(*held, Held::What::session) &&
+  if (held != nullptr && held->what == Held::What::session && is_own(*held) &&
       site->registry().snapshot(held->ref, session) && session.record.id == held->id) {
     debug("opened already");  // the module stands twice in this stack
     return PAM_SUCCESS;
   }
-  const bool reserved = held != nullptr && held->what == Held::What::reservation;
   const auto admission = site->open_session(login_, reserved ? &held->ref : nullptr);
-  if (!admission) return cannot_work(admission.error(), &site->config(), PAM_SUCCESS);
+  if (!admission) return cannot_work(admission.error(), &*config, PAM_SUCCESS);
+  if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refuse(*site, *admission);
-  remember(site->config(), *admission, Held::What::session);
+  remember(*config, *admission, Held::What::session);
   put_environment(admission->id);
   debug("opened");
   return PAM_SUCCESS;
@@ -109,27 +140,49 @@ int Phase::close_session() {
     return PAM_SUCCESS;
   }
   const Held* held = get_held(pamh_, arguments_.site);
-  if (held != nullptr && held->what == Held::What::session) {
-    if (auto registry = Registry::open(held->registry_path, *host)) {
-      Snapshot session;
-      if (registry->snapshot(held->ref, session) && session.record.id == held->id)
-        registry->release(held->ref);
-    }
-    forget_held(pamh_, arguments_.site);
-    debug("closed");
+  if (held == nullptr) {
+    release_unheld(*host);
     return PAM_SUCCESS;
   }
-  // Opened through another handle of this process, or already closed.
-  const auto config = load_config(arguments_.site, arguments_.conf);
+  if (held->what != Held::What::session) return PAM_SUCCESS;
+  auto registry = Registry::open(held->registry_path, *host);
+  if (!registry) {
+    // Still held, so that a later close can do it; at the latest it ends with its processes.
+    if (registry.error().code != Errc::not_found)
+      log(LOG_ERR, "cannot release", "error=" + log_value(registry.error().what));
+    return PAM_SUCCESS;
+  }
+  Snapshot session;
+  if (registry->snapshot(held->ref, session) && session.record.id == held->id)
+    registry->release(held->ref);
+  Held closed = *held;
+  closed.what = Held::What::closed;
+  set_held(pamh_, arguments_.site, closed);
+  debug("closed");
+  return PAM_SUCCESS;
+}
+
+void Phase::release_unheld(const HostIdentity& host) const {
+  const char* id = pam_getenv(pamh_, "SESSREG_ID");
+  if (id == nullptr) return;  // a close without an open
+  const auto config = read_config();
   if (!config) {
     log(LOG_ERR, "cannot release", "error=" + log_value(config.error().what));
-    return PAM_SUCCESS;
+    return;
   }
-  if (standing(*config) == Standing::ignored) return PAM_SUCCESS;
-  if (auto registry = Registry::open(config->registry, *host)) {
-    if (const auto session = registry->find_session(login_)) registry->release(*session);
+  auto registry = Registry::open(config->registry, host);
+  if (!registry) {
+    log(LOG_ERR, "cannot release", "error=" + log_value(registry.error().what));
+    return;
   }
-  return PAM_SUCCESS;
+  if (const auto session = registry->find_session(login_, id)) registry->release(*session);
+}
+
+void Phase::give_back(const Held& held) const {
+  const auto host = host_identity();
+  if (!host || held.maker != login_.self) return;
+  if (auto registry = Registry::open(held.registry_path, *host))
+    registry->release_reservation(held.ref);
 }
 
 int Phase::cannot_work(const Error& error, const Config* config, int code_if_allowed) const {
@@ -150,6 +203,8 @@ int Phase::cannot_work(const Error& error, const Config* config, int code_if_all
     return code_if_allowed;
   }
   log(LOG_ALERT, "cannot work, refused", what);
+  // What is wrong is the administrator's to read, not the user's.
+  if (!arguments_.quiet) pam_error(pamh_, "%s", kCannotWork);
   return PAM_SYSTEM_ERR;
 }
 
@@ -166,22 +221,18 @@ Standing Phase::standing(const Config& config) const {
   return standing_of(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
 }
 
-bool Phase::is_own(const Held& held, Held::What what) const {
-  return held.what == what && held.maker == login_.self && held.user == login_.user &&
-         held.service == login_.service;
+bool Phase::is_own(const Held& held) const {
+  return held.maker == login_.self && held.user == login_.user && held.service == login_.service;
 }
 
 void Phase::list_exempt(const Config& config) const {
-  auto site = Site::open(config, arguments_.conf);
+  const Held* held = get_held(pamh_, arguments_.site);
+  if (held != nullptr && held->what == Held::What::session && is_own(*held)) return;
+  auto site = Site::open(config, config_path());
   if (!site) {
     log(LOG_WARNING, "exempt session not listed", "error=" + log_value(site.error().what));
     return;
   }
-  // A reservation from before the user became exempt would keep its seat until it runs out.
-  const Held* held = get_held(pamh_, arguments_.site);
-  if (held != nullptr && held->what == Held::What::reservation)
-    site->registry().release_reservation(held->ref);
-  if (held != nullptr && is_own(*held, Held::What::session)) return;
   Admission listed;
   if (!site->registry().list_exempt(login_, listed)) {
     log(LOG_WARNING, "exempt session not listed", "error=\"no free slot: raise 'capacity'\"");
@@ -231,9 +282,10 @@ int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
     return PAM_SUCCESS;
   }
   pam_syslog(pamh, LOG_ALERT, "cannot work: error=\"out of memory\"");
+  bool allowed = false;  // the last one on the line counts
   for (int i = 0; i < argc; ++i)
-    if (strcmp(argv[i], "on_error=allow") == 0) return code_if_allowed;
-  return PAM_SYSTEM_ERR;
+    if (strncmp(argv[i], "on_error=", 9) == 0) allowed = strcmp(argv[i] + 9, "allow") == 0;
+  return allowed ? code_if_allowed : PAM_SYSTEM_ERR;
 }
 
 }  // namespace sessreg

@@ -22,15 +22,26 @@ class Phase {
   int close_session();  // releases; always PAM_SUCCESS
 
  private:
+  // One try, with the configuration as it is now; nullopt: it was edited meanwhile, begin again.
+  std::optional<int> try_account();
+  std::optional<int> try_open_session();
+
+  Result<Config> read_config() const;
+  // The path that load_config takes: empty for the default.
+  std::string config_path() const { return arguments_.conf.value_or(""); }
   // The one place where a failure becomes a PAM code. `config`: set where the file could be read.
   // `code_if_allowed`: what on_error = allow means in this phase.
   int cannot_work(const Error& error, const Config* config, int code_if_allowed) const;
   int refuse(const Site& site, const Admission& admission) const;
 
   Standing standing(const Config& config) const;
-  bool is_own(const Held& held, Held::What what) const;
+  bool is_own(const Held& held) const;
   void list_exempt(const Config& config) const;
+  // Gives back a reservation of this transaction that is of no use any more.
+  void give_back(const Held& held) const;
   void remember(const Config& config, const Admission& admission, Held::What what) const;
+  // Closes what another handle of this process opened, if the environment names it.
+  void release_unheld(const HostIdentity& host) const;
   void put_environment(const SessionId& id) const;
 
   // One line of key=value fields in the auth log.

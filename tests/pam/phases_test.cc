@@ -203,10 +203,88 @@ TEST_CASE("pam_end never touches a bound session") {
     REQUIRE(t.open_session() == PAM_SUCCESS);
   }
   CHECK(site.seats() == 1);
-  // close through another handle of the same process finds it
+}
+
+TEST_CASE("a close through another handle needs the session's id in the environment") {
+  PamSite site;
+  std::string id;
+  {
+    Transaction t(site, "daemon");
+    REQUIRE(t.open_session() == PAM_SUCCESS);
+    id = t.env("SESSREG_ID");
+  }
+  Transaction without(site, "daemon");
+  CHECK(without.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  Transaction wrong(site, "daemon");
+  pam_putenv(wrong.handle(), "SESSREG_ID=00000000000000000000000000000000");
+  CHECK(wrong.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  Transaction with(site, "daemon");
+  pam_putenv(with.handle(), ("SESSREG_ID=" + id).c_str());
+  CHECK(with.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("a second close of one handle does not end another handle's session") {
+  PamSite site;
+  Transaction a(site, "daemon"), b(site, "daemon");
+  for (Transaction* t : {&a, &b}) {
+    REQUIRE(t->account() == PAM_SUCCESS);
+    REQUIRE(t->open_session() == PAM_SUCCESS);
+  }
+  CHECK(a.close_session() == PAM_SUCCESS);
+  CHECK(a.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(b.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+  // and one that was closed may open again
+  REQUIRE(a.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(a.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("a registry that moves between account and open leaves nothing in the old one") {
+  PamSite site;
   Transaction t(site, "daemon");
+  REQUIRE(t.account() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  site.dir.write("site.conf", "registry = " + (site.dir / "registry/other.reg") + "\n");
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+  CHECK(t.close_session() == PAM_SUCCESS);
+}
+
+TEST_CASE("a reservation of a user who has become exempt is given back") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  REQUIRE(t.account() == PAM_SUCCESS);
+  site.write_config("exempt = daemon\n");
+  CHECK(t.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+}
+
+TEST_CASE("a seat that cannot be given back yet is given back by a later close") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  REQUIRE(t.open_session() == PAM_SUCCESS);
+  chmod(site.registry_path().c_str(), 0644);
+  CHECK(t.close_session() == PAM_SUCCESS);
+  chmod(site.registry_path().c_str(), 0600);
+  CHECK(site.seats() == 1);
   CHECK(t.close_session() == PAM_SUCCESS);
   CHECK(site.seats() == 0);
+}
+
+TEST_CASE("a relative conf= is refused, whatever lies in the working directory") {
+  PamSite site("", "conf=site.conf");
+  const std::string before = std::filesystem::current_path();
+  std::filesystem::current_path(site.dir.path());
+  Transaction t(site, "daemon"), root(site, "root");
+  CHECK(t.account() == PAM_SYSTEM_ERR);
+  CHECK(root.account() == PAM_SUCCESS);
+  std::filesystem::current_path(before);
 }
 
 TEST_CASE("a reservation made in a child that exits is bound by its parent") {
@@ -275,6 +353,7 @@ TEST_CASE("with a broken configuration root is let through and others are refuse
     CHECK(root.open_session() == PAM_SUCCESS);
     CHECK(root.close_session() == PAM_SUCCESS);
     CHECK(other.account() == PAM_SYSTEM_ERR);
+    CHECK(other.texts().size() == 1);
     CHECK(other.open_session() == PAM_SYSTEM_ERR);
     // libpam answers a close with what open returned, so close through a handle that has not
     // opened.

@@ -79,7 +79,7 @@ TEST_CASE("a dead claim that the gate names is a seat, and is not freed as a cla
 
 TEST_CASE("a REMOVE whose process died right after the gate is settled by the next operation") {
   Memory m(8, 8);
-  m.gate.set_configured({0, -1});
+  m.gate.set_configured(m.gate.configured(), {0, -1});
   const SlotRef claim = m.claim(3);
   REQUIRE(m.gate.add(claim, {0, -1}, &m.count, &m.limit) == AddResult::done);
   const auto seated = m.gate.state(claim.slot);
@@ -91,7 +91,7 @@ TEST_CASE("a REMOVE whose process died right after the gate is settled by the ne
 TEST_CASE("a MOVE is settled from any point: victim first, then the newcomer") {
   for (const bool victim_done : {false, true}) {
     Memory m(8, 8);
-    m.gate.set_configured({0, -1});
+    m.gate.set_configured(m.gate.configured(), {0, -1});
     const SlotRef victim = m.claim(1);
     REQUIRE(m.gate.add(victim, {0, -1}, &m.count, &m.limit) == AddResult::done);
     const auto seated = m.gate.state(victim.slot);
@@ -111,7 +111,7 @@ TEST_CASE("a MOVE is settled from any point: victim first, then the newcomer") {
 
 TEST_CASE("a MOVE fails, and changes nothing, when its victim has gone") {
   Memory m(8, 8);
-  m.gate.set_configured({0, -1});
+  m.gate.set_configured(m.gate.configured(), {0, -1});
   const SlotRef victim = m.claim(1);
   REQUIRE(m.gate.add(victim, {0, -1}, &m.count, &m.limit) == AddResult::done);
   const auto seated = m.gate.state(victim.slot);
@@ -128,7 +128,7 @@ TEST_CASE("a MOVE fails, and changes nothing, when its victim has gone") {
 TEST_CASE("an operation looked at before a change of the limit fails its CAS") {
   Memory m(8, 8);
   const std::uint64_t before = m.shared->gate.load();
-  m.gate.set_configured({0, 5});
+  m.gate.set_configured(m.gate.configured(), {0, 5});
   CHECK(m.shared->gate.load() != before);
   const std::uint64_t between = m.shared->gate.load();
   m.gate.set_override(3);
@@ -155,7 +155,7 @@ TEST_CASE("a gate word of nonsense is harmless") {
   for (const std::uint64_t nonsense :
        {~std::uint64_t{0}, std::uint64_t{0x5555555555555555}, std::uint64_t{7}}) {
     Memory m(8, 8);
-    m.gate.set_configured({0, -1});
+    m.gate.set_configured(m.gate.configured(), {0, -1});
     m.shared->gate.store(nonsense);
     const SlotRef claim = m.claim(3);
     m.gate.add(claim, {0, -1}, &m.count, &m.limit);
@@ -169,7 +169,7 @@ TEST_CASE("check_room says what add would decide") {
   Memory m(8, 2);
   CHECK(m.gate.check_room({9, 9}, &m.count, &m.limit) == AddResult::stale_configuration);
   CHECK(m.gate.check_room(any, &m.count, &m.limit) == AddResult::site_full);
-  m.gate.set_configured({0, -1});
+  m.gate.set_configured(m.gate.configured(), {0, -1});
   CHECK(m.gate.check_room({0, -1}, &m.count, &m.limit) == AddResult::done);
   m.gate.add(m.claim(0), {0, -1}, &m.count, &m.limit);
   m.gate.add(m.claim(0), {0, -1}, &m.count, &m.limit);

@@ -186,7 +186,7 @@ TEST_CASE("a registry of another boot is replaced once, however many find it") {
       Login login;
       login.user = "a";
       login.self = self_id();
-      registry->publish_limit({1, -1});
+      registry->publish_limit(registry->published_limit(), {1, -1});
       if (registry->admit(login, {1, -1}, SystemProcesses()).admitted()) ++admitted;
     });
   }
@@ -225,7 +225,7 @@ TEST_CASE("creators at one instant agree on one file") {
       threads.emplace_back([&] {
         auto registry = Registry::open_or_create(f.path, f.host, 8);
         if (!registry) return;
-        registry->publish_limit({1, -1});
+        registry->publish_limit(registry->published_limit(), {1, -1});
         Login login;
         login.user = "a";
         login.self = self_id();
@@ -264,7 +264,7 @@ TEST_CASE("every truncation and every flipped header byte is an error or a worki
     Login login;
     login.user = "a";
     login.self = self_id();
-    registry->publish_limit({1, 2});
+    registry->publish_limit(registry->published_limit(), {1, 2});
     const auto admission = registry->admit(login, {1, 2}, SystemProcesses());
     if (admission.admitted()) registry->release(admission.ref);
     registry->for_each([](const Snapshot&) {});

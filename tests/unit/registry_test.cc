@@ -59,11 +59,11 @@ class Fixture {
     return result;
   }
   Admission admit(const std::string& user, ConfiguredLimit limit, pid_t pid = 1000) {
-    registry.publish_limit(limit);
+    registry.publish_limit(registry.published_limit(), limit);
     return registry.admit(login(user, pid), limit, processes);
   }
   Admission reserve(const Login& from, ConfiguredLimit limit, std::uint64_t lasts_ms = 130'000) {
-    registry.publish_limit(limit);
+    registry.publish_limit(registry.published_limit(), limit);
     return registry.reserve(from, limit, processes, now().boottime_ms + lasts_ms);
   }
   std::size_t listed() {
@@ -149,7 +149,7 @@ TEST_CASE("bind keeps the seat, the id and the count") {
   const auto reserved = f.reserve(login, limit_of(1));
   REQUIRE(reserved.admitted());
   CHECK(f.reserve(f.login("b", 2000), limit_of(1)).refusal == Refusal::site_full);
-  const auto bound = f.registry.bind(reserved.ref, login);
+  const auto bound = f.registry.bind(reserved.ref, login, f.processes);
   REQUIRE(bound);
   CHECK(bound->id == reserved.id);
   CHECK(bound->ref.slot != reserved.ref.slot);
@@ -159,7 +159,7 @@ TEST_CASE("bind keeps the seat, the id and the count") {
   REQUIRE(f.registry.snapshot(bound->ref, session));
   CHECK(session.record.kind == RecordKind::session);
   CHECK(text_of(session.record.user) == "a");
-  CHECK_FALSE(f.registry.bind(reserved.ref, login));
+  CHECK_FALSE(f.registry.bind(reserved.ref, login, f.processes));
 }
 
 TEST_CASE("bind works with every seat taken") {
@@ -168,18 +168,18 @@ TEST_CASE("bind works with every seat taken") {
   for (pid_t pid = 1000; pid < 1004; ++pid)
     reserved.emplace_back(f.login("a", pid), f.reserve(f.login("a", pid), unlimited));
   for (const auto& [login, admission] : reserved)
-    CHECK(f.registry.bind(admission.ref, login));
+    CHECK(f.registry.bind(admission.ref, login, f.processes));
   CHECK(f.registry.count() == 4);
 }
 
 TEST_CASE("another user or service cannot bind a reservation") {
   Fixture f;
   const auto reserved = f.reserve(f.login("a"), unlimited);
-  CHECK_FALSE(f.registry.bind(reserved.ref, f.login("b")));
+  CHECK_FALSE(f.registry.bind(reserved.ref, f.login("b"), f.processes));
   Login other_service = f.login("a");
   other_service.service = "login";
-  CHECK_FALSE(f.registry.bind(reserved.ref, other_service));
-  CHECK(f.registry.bind(reserved.ref, f.login("a")));
+  CHECK_FALSE(f.registry.bind(reserved.ref, other_service, f.processes));
+  CHECK(f.registry.bind(reserved.ref, f.login("a"), f.processes));
 }
 
 TEST_CASE("the parent of a maker that has exited finds the reservation") {
@@ -242,7 +242,7 @@ TEST_CASE("a leader whose pid was given to somebody else is dead without a searc
 TEST_CASE("a reservation ends at its time, to the millisecond") {
   Fixture f;
   const auto before = now().boottime_ms;
-  f.registry.publish_limit(unlimited);
+  f.registry.publish_limit(f.registry.published_limit(), unlimited);
   f.registry.reserve(f.login("a"), unlimited, f.processes, before + 5000);
   CHECK_FALSE(f.registry.reap(f.processes, before + 4999).any());
   CHECK(f.registry.reap(f.processes, before + 5000).reservations == 1);
@@ -304,7 +304,7 @@ TEST_CASE("lowering the limit blocks newcomers and throws nobody out") {
 
 TEST_CASE("a login with another configuration than the registry's is told to read it again") {
   Fixture f;
-  f.registry.publish_limit({7, 1});
+  f.registry.publish_limit(f.registry.published_limit(), {7, 1});
   const auto stale = f.registry.admit(f.login("a"), {8, 5}, f.processes);
   CHECK(stale.stale_configuration);
   CHECK_FALSE(stale.admitted());
@@ -340,7 +340,7 @@ TEST_CASE("threads that come and go at once never exceed the limit, and leave no
   Fixture f;
   constexpr std::int32_t kLimit = 3;
   constexpr int kThreads = 8, kTurns = 2000;
-  f.registry.publish_limit(limit_of(kLimit));
+  f.registry.publish_limit(f.registry.published_limit(), limit_of(kLimit));
   std::atomic<int> inside{0}, highest{0}, admitted{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < kThreads; ++t) {
@@ -356,7 +356,7 @@ TEST_CASE("threads that come and go at once never exceed the limit, and leave no
         }
         ++admitted;
         if (i % 2 == 0) {
-          const auto bound = mine.bind(seat.ref, login);
+          const auto bound = mine.bind(seat.ref, login, f.processes);
           if (bound) seat = *bound;
         }
         --inside;

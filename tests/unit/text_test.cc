@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 #include <cerrno>
+#include <set>
+#include <vector>
 
 #include "result.h"
 #include "utf8.h"
@@ -27,6 +29,38 @@ TEST_CASE("what could drive a terminal is escaped") {
 
 TEST_CASE("a backslash is doubled so that an escape cannot be forged") {
   CHECK(escape_for_terminal(R"(CORP\x1b)") == R"(CORP\\x1b)");
+  CHECK(escape_for_terminal("CORP\\\x1b") == R"(CORP\\\x1b)");
+  CHECK(escape_for_terminal("CORP\\\xff") == R"(CORP\\\xff)");
+  CHECK(escape_for_terminal(R"(a\\b)") == R"(a\\\b)");
+}
+
+TEST_CASE("a backslash that nobody can misread stays as it is") {
+  CHECK(escape_for_terminal(R"(DOM\bob)") == R"(DOM\bob)");
+  CHECK(escape_for_terminal(R"(DOM\Zoë)") == R"(DOM\Zoë)");
+  CHECK(escape_for_terminal("DOM\\") == "DOM\\");
+}
+
+TEST_CASE("no two texts are shown alike") {
+  // All texts of up to five of these bytes.
+  const std::string bytes = "\\x1b\x1b"s;
+  std::set<std::string> shown;
+  std::size_t texts = 0;
+  std::vector<std::string> level = {""};
+  for (int length = 1; length <= 5; ++length) {
+    std::vector<std::string> next;
+    for (const std::string& start : level)
+      for (const char c : bytes)
+        next.push_back(start + c);
+    for (const std::string& text : next)
+      shown.insert(escape_for_terminal(text));
+    texts += next.size();
+    level = std::move(next);
+  }
+  CHECK(shown.size() == texts);
+}
+
+TEST_CASE("a text whose parts are escaped already is made one line") {
+  CHECK(one_line("a\nb \\x1b \\\\ \xff") == R"(a\x0ab \x1b \\ \xff)");
 }
 
 TEST_CASE("line separators and bidirectional overrides are escaped") {
