@@ -148,6 +148,7 @@ class Gate {
     for (;;) {
       std::uint64_t seen = settled_gate();
       const AddResult room = look_for_room(seen, mine, ret_count, ret_limit);
+      if (room != AddResult::done && has_moved(seen)) continue;
       if (room != AddResult::done) return room;
       const std::uint64_t next =
           widths_.pack(GateWord{*ret_count + 1, claim.slot, claim.epoch, GateOp::add});
@@ -160,7 +161,11 @@ class Gate {
 
   // The same decision without taking anything: `done` means that there was room.
   AddResult check_room(ConfiguredLimit mine, std::uint32_t* ret_count, std::int32_t* ret_limit) {
-    return look_for_room(settled_gate(), mine, ret_count, ret_limit);
+    for (;;) {
+      const std::uint64_t seen = settled_gate();
+      const AddResult room = look_for_room(seen, mine, ret_count, ret_limit);
+      if (room == AddResult::done || !has_moved(seen)) return room;
+    }
   }
 
   // SEATED -> FREE, count - 1. False: the slot is not seated in that generation any more.
@@ -314,6 +319,13 @@ class Gate {
     const std::uint64_t word = shared_->gate.load(std::memory_order_acquire);
     settle(word);
     return word;
+  }
+
+  // A refusal must be true of one instant: the limit that was read goes with the count only if the
+  // gate did not move meanwhile. Behind an acquire fence, so that the loads of the look come first.
+  bool has_moved(std::uint64_t seen) const {
+    std::atomic_thread_fence(std::memory_order_acquire);
+    return shared_->gate.load(std::memory_order_acquire) != seen;
   }
 
   bool change_gate(std::uint64_t seen, std::uint64_t next) {

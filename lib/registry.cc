@@ -270,6 +270,7 @@ Reaped Registry::reap(const Processes& processes, std::uint64_t now_ms) {
                                         : gate_.remove(slot, state.generation);
   };
 
+  gate_.count();  // settles: what a process that died after its gate operation left undone
   for (std::uint32_t slot = 0; slot < gate_.slot_count(); ++slot) {
     const StateWord state = gate_.state(slot);
     if (state.stage == Stage::free) continue;
@@ -280,8 +281,12 @@ Reaped Registry::reap(const Processes& processes, std::uint64_t now_ms) {
       if (start_ticks && (*start_ticks == 0 || state.claimer_hash == 0 ||
                           claimer({pid, *start_ticks}).hash == state.claimer_hash))
         continue;
-      if (gate_.free_dead_claim(slot, state.generation)) ++reaped.claims;
-      continue;
+      found_dead = true;
+      if (gate_.free_dead_claim(slot, state.generation)) {
+        ++reaped.claims;
+        continue;
+      }
+      // It had got as far as its gate operation: what it holds is a seat, looked at below.
     }
     Snapshot held;
     if (!gate_.snapshot(slot, held)) continue;

@@ -158,7 +158,7 @@ TEST_CASE("a line without a key or a value is refused") {
 
 TEST_CASE("what is quoted from the file is escaped and shortened") {
   CHECK(fault("a\tb = 1") == R"(FILE:1: unknown key 'a\x09b'; sessreg.conf(5) lists the keys)");
-  CHECK(fault("a\\b = 1") == R"(FILE:1: unknown key 'a\\b'; sessreg.conf(5) lists the keys)");
+  CHECK(fault("a\\b = 1") == R"(FILE:1: unknown key 'a\b'; sessreg.conf(5) lists the keys)");
   CHECK(fault(std::string(100, 'k') + " = 1") ==
         "FILE:1: unknown key '" + std::string(60, 'k') + "...'; sessreg.conf(5) lists the keys");
   CHECK(parse_config("x = 1", "/tmp/\x1b[m\n", "default")

@@ -371,3 +371,25 @@ TEST_CASE("threads that come and go at once never exceed the limit, and leave no
   CHECK(f.registry.count() == 0);
   CHECK(f.listed() == 0);
 }
+
+TEST_CASE("one search finds the seat of a process that died right after its gate operation") {
+  Fixture f;
+  f.registry.publish_limit(f.registry.published_limit(), unlimited);
+  // By hand, as that process would: claim, record, gate, and no settling.
+  auto mapped = open_registry_file(f.dir / "site.reg", f.host);
+  REQUIRE(mapped);
+  Gate<ProcessAtom> gate(mapped->shared(), mapped->slots(), mapped->header().capacity);
+  RecordImage record{};
+  record.kind = RecordKind::session;
+  record.leader_pid = 3000;
+  record.leader_start_ticks = 100;
+  record.victim_slot = kNoSlot;
+  const auto claim = gate.claim(5, {3000, 1});
+  REQUIRE(claim);
+  gate.write_record(*claim, record);
+  mapped->shared().gate.store(
+      gate.widths().pack(GateWord{1, claim->slot, claim->epoch, GateOp::add}));
+  f.processes.kill(3000);
+  CHECK(f.registry.reap(f.processes, now().boottime_ms).sessions == 1);
+  CHECK(f.registry.count() == 0);
+}
