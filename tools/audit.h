@@ -7,7 +7,7 @@
 
 namespace sessreg {
 
-// "event=revoke site=default … by_uid=0 by_login=alice": values are escaped here.
+// "event=revoke site=default … by_uid=0 by_loginuid=1000": values are escaped here.
 void audit(const std::string& event, const std::string& site,
            const std::vector<std::pair<std::string, std::string>>& fields);
 

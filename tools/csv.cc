@@ -1,6 +1,7 @@
 #include "csv.h"
 
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "text.h"
 
@@ -10,7 +11,9 @@ namespace {
 std::string field(const nlohmann::ordered_json& value) {
   if (value.is_null()) return {};
   if (!value.is_string()) return value.dump();
-  const std::string text = escape_for_terminal(value.get<std::string>());
+  std::string text = escape_for_terminal(value.get<std::string>());
+  if (!text.empty() && std::string_view("=+-@").find(text.front()) != std::string_view::npos)
+    text.insert(0, 1, '\'');
   if (text.find_first_of(",\"") == std::string::npos) return text;
   std::string quoted = "\"";
   for (const char c : text) {

@@ -1,5 +1,6 @@
 // Sessions as CSV (RFC 4180): a header line, lines end in CR LF, names as in the JSON. Texts are
-// escaped as for a terminal; what JSON has as null is empty.
+// escaped as for a terminal; one that begins with = + - or @ gets a ' before it, as spreadsheets
+// would take it for a formula. What JSON has as null is empty.
 #pragma once
 
 #include <string>

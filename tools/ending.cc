@@ -117,15 +117,19 @@ bool Ender::end_reservation(const Session& session, Ending& ret) {
 
 void Ender::tell(const Ending& ending, const Session& session) const {
   MessageValues values;
+  values.limit = site_.limit_in_force();
+  values.count = site_.seats_taken();
+  values.seconds = std::chrono::ceil<std::chrono::seconds>(options_.grace).count();
   values.site = session.site;
   values.user = session.user;
   values.service = session.service;
   std::string line = format_message(site_.config.message_revoked, values);
   if (!options_.reason.empty()) line += " (" + escape_for_terminal(options_.reason) + ")";
-  std::set<std::uint32_t> told;
-  for (const auto& process : ending.processes)
-    if (process.tty_device != 0 && told.insert(process.tty_device).second)
-      write_to_terminal(process.tty_device, line);
+  std::set<std::string> told;
+  for (const auto& process : ending.processes) {
+    const auto terminal = ProcessTerminal::find(process, session.uid);
+    if (terminal && told.insert(terminal->path()).second) terminal->write(line);
+  }
 }
 
 bool Ender::may_signal(const ProcessTable::Entry& process) const {

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -12,38 +13,24 @@
 namespace sessreg {
 namespace {
 
+// In the order of Errc.
+constexpr std::array kNames = {
+    "invalid_config", "config_missing", "not_found",           "permission_denied",
+    "insecure_file",  "foreign_file",   "other_layout",        "truncated",
+    "corrupt",        "other_boot",     "other_pid_namespace", "no_space",
+    "unsupported_fs", "system",
+};
+static_assert(kNames.size() == static_cast<std::size_t>(Errc::system) + 1);
+
 const char* name_of(Errc code) {
-  switch (code) {
-    case Errc::invalid_config:
-      return "invalid_config";
-    case Errc::config_missing:
-      return "config_missing";
-    case Errc::not_found:
-      return "not_found";
-    case Errc::permission_denied:
-      return "permission_denied";
-    case Errc::insecure_file:
-      return "insecure_file";
-    case Errc::foreign_file:
-      return "foreign_file";
-    case Errc::other_layout:
-      return "other_layout";
-    case Errc::truncated:
-      return "truncated";
-    case Errc::corrupt:
-      return "corrupt";
-    case Errc::other_boot:
-      return "other_boot";
-    case Errc::other_pid_namespace:
-      return "other_pid_namespace";
-    case Errc::no_space:
-      return "no_space";
-    case Errc::unsupported_fs:
-      return "unsupported_fs";
-    case Errc::system:
-      return "system";
-  }
-  return "unknown";
+  return kNames.at(static_cast<std::size_t>(code));
+}
+
+// The library knows the tool's name, not how it was called.
+void name_the_site(std::string& what, const std::string& called) {
+  const std::string hint = std::string("'") + kToolName + " purge ";
+  const std::size_t at = what.rfind(hint);
+  if (at != std::string::npos) what.replace(at, hint.size(), "'" + called + " purge ");
 }
 
 }  // namespace
@@ -52,9 +39,10 @@ Failure usage_failure(const std::string& what) {
   return {kExitUsage, "usage", what};
 }
 
-Failure failure_of(const Error& error) {
+Failure failure_of(const Error& error, const std::string& called) {
   // The library has escaped what it quotes; a path it was given may still hold anything.
   std::string what = one_line(error.what);
+  name_the_site(what, called);
   if (error.code != Errc::permission_denied) return {kExitUnusable, name_of(error.code), what};
   if (geteuid() != 0) what += ": only root may do this";
   return {kExitPermission, name_of(error.code), what};

@@ -13,7 +13,6 @@
 #include "output.h"
 #include "table.h"
 #include "text.h"
-#include "tool_name.h"
 
 namespace sessreg {
 namespace {
@@ -33,6 +32,16 @@ std::int32_t parse_limit(const std::string& text) {
   return limit;
 }
 
+std::string limit_text(const OpenSite& site, std::int32_t limit) {
+  if (limit < 0) return "unlimited";
+  if (limit == 0) return "0 (nobody new is admitted)";
+  // It was made for another configuration.
+  if (site.registry && limit > static_cast<std::int64_t>(site.registry->capacity()))
+    return fmt::format("{} (the registry has {} slots until the next boot)", limit,
+                       site.registry->capacity());
+  return std::to_string(limit);
+}
+
 void set_limit(OpenSite& site, std::int32_t limit) {
   const auto capacity = static_cast<std::int64_t>(site.registry->capacity());
   if (limit > capacity)
@@ -47,50 +56,47 @@ void set_limit(OpenSite& site, std::int32_t limit) {
 int run_limit(const GlobalOptions& global, const LimitOptions& options) {
   if (!options.limit.empty() && options.configured)
     throw usage_failure("either a limit or --configured");
-  std::optional<OpenSite> site;
-  if (!options.limit.empty()) {
-    const std::int32_t limit = parse_limit(options.limit);
-    // Asked before a registry is made for it.
-    const Config config = load_site_config(global);
-    site = open_site(global);
-    if (!site->registry && limit > config.capacity)
-      throw usage_failure(fmt::format("{} is more than 'capacity', {}", limit, config.capacity));
-    site = open_or_create_site(global);
-    set_limit(*site, limit);
-  } else {
-    site = open_site(global);
-    if (options.configured && site->registry && site->registry->override_limit()) {
-      site->registry->set_override(std::nullopt);
-      audit("limit", site->config.site, {{"limit", "configured"}});
+  std::optional<std::int32_t> limit;
+  if (!options.limit.empty()) limit = parse_limit(options.limit);
+  OpenSite site = open_site(global);
+  if (limit) {
+    if (!site.registry) {
+      // Asked before a registry is made for it.
+      if (*limit > site.config.capacity)
+        throw usage_failure(
+            fmt::format("{} is more than 'capacity', {}", *limit, site.config.capacity));
+      create_registry(site);
     }
+    set_limit(site, *limit);
+  } else if (options.configured && site.registry && site.registry->override_limit()) {
+    site.registry->set_override(std::nullopt);
+    audit("limit", site.config.site, {{"limit", "configured"}});
   }
 
   nlohmann::ordered_json json;
-  json["site"] = site->config.site;
-  json["active"] = site->seats_taken();
-  json.update(limit_json(*site));
+  json["site"] = site.config.site;
+  json["active"] = site.seats_taken();
+  json.update(limit_json(site));
   if (global.json)
     print(json_text(json));
   else
-    print(field_list({{"in force", limit_in_force_text(*site)},
-                      {"configured", limit_text(site->config.sessions_limit)},
-                      {"seats taken", std::to_string(site->seats_taken())}},
+    print(field_list({{"in force", limit_in_force_text(site)},
+                      {"configured", configured_limit_text(site)},
+                      {"seats taken", std::to_string(site.seats_taken())}},
                      stdout_terminal()));
   return kExitDone;
 }
 
 }  // namespace
 
-std::string limit_text(std::int32_t limit) {
-  if (limit < 0) return "unlimited";
-  if (limit == 0) return "0 (nobody new is admitted)";
-  return std::to_string(limit);
+std::string configured_limit_text(const OpenSite& site) {
+  return limit_text(site, site.config.sessions_limit);
 }
 
 std::string limit_in_force_text(const OpenSite& site) {
-  std::string text = limit_text(site.limit_in_force());
+  std::string text = limit_text(site, site.limit_in_force());
   if (site.registry && site.registry->override_limit())
-    text += fmt::format(", set until the next boot or '{} limit --configured'", kToolName);
+    text += fmt::format(", set until the next boot or '{} limit --configured'", site.called);
   else if (site.limit_in_force() != site.config.sessions_limit)
     text += ", as configured at the last login; the next one takes the new limit";
   return text;
@@ -107,9 +113,11 @@ nlohmann::ordered_json limit_json(const OpenSite& site) {
 
 Runner declare_limit(CLI::App& command) {
   auto options = std::make_shared<LimitOptions>();
-  command.add_option("N", options->limit,
-                     "the most seats from now until the next boot; 0 admits nobody new, -1 is no "
-                     "limit");
+  command
+      .add_option("N", options->limit,
+                  "the most seats from now until the next boot; 0 admits nobody new, -1 is no "
+                  "limit")
+      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "");
   command.add_flag("--configured", options->configured, "go back to the configured limit");
   return [options](const GlobalOptions& global) { return run_limit(global, *options); };
 }

@@ -1,7 +1,6 @@
 // A site's limit in words and in JSON.
 #pragma once
 
-#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
@@ -9,10 +8,11 @@
 
 namespace sessreg {
 
-// "7", "unlimited", "0 (admits nobody new)"
-std::string limit_text(std::int32_t limit);
+// "7", "unlimited", "0 (nobody new is admitted)", "9000 (the registry has 4096 slots until the next
+// boot)".
+std::string configured_limit_text(const OpenSite& site);
 
-// With where it comes from, if not from the configuration as it is now.
+// The same, with where it comes from, if not from the configuration as it is now.
 std::string limit_in_force_text(const OpenSite& site);
 
 // {"limit": in force, "limit_configured": …, "limit_override": … or null}

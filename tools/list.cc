@@ -67,7 +67,7 @@ Listing read_listing(const GlobalOptions& global, const ListOptions& options,
   listing.seats = site.seats_taken();
   listing.reserved = static_cast<std::size_t>(std::count_if(
       all.begin(), all.end(), [](const Session& s) { return s.state == State::reserved; }));
-  listing.sessions = select(all, options.filter, site.config);
+  listing.sessions = select(all, options.filter, site);
   sort_sessions(listing.sessions, sort_named(options.sort));
   return listing;
 }
@@ -122,7 +122,7 @@ void print_listings(const std::vector<Listing>& listings, const ListOptions& opt
   std::string text = options.by_user
                          ? users_table(by_user_view(sessions), options.all_sites, terminal, now_ms)
                          : sessions_table(sessions, options.all_sites, terminal, now_ms);
-  // For people; a pipe gets rows only.
+  // For people; a pipe gets the header and the rows only.
   if (terminal.is_terminal) {
     if (sessions.empty()) text.clear();
     for (const Listing& listing : listings)
@@ -168,7 +168,7 @@ Runner declare_list(CLI::App& command) {
   add_filter_options(command, options->filter);
   command
       .add_option("--state", options->filter.states,
-                  "sessions in these states: active,reserved,orphaned,ending,exempt")
+                  "only sessions in these states: active,parked,reserved,orphaned,ending,exempt")
       ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
       ->option_text("STATE,...");
   command.add_flag("--by-user", options->by_user, "one line for each user");

@@ -18,6 +18,8 @@ namespace {
 constexpr std::size_t kRecordOffset = 3 * sizeof(std::uint64_t);  // after state, activity and mark
 static_assert(offsetof(Slot<ProcessAtom>, record) == kRecordOffset);
 
+constexpr std::uint32_t kMostSlots = kMaxRegistryCapacity + kHandoverSlots;
+
 // The stage lies in the lowest bits whatever the number of slots; see words.h.
 Stage stage_of(std::uint64_t state) {
   return static_cast<Stage>(state & ((1u << kStageBits) - 1));
@@ -35,11 +37,13 @@ LostRecords read_lost_records(const std::string& path) {
       header.magic != kMagic || header.version != kLayoutVersion)
     return lost;
   lost.readable = true;
+  lost.complete =
+      header.slots <= kMostSlots && static_cast<std::uint64_t>(st.st_size) >=
+                                        kHeaderBytes + std::uint64_t{header.slots} * kSlotBytes;
 
   const SystemProcesses processes;
   const LiveSids sids = processes.live_sids();
   std::array<char, kSlotBytes> slot;
-  constexpr std::uint32_t kMostSlots = kMaxRegistryCapacity + kHandoverSlots;
   for (std::uint32_t i = 0; i < kMostSlots; ++i) {
     const auto offset = static_cast<off_t>(kHeaderBytes + std::uint64_t{i} * kSlotBytes);
     if (pread(fd.get(), slot.data(), slot.size(), offset) != static_cast<ssize_t>(slot.size()))

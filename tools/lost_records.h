@@ -18,6 +18,7 @@ struct LostRecord {
 
 struct LostRecords {
   bool readable = false;  // its slots lie where this version puts them
+  bool complete = false;  // all of them: the file is not cut short
   std::vector<LostRecord> sessions;
 };
 

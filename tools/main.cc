@@ -26,8 +26,42 @@ constexpr std::array kCommands = {
     Command{"purge", declare_purge, "drop dead and abandoned entries"},
 };
 
-int run(int argc, char** argv) {
-  GlobalOptions global;
+// After "--" there are no options. The parser would take them for global ones there, where the
+// command itself does not want the word; a number may be negative.
+void check_after_double_dash(int argc, char** argv) {
+  char** const end = argv + argc;
+  for (char** word = std::find(argv, end, std::string_view("--")); word < end; ++word) {
+    const std::string_view argument = *word;
+    if (argument.size() > 1 && argument[0] == '-' && argument != "--" &&
+        (argument[1] < '0' || argument[1] > '9'))
+      throw usage_failure(fmt::format("unexpected argument '{}'; see '{} --help'",
+                                      escape_for_terminal(argument), kToolName));
+  }
+}
+
+// Whether the command line asks for JSON, for errors found before or while it is parsed.
+bool asks_for_json(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--") break;
+    if (argument == "--json" || argument == "--json=true" || argument == "--json=1") return true;
+  }
+  return false;
+}
+
+// The option of this parser that takes one value and was given more; nullptr: there is none.
+const CLI::Option* given_twice(const CLI::App& parser) {
+  for (const CLI::Option* option : parser.get_options())
+    if (option->get_items_expected_max() == 1 && option->count() > 1 &&
+        option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw)
+      return option;
+  for (const CLI::App* command : parser.get_subcommands())
+    if (const CLI::Option* option = given_twice(*command)) return option;
+  return nullptr;
+}
+
+// Where this throws, global.json tells how to report it.
+int run(int argc, char** argv, GlobalOptions& global) {
   Runner runner;
 
   CLI::App app("Lists, limits and ends the user sessions of this host.", kToolName);
@@ -51,6 +85,8 @@ int run(int argc, char** argv) {
                   "'{} COMMAND --help' explains a command.",
                   kToolName));
 
+  global.json = asks_for_json(argc, argv);
+  check_after_double_dash(argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -66,6 +102,8 @@ int run(int argc, char** argv) {
                                     is_command ? "there is no command" : "unexpected argument",
                                     escape_for_terminal(extra), kToolName));
   } catch (const CLI::ParseError& error) {
+    if (const CLI::Option* option = given_twice(app))
+      throw usage_failure(fmt::format("{} given more than once", option->get_name()));
     std::string what = error.what();
     std::replace(what.begin(), what.end(), '\n', ' ');
     throw usage_failure(fmt::format("{}; see '{} --help'", one_line(what), kToolName));
@@ -81,16 +119,14 @@ int main(int argc, char** argv) {
   using namespace sessreg;
   prepare_standard_streams();
   setlocale(LC_CTYPE, "");
-  // A wrong command line is reported before the parser knows of --json.
-  const bool json = std::any_of(argv, argv + argc,
-                                [](const char* arg) { return std::string_view(arg) == "--json"; });
+  GlobalOptions global;
   try {
-    return run(argc, argv);
+    return run(argc, argv, global);
   } catch (const Failure& failure) {
-    report(failure, json);
+    report(failure, global.json);
     return failure.code();
   } catch (const std::exception& error) {
-    report(Failure(kExitFailed, "internal", one_line(error.what())), json);
+    report(Failure(kExitFailed, "internal", one_line(error.what())), global.json);
     return kExitFailed;
   }
 }

@@ -14,7 +14,6 @@
 #include <nlohmann/json.hpp>
 
 #include "errors.h"
-#include "utf8.h"
 
 namespace sessreg {
 
@@ -57,25 +56,6 @@ std::string json_text(const nlohmann::ordered_json& value) {
 
 std::string json_line(const nlohmann::ordered_json& value) {
   return value.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-}
-
-std::string one_line(std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    const Utf8Char character = decode_utf8(text);
-    const std::size_t size = character.size_bytes == 0 ? 1 : character.size_bytes;
-    if (character.size_bytes == 0 || is_unsafe_to_show(character.code)) {
-      constexpr char kDigits[] = "0123456789abcdef";
-      for (std::size_t i = 0; i < size; ++i) {
-        const auto byte = static_cast<unsigned char>(text[i]);
-        result += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
-      }
-    } else {
-      result += text.substr(0, size);
-    }
-    text.remove_prefix(size);
-  }
-  return result;
 }
 
 Terminal stdout_terminal() {

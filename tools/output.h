@@ -23,10 +23,6 @@ std::string json_text(const nlohmann::ordered_json& value);
 // The same on one line.
 std::string json_line(const nlohmann::ordered_json& value);
 
-// For texts of the library: line breaks and control characters made harmless, UTF-8 kept, escapes
-// that are there already left alone.
-std::string one_line(std::string_view text);
-
 struct Terminal {
   bool is_terminal = false;
   int columns = 0;   // 0: no limit

@@ -24,20 +24,20 @@ struct Replaced {
 };
 
 // nullopt: it can be used, or there is none.
-std::optional<Replaced> replace_if_unusable(const Config& config) {
+std::optional<Replaced> replace_if_unusable(const Config& config, const std::string& called) {
   const auto host = host_identity();
-  if (!host) throw failure_of(host.error());
+  if (!host) throw failure_of(host.error(), called);
   auto opened = open_registry_file(config.registry, *host);
   if (opened) return std::nullopt;
   const Error why = opened.error();
   if (why.code == Errc::not_found || why.code == Errc::other_boot) return std::nullopt;
-  if (why.code == Errc::permission_denied) throw failure_of(why);
+  if (why.code == Errc::permission_denied) throw failure_of(why, called);
 
   Replaced replaced;
   replaced.why = text(why.code);
   auto made = rebuild_registry_file(config.registry, *host,
                                     static_cast<std::uint32_t>(config.capacity), &replaced.aside);
-  if (!made) throw failure_of(made.error());
+  if (!made) throw failure_of(made.error(), called);
   if (replaced.aside.empty()) return std::nullopt;  // somebody else was faster
   replaced.lost = read_lost_records(replaced.aside);
   audit("rebuild", config.site,
@@ -55,9 +55,10 @@ std::string replaced_text(const Config& config, const Replaced& replaced) {
   text += fmt::format("the old file is now {}\n", escape_for_terminal(replaced.aside));
   text += "lost: the limit that was set, the counters, and ";
   if (!replaced.lost.readable) return text + "the records of all sessions (none can be read)\n";
-  text += "the records of " +
-          plural(replaced.lost.sessions.size(), "session that goes", "sessions that go") +
-          " on, without a seat\n";
+  text += fmt::format(
+      "the records of {}{} on, without a seat{}\n", replaced.lost.complete ? "" : "at least ",
+      plural(replaced.lost.sessions.size(), "session that goes", "sessions that go"),
+      replaced.lost.complete ? "" : "; the rest cannot be read");
   std::size_t named = 0;
   for (const LostRecord& session : replaced.lost.sessions) {
     if (++named > kMostNamed) {
@@ -75,6 +76,7 @@ nlohmann::ordered_json replaced_json(const Replaced& replaced) {
   json["why"] = replaced.why;
   json["aside"] = replaced.aside;
   json["lost_sessions"] = nullptr;
+  json["lost_sessions_complete"] = replaced.lost.complete;
   if (!replaced.lost.readable) return json;
   json["lost_sessions"] = nlohmann::ordered_json::array();
   for (const LostRecord& session : replaced.lost.sessions)
@@ -87,11 +89,16 @@ nlohmann::ordered_json replaced_json(const Replaced& replaced) {
 
 int run_purge(const GlobalOptions& global, bool rebuild) {
   std::optional<Replaced> replaced;
-  if (rebuild) replaced = replace_if_unusable(load_site_config(global));
+  if (rebuild) replaced = replace_if_unusable(load_site_config(global), called_as(global));
 
   OpenSite site = open_site(global);
   Reaped reaped;
   if (site.registry) reaped = site.registry->reap(SystemProcesses(), now().boottime_ms);
+  if (reaped.any())
+    audit("purge", site.config.site,
+          {{"sessions", std::to_string(reaped.sessions)},
+           {"reservations", std::to_string(reaped.reservations)},
+           {"claims", std::to_string(reaped.claims)}});
 
   if (global.json) {
     nlohmann::ordered_json json;

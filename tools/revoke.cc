@@ -43,9 +43,13 @@ void check_usage(const RevokeOptions& options) {
 }
 
 std::vector<Session> choose(const std::vector<Session>& sessions, const RevokeOptions& options,
-                            const Config& config) {
+                            const OpenSite& site) {
   if (options.all) return sessions;
-  if (!options.filter.is_empty()) return select(sessions, options.filter, config);
+  if (!options.filter.is_empty()) {
+    Filter filter = options.filter;
+    filter.whole_hosts_only = true;
+    return select(sessions, filter, site);
+  }
   std::vector<Session> chosen;
   for (const std::string& id : options.ids) {
     const Session& session = find_by_prefix(sessions, id);
@@ -143,7 +147,7 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
   OpenSite site = open_site(global);
   const ProcessTable table = ProcessTable::read();
   const auto sessions = read_sessions(site, table);
-  auto chosen = choose(sessions, options, site.config);
+  auto chosen = choose(sessions, options, site);
   if (chosen.empty()) throw Failure(kExitNoSuchSession, "no_such_session", "no session fits");
   if (!options.self) chosen = without_own(chosen, table, options);
 

@@ -15,21 +15,25 @@ namespace {
 constexpr std::size_t kLeastPrefix = 4;
 constexpr std::size_t kIdDigits = 32;
 
-// A record holds as much of a text as fits.
-template <std::size_t N>
-bool is_text(const std::array<char, N>& field, const std::string& wanted) {
-  return text_of(field) == utf8_prefix(wanted, N);
+// A record holds as much of a host as fits, and no hash of the whole.
+bool is_host(const RecordImage& record, const std::string& wanted, bool whole_only) {
+  constexpr std::size_t kMost = sizeof record.host;
+  constexpr std::size_t kMostCut = 3;  // of a UTF-8 sequence that did not fit
+  const std::string_view host = text_of(record.host);
+  if (whole_only && host.size() + kMostCut >= kMost) return false;
+  return host == utf8_prefix(wanted, kMost);
 }
 
 std::vector<State> states_named(const std::string& list) {
   std::vector<State> states;
   if (list.empty()) return states;
   for (const std::string& name : CLI::detail::split(list, ',')) {
+    if (name == "parked") continue;  // no session is, in this version
     const auto state = state_named(name);
     if (!state)
       throw usage_failure(
-          fmt::format("--state: '{}' is not a state; write active, reserved, orphaned, ending or "
-                      "exempt, several with commas between",
+          fmt::format("--state: '{}' is not a state; write active, parked, reserved, orphaned, "
+                      "ending or exempt, several with commas between",
                       escape_for_terminal(name)));
     states.push_back(*state);
   }
@@ -52,39 +56,44 @@ bool Filter::is_empty() const {
 void add_filter_options(CLI::App& command, Filter& filter) {
   // An empty value would select everybody.
   const auto not_empty = [](const std::string& value) { return value.empty() ? "is empty" : ""; };
-  command.add_option("--user", filter.user, "sessions of this user")
+  command.add_option("--user", filter.user, "only sessions of this user")
       ->check(not_empty, "")
       ->option_text("USER");
-  command.add_option("--service", filter.service, "sessions opened by this PAM service")
+  command.add_option("--service", filter.service, "only sessions opened by this PAM service")
       ->check(not_empty, "")
       ->option_text("SERVICE");
-  command.add_option("--host", filter.host, "sessions from this remote host")
+  command.add_option("--host", filter.host, "only sessions from this remote host")
       ->check(not_empty, "")
       ->option_text("HOST");
   command
-      .add_option("--idle", filter.idle, "sessions not used for this long (90s, 5m, 2h, 4d, 2w)")
+      .add_option("--idle", filter.idle,
+                  "only sessions not used for this long (90s, 5m, 2h, 4d, 2w); one without a "
+                  "terminal is never idle")
       ->check(not_empty, "")
       ->option_text("TIME");
-  command.add_flag("--dangling", filter.dangling, "sessions not used for 'dangling_after'");
+  command.add_flag("--dangling", filter.dangling,
+                   "only sessions not used for 'dangling_after'; one without a terminal is never "
+                   "dangling");
 }
 
 std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
-                            const Config& config) {
+                            const OpenSite& site) {
   const auto states = states_named(filter.states);
   std::optional<Seconds> idle;
   if (!filter.idle.empty()) idle = duration_argument("--idle", filter.idle);
 
   std::vector<Session> chosen;
+  if (!site.registry) return chosen;
   for (const Session& session : sessions) {
     const RecordImage& record = session.snapshot.record;
-    if (!filter.user.empty() && !is_text(record.user, filter.user)) continue;
-    if (!filter.service.empty() && !is_text(record.service, filter.service)) continue;
-    if (!filter.host.empty() && !is_text(record.host, filter.host)) continue;
+    if (!filter.user.empty() && !site.registry->is_user_of(record, filter.user)) continue;
+    if (!filter.service.empty() && !site.registry->is_service_of(record, filter.service)) continue;
+    if (!filter.host.empty() && !is_host(record, filter.host, filter.whole_hosts_only)) continue;
     if (!filter.states.empty() &&
         std::find(states.begin(), states.end(), session.state) == states.end())
       continue;
     if (idle && !session.is_idle_for(*idle)) continue;
-    if (filter.dangling && !session.is_idle_for(config.dangling_after)) continue;
+    if (filter.dangling && !session.is_idle_for(site.config.dangling_after)) continue;
     chosen.push_back(session);
   }
   return chosen;

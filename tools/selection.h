@@ -19,6 +19,8 @@ struct Filter {
   std::string idle;    // a duration
   std::string states;  // separated by commas
   bool dangling = false;
+  // A host that may have been cut when it was recorded fits no --host: for what cannot be undone.
+  bool whole_hosts_only = false;
 
   bool is_empty() const;
 };
@@ -26,9 +28,9 @@ struct Filter {
 // Adds the options that list and revoke share.
 void add_filter_options(CLI::App& command, Filter& filter);
 
-// Throws a usage Failure for a bad duration or state.
+// `sessions` are of `site`. Throws a usage Failure for a bad duration or state.
 std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
-                            const Config& config);
+                            const OpenSite& site);
 
 // The one session whose id begins with `prefix` (at least 4 hex digits). Throws Failure: usage
 // where several do, which are named; no such session where none does.

@@ -22,6 +22,11 @@ std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
                : std::numeric_limits<std::int64_t>::max();
 }
 
+std::optional<std::uint32_t> uid_of(const RecordImage& record) {
+  if (record.uid == kNoUid) return std::nullopt;
+  return record.uid;
+}
+
 ProcessId leader_of(const Snapshot& snapshot) {
   return {static_cast<pid_t>(snapshot.record.leader_pid), snapshot.record.leader_start_ticks};
 }
@@ -36,19 +41,19 @@ std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const Pr
   return table.closure(std::array{leader}, reused ? 0 : leader.pid);
 }
 
-// True: it has one.
+// True: it has one that can be looked at.
 bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTable& table,
                              const Now& at) {
   std::optional<std::int64_t> typed;
   std::vector<std::uint32_t> seen;
-  bool has_terminal = false;
   for (const auto& process : processes_of(snapshot, table)) {
     const std::uint32_t tty = process.tty_device;
     if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
+    const auto terminal = ProcessTerminal::find(process, uid_of(snapshot.record));
+    if (!terminal) continue;  // another process may have the one of that number that is here
     seen.push_back(tty);
-    has_terminal = true;
-    const auto time = last_typed_realtime_ms(tty);
-    if (time && (!typed || *time > *typed)) typed = time;
+    if (!typed || terminal->last_typed_realtime_ms() > *typed)
+      typed = terminal->last_typed_realtime_ms();
   }
   if (typed) {
     const std::int64_t ago_ms = std::max<std::int64_t>(0, saturated_sum(at.realtime_ms, -*typed));
@@ -59,7 +64,7 @@ bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTa
       snapshot.last_activity_ms =
           std::max(snapshot.last_activity_ms, static_cast<std::uint64_t>(then_ms));
   }
-  return has_terminal;
+  return typed.has_value();
 }
 
 Session session_from(const Snapshot& snapshot, const std::string& site, State state,
@@ -75,7 +80,7 @@ Session session_from(const Snapshot& snapshot, const std::string& site, State st
   session.host = text_of(record.host);
   session.tty = text_of(record.tty);
   session.reason = reason_of(snapshot);
-  if (record.uid != kNoUid) session.uid = record.uid;
+  session.uid = uid_of(record);
   session.leader = leader_of(snapshot);
   session.has_seat = snapshot.state.stage == Stage::seated;
   session.opened_realtime_ms = record.opened_realtime_ms;

@@ -25,13 +25,13 @@ struct Session {
   std::optional<std::uint32_t> uid;
   ProcessId leader;
   bool has_seat = false;
-  bool has_terminal = false;  // of its own processes
+  bool has_terminal = false;  // of its own processes, that can be looked at
   std::int64_t opened_realtime_ms = 0;
   std::int64_t last_activity_realtime_ms = 0;
   std::uint64_t idle_ms = 0;
 
-  // A session without a terminal (a tunnel, a mount) is never idle: nobody can see whether it is
-  // used.
+  // A session without a terminal (a tunnel, a mount; a container's cannot be seen) is never idle:
+  // nobody can see whether it is used.
   bool is_idle_for(Seconds time) const;
 };
 

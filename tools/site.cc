@@ -8,6 +8,7 @@
 
 #include "errors.h"
 #include "text.h"
+#include "tool_name.h"
 
 namespace sessreg {
 namespace {
@@ -16,23 +17,41 @@ constexpr const char* kSitesDirectory = "/etc/security/sessreg.d";
 
 HostIdentity this_host() {
   auto host = host_identity();
-  if (!host) throw failure_of(host.error());
+  if (!host) throw failure_of(host.error(), kToolName);
   return *host;
 }
 
-OpenSite with_registry(OpenSite site, MappedRegistry mapped) {
-  site.registry.emplace(std::move(mapped));
-  return site;
+// As a word of a shell command.
+std::string quoted(const std::string& word) {
+  constexpr std::string_view kPlain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@%,=";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string result = "'";
+  for (const char c : word) {
+    if (c == '\'')
+      result += "'\\''";
+    else
+      result += c;
+  }
+  return result + "'";
 }
 
 OpenSite without_registry(const GlobalOptions& global) {
   OpenSite site;
+  site.called = called_as(global);
   site.config = load_site_config(global);
   site.config_path = global.conf.empty() ? default_config_path(global.site) : global.conf;
   return site;
 }
 
 }  // namespace
+
+std::string called_as(const GlobalOptions& global) {
+  std::string called = kToolName;
+  if (global.site != GlobalOptions().site) called += " --site " + quoted(global.site);
+  if (!global.conf.empty()) called += " --conf " + quoted(global.conf);
+  return one_line(called);
+}
 
 std::int32_t OpenSite::limit_in_force() const {
   return registry ? registry->limit_in_force(config.sessions_limit) : config.sessions_limit;
@@ -49,26 +68,29 @@ Config load_site_config(const GlobalOptions& global) {
                     "digit or _ first",
                     escape_for_terminal(global.site)));
   auto config = load_config(global.site, global.conf);
-  if (!config) throw failure_of(config.error());
+  if (!config) throw failure_of(config.error(), called_as(global));
   return std::move(*config);
 }
 
 OpenSite open_site(const GlobalOptions& global) {
   OpenSite site = without_registry(global);
   auto mapped = open_registry_file(site.config.registry, this_host());
-  if (mapped) return with_registry(std::move(site), std::move(*mapped));
+  if (mapped) {
+    site.registry.emplace(std::move(*mapped));
+    return site;
+  }
   // Nobody has logged in since the boot.
   const Errc code = mapped.error().code;
-  if (code != Errc::not_found && code != Errc::other_boot) throw failure_of(mapped.error());
+  if (code != Errc::not_found && code != Errc::other_boot)
+    throw failure_of(mapped.error(), site.called);
   return site;
 }
 
-OpenSite open_or_create_site(const GlobalOptions& global) {
-  OpenSite site = without_registry(global);
+void create_registry(OpenSite& site) {
   auto mapped = open_or_create_registry_file(site.config.registry, this_host(),
                                              static_cast<std::uint32_t>(site.config.capacity));
-  if (!mapped) throw failure_of(mapped.error());
-  return with_registry(std::move(site), std::move(*mapped));
+  if (!mapped) throw failure_of(mapped.error(), site.called);
+  site.registry.emplace(std::move(*mapped));
 }
 
 std::vector<std::string> all_sites() {
@@ -85,7 +107,8 @@ std::vector<std::string> all_sites() {
   }
   if (error == std::errc::permission_denied)
     throw failure_of(
-        system_error(error.value(), std::string("cannot read the directory ") + kSitesDirectory));
+        system_error(error.value(), std::string("cannot read the directory ") + kSitesDirectory),
+        kToolName);
   std::sort(sites.begin(), sites.end());
   sites.insert(sites.begin(), "default");
   return sites;

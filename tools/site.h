@@ -17,9 +17,14 @@ struct GlobalOptions {
   bool json = false;
 };
 
+// "sessreg --site lab": how the tool is to be called for the same site, for texts that name a
+// command. Quoted for the shell where needed, escaped for the terminal.
+std::string called_as(const GlobalOptions& global);
+
 struct OpenSite {
   Config config;
   std::string config_path;
+  std::string called;  // see called_as()
   // None: nobody has logged in since the boot.
   std::optional<Registry> registry;
 
@@ -30,8 +35,8 @@ struct OpenSite {
 
 // A registry that does not exist is not created. Throws Failure.
 OpenSite open_site(const GlobalOptions& global);
-// A registry that does not exist is created.
-OpenSite open_or_create_site(const GlobalOptions& global);
+// Makes the registry of a site that has none, or opens it if somebody was faster.
+void create_registry(OpenSite& site);
 
 Config load_site_config(const GlobalOptions& global);
 

@@ -71,7 +71,7 @@ std::string status_text(OpenSite& site, const nlohmann::ordered_json& json) {
           {"seats taken", number("active")},
           {"of these reserved", number("reserved")},
           {"limit in force", limit_in_force_text(site)},
-          {"limit configured", limit_text(site.config.sessions_limit)},
+          {"limit configured", configured_limit_text(site)},
           {"capacity", number("capacity")},
           {"high-water mark", number("high_water_mark")},
           {"orphaned", number("orphaned")},

@@ -7,6 +7,7 @@
 #include <memory>
 #include <numeric>
 
+#include "text.h"
 #include "utf8.h"
 
 namespace sessreg {
@@ -52,13 +53,10 @@ Glyph first_glyph(std::string_view text) {
 std::string to_ascii(std::string_view text) {
   std::string result;
   for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x80) {
+    if (static_cast<unsigned char>(c) < 0x80)
       result += c;
-      continue;
-    }
-    constexpr char kDigits[] = "0123456789abcdef";
-    result += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+    else
+      append_hex(result, {&c, 1});
   }
   return result;
 }

@@ -40,40 +40,71 @@ std::string name_of(dev_t device) {
   return {};
 }
 
-bool is_device(const struct stat& st, dev_t device) {
-  return S_ISCHR(st.st_mode) && st.st_rdev == device;
+std::optional<std::string> path_of(std::uint32_t tty_device) {
+  if (tty_device == 0) return std::nullopt;
+  const std::string name = name_of(device_of(tty_device));
+  if (name.empty()) return std::nullopt;
+  return "/dev/" + name;
+}
+
+bool sees_our_mounts(pid_t pid) {
+  struct stat own {
+  }, its{};
+  return stat("/proc/self/ns/mnt", &own) == 0 &&
+         stat(fmt::format("/proc/{}/ns/mnt", pid).c_str(), &its) == 0 && own.st_dev == its.st_dev &&
+         own.st_ino == its.st_ino;
+}
+
+bool has_open(pid_t pid, const struct stat& terminal) {
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    struct stat its {};
+    if (stat(fmt::format("/proc/{}/fd/{}", pid, fd).c_str(), &its) == 0 && S_ISCHR(its.st_mode) &&
+        its.st_dev == terminal.st_dev && its.st_rdev == terminal.st_rdev)
+      return true;
+  }
+  return false;
+}
+
+// What was read of /proc/PID was about this process, and it has not changed its terminal.
+bool is_still(const ProcessTable::Entry& process) {
+  const auto stat = read_process_stat(process.id.pid);
+  return stat && stat->start_ticks == process.id.start_ticks &&
+         stat->tty_device == process.tty_device;
 }
 
 }  // namespace
 
-std::optional<std::string> terminal_path(std::uint32_t tty_device) {
-  if (tty_device == 0) return std::nullopt;
-  const dev_t device = device_of(tty_device);
-  const std::string name = name_of(device);
-  if (name.empty()) return std::nullopt;
-  std::string path = "/dev/" + name;
+std::optional<ProcessTerminal> ProcessTerminal::find(const ProcessTable::Entry& process,
+                                                     std::optional<std::uint32_t> uid) {
+  const auto path = path_of(process.tty_device);
   struct stat st {};
-  if (lstat(path.c_str(), &st) != 0 || !is_device(st, device)) return std::nullopt;
-  return path;
+  if (!path || lstat(path->c_str(), &st) != 0 || !S_ISCHR(st.st_mode) ||
+      st.st_rdev != device_of(process.tty_device))
+    return std::nullopt;
+  if (st.st_uid != 0 && st.st_uid != uid) return std::nullopt;
+  const pid_t pid = process.id.pid;
+  if ((!sees_our_mounts(pid) && !has_open(pid, st)) || !is_still(process)) return std::nullopt;
+
+  ProcessTerminal terminal;
+  terminal.path_ = *path;
+  terminal.file_system_ = st.st_dev;
+  terminal.device_ = st.st_rdev;
+  terminal.owner_ = st.st_uid;
+  terminal.last_typed_realtime_ms_ =
+      static_cast<std::int64_t>(st.st_atim.tv_sec) * 1000 + st.st_atim.tv_nsec / 1'000'000;
+  return terminal;
 }
 
-std::optional<std::int64_t> last_typed_realtime_ms(std::uint32_t tty_device) {
-  const auto path = terminal_path(tty_device);
-  struct stat st {};
-  if (!path || lstat(path->c_str(), &st) != 0) return std::nullopt;
-  return static_cast<std::int64_t>(st.st_atim.tv_sec) * 1000 + st.st_atim.tv_nsec / 1'000'000;
-}
-
-bool write_to_terminal(std::uint32_t tty_device, std::string_view line) {
-  const auto path = terminal_path(tty_device);
-  if (!path) return false;
-  const Fd fd(open(path->c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW));
+bool ProcessTerminal::write(std::string_view line) const {
+  const Fd fd(open(path_.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW));
   struct stat st {};
   // Once more: the name may have passed to another device since it was looked at.
-  if (!fd || fstat(fd.get(), &st) != 0 || !is_device(st, device_of(tty_device))) return false;
+  if (!fd || fstat(fd.get(), &st) != 0 || !S_ISCHR(st.st_mode) || st.st_dev != file_system_ ||
+      st.st_rdev != device_ || st.st_uid != owner_)
+    return false;
   // A terminal in raw mode needs the carriage return.
   const std::string text = fmt::format("\r\n{}\r\n", line);
-  return write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+  return ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
 }  // namespace sessreg

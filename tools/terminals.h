@@ -1,4 +1,9 @@
 // The terminals of processes: when they were last typed on, and a line written to them.
+//
+// The device number that /proc/PID/stat gives names a terminal only within one instance of devpts:
+// in a container pts/0 is another terminal than here. So a process's terminal is taken to be ours
+// of that number only if the process sees the same mounts, or has that very device open as its
+// standard input, output or error; and if it belongs to the session's user or to root.
 #pragma once
 
 #include <cstdint>
@@ -6,17 +11,33 @@
 #include <string>
 #include <string_view>
 
+#include "process_table.h"
+
 namespace sessreg {
 
-// The path of a terminal by the device number that /proc/PID/stat gives; nullopt: it has none, or
-// what is there is another device.
-std::optional<std::string> terminal_path(std::uint32_t tty_device);
+class ProcessTerminal {
+ public:
+  // nullopt: it has none, or none that is surely the one we can reach. `uid`: of the session.
+  static std::optional<ProcessTerminal> find(const ProcessTable::Entry& process,
+                                             std::optional<std::uint32_t> uid);
 
-// When it was last typed on: its access time, as who(1) and w(1) have it.
-std::optional<std::int64_t> last_typed_realtime_ms(std::uint32_t tty_device);
+  const std::string& path() const { return path_; }
 
-// Writes `line`, escaped already, on a line of its own. Never waits: a terminal that takes nothing
-// (stopped with Ctrl-S) gets nothing.
-bool write_to_terminal(std::uint32_t tty_device, std::string_view line);
+  // When it was last typed on: its access time, as who(1) and w(1) have it.
+  std::int64_t last_typed_realtime_ms() const { return last_typed_realtime_ms_; }
+
+  // Writes `line`, escaped already, on a line of its own. Never waits: a terminal that takes
+  // nothing (stopped with Ctrl-S) gets nothing.
+  bool write(std::string_view line) const;
+
+ private:
+  ProcessTerminal() = default;
+
+  std::string path_;
+  dev_t file_system_ = 0;
+  dev_t device_ = 0;
+  uid_t owner_ = 0;
+  std::int64_t last_typed_realtime_ms_ = 0;
+};
 
 }  // namespace sessreg

@@ -46,6 +46,9 @@ TEST_CASE("a wrong command line is exit code 2 and one line") {
                                              {"list", "--all-sites"},
                                              {"list", "status"},
                                              {"limit", "many"},
+                                             {"limit", ""},
+                                             {"list", "--", "--json"},
+                                             {"list", "--", "-h"},
                                              {"limit", "-2"},
                                              {"limit", "5", "--configured"},
                                              {"limit", "99999999999"},
@@ -57,6 +60,16 @@ TEST_CASE("a wrong command line is exit code 2 and one line") {
   }
   check_one_line(sandbox.tool({"nonsense"}));
   CHECK_THAT(sandbox.tool({"nonsense"}).err, Catch::Contains("there is no command 'nonsense'"));
+}
+
+TEST_CASE("an option that is given twice is named") {
+  const Sandbox sandbox;
+  CHECK_THAT(run_tool({"--site", "a", "list", "--site", "b"}).err,
+             Catch::Contains(": --site given more than once\n"));
+  CHECK_THAT(sandbox.tool({"list", "--conf", "/x"}).err,
+             Catch::Contains(": --conf given more than once\n"));
+  CHECK_THAT(sandbox.tool({"list", "--user", "a", "--user", "b"}).err,
+             Catch::Contains(": --user given more than once\n"));
 }
 
 TEST_CASE("commands of later versions do not exist") {
@@ -77,6 +90,11 @@ TEST_CASE("with --json an error is an object on standard error") {
     CHECK(error["error"] == "usage");
     CHECK(error["message"].is_string());
   }
+  CHECK_THAT(sandbox.tool({"list", "--json=true", "--sort", "x"}).err, Catch::StartsWith("{"));
+  CHECK_THAT(sandbox.tool({"nonsense", "--json=true"}).err, Catch::StartsWith("{"));
+  CHECK_THAT(sandbox.tool({"list", "--", "--json"}).err,
+             Catch::Contains(": unexpected argument '--json';"));
+  CHECK_THAT(sandbox.tool({"--json=false", "list", "--sort", "x"}).err, !Catch::StartsWith("{"));
   const ToolResult unknown = sandbox.tool({"show", "abcd", "--json"});
   CHECK(unknown.code == 3);
   CHECK(nlohmann::json::parse(unknown.err)["error"] == "no_such_session");
@@ -135,6 +153,9 @@ TEST_CASE("an unusable registry is exit code 5 and says how to mend it") {
       CHECK_THAT(result.err, Catch::Contains(sandbox.registry_path()));
     }
     CHECK(nlohmann::json::parse(sandbox.tool({"list", "--json"}).err)["error"] == name);
+    // The mend is for this site.
+    CHECK_THAT(run_tool({"list", "--site", "rv", "--conf", sandbox.conf_path()}).err,
+               Catch::EndsWith(" --site rv --conf " + sandbox.conf_path() + " purge --rebuild'\n"));
   };
   SECTION("foreign") {
     std::ofstream(sandbox.registry_path()) << std::string(5000, 'x');

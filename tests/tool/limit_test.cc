@@ -1,5 +1,10 @@
 // sessreg limit, status and purge.
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -28,7 +33,7 @@ TEST_CASE("a limit that is set is in force at once, and goes back to the configu
   CHECK(sandbox.tool({"limit", "1", "--json"}).json()["limit"] == 1);
   sandbox.admit(login_of("alice", process));
   const ConfiguredLimit stale{12345, 7};
-  sandbox.registry().publish_limit(stale);
+  sandbox.registry().publish_limit(sandbox.registry().published_limit(), stale);
   CHECK(sandbox.registry().admit(login_of("bob", process), stale, SystemProcesses()).refusal ==
         Refusal::site_full);
   nlohmann::json json = sandbox.tool({"limit", "-1", "--json"}).json();
@@ -60,6 +65,21 @@ TEST_CASE("a limit above the capacity is refused with the capacity, and nothing 
   CHECK(late.code == 2);
   CHECK_THAT(late.err, Catch::Contains("capacity is 100"));
   CHECK(sandbox.tool({"limit", "--json"}).json()["limit_override"] == 100);
+}
+
+TEST_CASE("a configured limit that the registry has no room for is said to be") {
+  Sandbox sandbox("capacity = 100\nsessions_limit = 7\n");
+  CHECK(sandbox.tool({"limit", "100"}).code == 0);
+  sandbox.configure("capacity = 9000\nsessions_limit = 9000\n");
+  const std::string note = "9000 (the registry has 100 slots until the next boot)\n";
+  CHECK_THAT(sandbox.tool({"limit"}).out, Catch::Contains("configured   " + note));
+  CHECK_THAT(sandbox.tool({"status"}).out, Catch::Contains("limit configured   " + note));
+}
+
+TEST_CASE("the way back from a limit names the site's file") {
+  const Sandbox sandbox;
+  CHECK_THAT(sandbox.tool({"limit", "1"}).out,
+             Catch::Contains(" --conf " + sandbox.conf_path() + " limit --configured'"));
 }
 
 TEST_CASE("an edited configuration is told apart from the limit in force") {
@@ -172,9 +192,68 @@ TEST_CASE("rebuild replaces a damaged registry and names who goes on without a s
     CHECK(access(replaced["aside"].get<std::string>().c_str(), F_OK) == 0);
     REQUIRE(replaced["lost_sessions"].size() == 1);
     CHECK(replaced["lost_sessions"][0]["user"] == "alice");
+    CHECK(replaced["lost_sessions_complete"] == true);
   }
   CHECK(sandbox.tool({"list"}).code == 0);
   CHECK(process.is_running());
+}
+
+TEST_CASE("rebuild of a file that is cut short does not claim to know all that is lost") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  struct stat st {};
+  REQUIRE(stat(sandbox.registry_path().c_str(), &st) == 0);
+  SECTION("some can be read, as text") {
+    REQUIRE(truncate(sandbox.registry_path().c_str(), st.st_size - 1) == 0);
+    CHECK_THAT(sandbox.tool({"purge", "--rebuild"}).out,
+               Catch::Contains("the records of at least 1 session that goes on, without a seat; "
+                               "the rest cannot be read\n"));
+  }
+  SECTION("as JSON") {
+    REQUIRE(truncate(sandbox.registry_path().c_str(), kHeaderBytes) == 0);
+    const nlohmann::json replaced =
+        sandbox.tool({"purge", "--rebuild", "--json"}).json()["replaced"];
+    CHECK(replaced["lost_sessions"].empty());
+    CHECK(replaced["lost_sessions"].is_array());
+    CHECK(replaced["lost_sessions_complete"] == false);
+  }
+}
+
+TEST_CASE("a purge that drops something is noted in the authentication log") {
+  Sandbox sandbox;
+  {
+    const Process dies(sleeps);
+    sandbox.admit(login_of("alice", dies));
+  }
+  // The log's socket lies in /dev, so it needs mounts of its own.
+  const std::string dev = sandbox.directory() + "/dev";
+  REQUIRE(mkdir(dev.c_str(), 0755) == 0);
+  const int log = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  (dev + "/log").copy(address.sun_path, sizeof address.sun_path - 1);
+  REQUIRE(bind(log, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  ToolOptions options;
+  options.before_exec = [&] {
+    if (unshare(CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) != 0 ||
+        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount(dev.c_str(), "/dev", nullptr, MS_BIND, nullptr) != 0)
+      _exit(77);
+  };
+  const int code = sandbox.tool({"purge"}, options).code;
+  char line[1024];
+  const ssize_t size = recv(log, line, sizeof line, 0);
+  close(log);
+  if (code == 77) {
+    WARN("skipped: no mount namespace to be had");
+    return;
+  }
+  CHECK(code == 0);
+  REQUIRE(size > 0);
+  CHECK_THAT(
+      std::string(line, static_cast<std::size_t>(size)),
+      Catch::Contains("event=purge site=default sessions=1 reservations=0 claims=0 by_uid="));
 }
 
 TEST_CASE("rebuild replaces a file that is no registry at all") {

@@ -36,6 +36,12 @@ std::vector<std::string> users_in(const ToolResult& result) {
 
 using Names = std::vector<std::string>;
 
+// The user who runs the tests owns the terminals.
+Login owning_its_terminal(Login login) {
+  login.uid = geteuid();
+  return login;
+}
+
 }  // namespace
 
 TEST_CASE("without a registry the list is empty") {
@@ -126,6 +132,33 @@ TEST_CASE("filters fit together, and names are compared as a whole") {
   CHECK(users_in(sandbox.tool({"list", "--json", "--host", "192.0.2.2"})).size() == 1);
   // A record holds 40 bytes of it.
   CHECK(users_in(sandbox.tool({"list", "--json", "--user", long_name})).size() == 1);
+  CHECK(users_in(sandbox.tool({"list", "--json", "--user", long_name + "x"})).empty());
+  CHECK(users_in(sandbox.tool({"list", "--json", "--user", long_name.substr(0, 40)})).empty());
+}
+
+TEST_CASE("no session is parked in this version, but it can be asked for") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  const ToolResult parked = sandbox.tool({"list", "--json", "--state", "parked"});
+  CHECK(parked.code == 0);
+  CHECK(users_in(parked).empty());
+  CHECK(users_in(sandbox.tool({"list", "--json", "--state", "parked,active"})).size() == 1);
+}
+
+TEST_CASE("the typing on somebody else's terminal is not this session's activity") {
+  if (geteuid() != 0) {
+    WARN("skipped: only root can give a terminal away");
+    return;
+  }
+  Sandbox sandbox;
+  int terminal = -1;
+  const Process process(sleeps, &terminal);
+  sandbox.admit(login_of("alice", process));
+  REQUIRE(chown(ptsname(terminal), 1000, 0) == 0);
+  CHECK(users_in(sandbox.tool({"list", "--json", "--idle", "0s"})).size() == 1);
+  REQUIRE(chown(ptsname(terminal), 1001, 0) == 0);
+  CHECK(users_in(sandbox.tool({"list", "--json", "--idle", "0s"})).empty());
 }
 
 TEST_CASE("every state is told, and can be asked for") {
@@ -180,7 +213,7 @@ TEST_CASE("idle and dangling sessions are told by the typing on their terminals"
   const Process tunnel(sleeps);
   for (const auto& [user, process] :
        {std::pair{"idle", &idle}, std::pair{"used", &used}, std::pair{"tunnel", &tunnel}})
-    sandbox.admit(login_of(user, *process));
+    sandbox.admit(owning_its_terminal(login_of(user, *process)));
   usleep(2'200'000);
   // What typing does; the kernel itself notes it in steps of 8 seconds only.
   const timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
@@ -217,6 +250,16 @@ TEST_CASE("CSV has a header, CR LF, and quotes what needs it") {
                                "expires,idle_seconds,pid,seat,reason\r\n" +
                                id_of(admission) + ",default,\"a,\"\"b\"\"\",1000,sshd,192.0.2.7,"));
   CHECK_THAT(result.out, Catch::EndsWith(std::to_string(process.pid()) + ",true,\r\n"));
+}
+
+TEST_CASE("CSV shows a spreadsheet no formula") {
+  for (const std::string user : {"=1+1", "+1", "-1", "@a"}) {
+    Sandbox sandbox;
+    const Process process(sleeps);
+    sandbox.admit(login_of(user, process));
+    CHECK_THAT(sandbox.tool({"list", "--csv"}).out,
+               Catch::Contains(",default,'" + user + ",1000,"));
+  }
 }
 
 TEST_CASE("any prefix of an id that fits once names the session") {

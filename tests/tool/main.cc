@@ -5,6 +5,7 @@
 #endif
 
 #define CATCH_CONFIG_RUNNER
+#include <signal.h>
 #include <stdlib.h>
 
 #include <catch2/catch.hpp>
@@ -18,6 +19,9 @@ int main(int argc, char** argv) {
     return 1;
   }
   setenv("TZ", "UTC", 1);
+  // Whoever runs this under nohup must not make the tests' processes deaf to the tool.
+  for (const int number : {SIGHUP, SIGTERM, SIGINT})
+    signal(number, SIG_DFL);
   become_subreaper();
   const int result = Catch::Session().run(argc, argv);
   end_everything_started();

@@ -1,5 +1,11 @@
 // sessreg revoke, with real processes that are more or less willing to go.
+#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -206,7 +212,9 @@ TEST_CASE("the session's terminal is told why, with nothing that could drive it"
   Sandbox sandbox("sessions_limit = 7\nmessage_revoked = Bye {user}.\n");
   int terminal = -1;
   const Process process(sleeps, &terminal);
-  sandbox.admit(login_of("alice", process));
+  Login login = login_of("alice", process);
+  login.uid = geteuid();
+  sandbox.admit(login);
   CHECK(sandbox
             .tool({"revoke", "--all", "--reason",
                    "\x1b[2Jmaint\xff"
@@ -214,6 +222,115 @@ TEST_CASE("the session's terminal is told why, with nothing that could drive it"
             .code == 0);
   CHECK_THAT(process.terminal_output(),
              Catch::Contains("\nBye alice. (\\x1b[2Jmaint\\xffenance\\x0a)\r"));
+}
+
+TEST_CASE("the message to the user has every value filled in") {
+  Sandbox sandbox(
+      "sessions_limit = 7\n"
+      "message_revoked = {limit} {count} {seconds} {site} {user} {service}\n");
+  int terminal = -1;
+  const Process process(sleeps, &terminal), other(sleeps);
+  Login login = login_of("alice", process);
+  login.uid = geteuid();
+  sandbox.admit(login);
+  sandbox.admit(login_of("bob", other));
+  CHECK(sandbox.tool({"revoke", "--user", "alice", "--grace", "9s"}).code == 0);
+  CHECK_THAT(process.terminal_output(), Catch::Contains("\n7 2 9 default alice sshd\r"));
+}
+
+TEST_CASE("a terminal that is somebody else's is not written to") {
+  if (geteuid() != 0) {
+    WARN("skipped: only root can give a terminal away");
+    return;
+  }
+  Sandbox sandbox;
+  int terminal = -1;
+  const Process process(sleeps, &terminal);
+  sandbox.admit(login_of("alice", process));
+  REQUIRE(chown(ptsname(terminal), 1001, 0) == 0);
+  CHECK(sandbox.tool({"revoke", "--all"}).code == 0);
+  CHECK(process.terminal_output() == "");
+}
+
+TEST_CASE("a terminal of another devpts instance is not mistaken for ours of that number") {
+  Sandbox sandbox;
+  int terminal = -1;
+  const Process outside(sleeps, &terminal);
+  const std::string path = ptsname(terminal);
+  // In mounts of its own, on the terminal of the same number.
+  const auto is_inside = [&](bool keeps_ours_open) {
+    return [&path, keeps_ours_open](const std::function<void()>& ready) {
+      const int ours = open(path.c_str(), O_RDWR | O_NOCTTY);
+      if (unshare(CLONE_NEWNS) != 0 ||
+          mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+          mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666") != 0) {
+        ready();
+        _exit(0);
+      }
+      for (int opened = 0; opened < 4096; ++opened) {
+        const int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+        int unlock = 0, number = -1;
+        if (ioctl(master, TIOCSPTLCK, &unlock) != 0 || ioctl(master, TIOCGPTN, &number) != 0) break;
+        if ("/dev/pts/" + std::to_string(number) == path) break;
+      }
+      // As it leads its session, this becomes its controlling terminal.
+      if (open(path.c_str(), O_RDWR) < 0) _exit(126);
+      for (const int fd : {0, 1, 2}) {
+        close(fd);
+        if (keeps_ours_open) dup2(ours, fd);
+      }
+      close(ours);
+      sleeps(ready);
+    };
+  };
+  SECTION("not ours") {
+    const Process inside(is_inside(false));
+    usleep(100'000);
+    if (!inside.is_running()) {
+      WARN("skipped: no mount namespace to be had");
+      return;
+    }
+    REQUIRE(read_process_stat(inside.pid())->tty_device ==
+            read_process_stat(outside.pid())->tty_device);
+    sandbox.admit(login_of("alice", inside));
+    CHECK(sandbox.tool({"list", "--json", "--idle", "0s"}).json()["sessions"].empty());
+    CHECK(sandbox.tool({"revoke", "--all"}).code == 0);
+    CHECK(outside.terminal_output() == "");
+  }
+  SECTION("ours, as it has that open") {
+    const Process inside(is_inside(true));
+    usleep(100'000);
+    if (!inside.is_running()) {
+      WARN("skipped: no mount namespace to be had");
+      return;
+    }
+    Login login = login_of("alice", inside);
+    login.uid = geteuid();
+    sandbox.admit(login);
+    CHECK(sandbox.tool({"revoke", "--all"}).code == 0);
+    CHECK_THAT(outside.terminal_output(), Catch::Contains("\r\n"));
+  }
+}
+
+TEST_CASE("whole names decide who is revoked, not what fits into a record") {
+  Sandbox sandbox;
+  const Process first(sleeps), second(sleeps);
+  const std::string user(40, 'u'), service(32, 's'), host(56, 'h');
+  sandbox.admit(login_of(user + "1", first, service + "1", host + "1"));
+  sandbox.admit(login_of("bob", second, "sshd", std::string(52, 'h')));
+  for (const auto& [option, value] :
+       {std::pair{"--user", user}, std::pair{"--user", user + "2"}, std::pair{"--service", service},
+        std::pair{"--service", service + "2"}, std::pair{"--host", host},
+        std::pair{"--host", host + "1"}, std::pair{"--host", host + "2"}}) {
+    CAPTURE(option, value);
+    CHECK(sandbox.tool({"revoke", option, value, "--dry-run"}).code == 3);
+  }
+  for (const auto& [option, value] :
+       {std::pair{"--user", user + "1"}, std::pair{"--service", service + "1"},
+        std::pair{"--host", std::string(52, 'h')}}) {
+    CAPTURE(option, value);
+    CHECK(sandbox.tool({"revoke", option, value, "--dry-run"}).code == 0);
+  }
 }
 
 TEST_CASE("the reason is kept in the registry while the session ends") {

@@ -295,14 +295,14 @@ ConfiguredLimit limit_of(const Sandbox& sandbox) {
 }  // namespace
 
 Admission Sandbox::admit(const Login& login) {
-  registry().publish_limit(limit_of(*this));
+  registry().publish_limit(registry().published_limit(), limit_of(*this));
   const Admission admission = registry().admit(login, limit_of(*this), SystemProcesses());
   REQUIRE(admission.admitted());
   return admission;
 }
 
 Admission Sandbox::reserve(const Login& login) {
-  registry().publish_limit(limit_of(*this));
+  registry().publish_limit(registry().published_limit(), limit_of(*this));
   const Admission admission =
       registry().reserve(login, limit_of(*this), SystemProcesses(), now().boottime_ms + 600'000);
   REQUIRE(admission.admitted());

@@ -112,7 +112,7 @@ TEST_CASE("colour is for terminals that take it and people who want it") {
              !Catch::Contains("\033"));
 }
 
-TEST_CASE("a pipe gets whole ids, whole texts and rows only") {
+TEST_CASE("a pipe gets whole ids, whole texts, and no line with the seats") {
   Sandbox sandbox;
   const Process process(sleeps);
   const std::string host = "a-rather-long-name-of-a-host.in-some.example.org";
@@ -120,6 +120,15 @@ TEST_CASE("a pipe gets whole ids, whole texts and rows only") {
   const std::string out = sandbox.tool({"list"}).out;
   CHECK(std::count(out.begin(), out.end(), '\n') == 2);
   CHECK_THAT(out, Catch::Contains("\n" + id + "  alice  sshd     " + host + "  ssh  active  "));
+}
+
+TEST_CASE("a name with a backslash is shown so that it can be pasted back") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("DOM\\bob", process));
+  for (const auto& arguments : std::vector<std::vector<std::string>>{
+           {"list"}, {"list", "--by-user"}, {"list", "--csv"}, {"revoke", "--all", "--dry-run"}})
+    CHECK_THAT(sandbox.tool(arguments).out, Catch::Contains("DOM\\bob"));
 }
 
 TEST_CASE("no name that was recorded can drive the terminal, and JSON keeps it") {

@@ -1,0 +1,285 @@
+// Gate operations, killed and stopped at every instruction. A new operation is one more row.
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "gate_scene.h"
+
+using namespace sessreg;
+
+namespace {
+
+using Scene = GateScene;
+
+std::uint32_t self() {
+  return static_cast<std::uint32_t>(getpid());
+}
+std::uint32_t pid_of(pid_t pid) {
+  return static_cast<std::uint32_t>(pid);
+}
+RecordImage session_of(std::uint32_t pid) {
+  return Scene::record_of(pid, RecordKind::session);
+}
+
+// Built before tracing starts.
+RecordImage my_record;
+void build_session(Scene&) {
+  my_record = session_of(self());
+}
+void build_reservation(Scene&) {
+  my_record = Scene::record_of(self(), RecordKind::reservation);
+}
+void build_exempt(Scene&) {
+  my_record = Scene::record_of(self(), RecordKind::exempt);
+}
+
+int child_has_session(Scene& scene, pid_t child) {
+  return scene.holds(pid_of(child));
+}
+// Whoever did it.
+int object_is_gone(Scene& scene, pid_t) {
+  auto gate = scene.gate();
+  gate.count();
+  const StateWord state = gate.state(scene.object.slot);
+  return state.generation != gate.widths().next_generation(scene.object.epoch);
+}
+void object_is_first(Scene& scene) {
+  scene.object = scene.find(Scene::kFirst, RecordKind::session)->ref;
+}
+
+// What a process leaves that was killed right after its gate CAS: nothing is settled.
+void only_change_gate(Scene& scene, int more, SlotRef slot, std::uint32_t generation, GateOp op) {
+  auto gate = scene.gate();
+  const auto count = static_cast<std::uint32_t>(static_cast<int>(gate.count()) + more);
+  scene.memory().shared.gate.store(gate.widths().pack(GateWord{count, slot.slot, generation, op}));
+}
+
+void reserve_for_maker(Scene& scene) {
+  scene.admit(Scene::kMaker, Scene::record_of(Scene::kMaker, RecordKind::reservation));
+  scene.object = scene.find(Scene::kMaker, RecordKind::reservation)->ref;
+}
+bool remove_reservation(Scene& scene) {
+  const bool won = scene.remove(scene.object);
+  scene.extra -= won;
+  return won;
+}
+bool unlist(Scene& scene) {
+  auto gate = scene.gate();
+  return gate.unlist_exempt(scene.object.slot, gate.widths().next_generation(scene.object.epoch));
+}
+
+constexpr std::array<char, kReasonBytes> kReason = {'t', 'o', 'o', ' ', 'l', 'o', 'n', 'g'};
+constexpr std::uint16_t kChecksum = 4711;
+int mark_of_first(Scene& scene, pid_t) {
+  const auto held = scene.find(Scene::kFirst, RecordKind::session);
+  if (held->mark == MarkStage::revoked &&
+      (held->reason != kReason || held->reason_checksum != kChecksum))
+    throw Broken("the reason of a revocation is torn");
+  return static_cast<int>(held->mark);
+}
+
+bool publish(Scene& scene) {
+  return scene.gate().set_configured(Scene::kConfigured, {2, 2});
+}
+
+int nop_was_made(Scene& scene) {
+  scene.gate().count();
+  return scene.memory().shared.nop.load() != scene.nop_before;
+}
+int dead_sessions_gone(Scene& scene, pid_t) {
+  auto gate = scene.gate();
+  gate.count();
+  int left = 0;
+  for (std::uint32_t slot = 0; slot < Scene::kSlots; ++slot)
+    left += gate.state(slot).claimer_pid == Scene::kLongDead;
+  return 2 - left;
+}
+// Whoever looks settles it; what shows is the count, which the invariants compare.
+int nothing_to_see(Scene&, pid_t) {
+  return 0;
+}
+
+const std::vector<GateOperation>& operations() {
+  static const std::vector<GateOperation> rows = {
+      {.name = "admit",
+       .enter = build_session,
+       .act = [](Scene& s) { return int{s.admit(self(), my_record)}; },
+       .happened = child_has_session,
+       .seats_changed = +1},
+      {.name = "admit to the last seat",
+       .seats = 2,
+       .enter = build_session,
+       .act = [](Scene& s) { return int{s.admit(self(), my_record)}; },
+       .happened = child_has_session,
+       .seats_changed = +1},
+      {.name = "admit when full (refused)",
+       .seats = 3,
+       .enter = build_session,
+       .act = [](Scene& s) { return int{!s.admit(self(), my_record)}; },
+       .happened = [](Scene& s, pid_t child) { return int{s.holds(pid_of(child))}; },
+       .complete = 0},
+      {.name = "reserve",
+       .seats = 2,
+       .enter = build_reservation,
+       .act = [](Scene& s) { return int{s.admit(self(), my_record)}; },
+       .happened = [](Scene& s,
+                      pid_t child) { return int{s.holds(pid_of(child), RecordKind::reservation)}; },
+       .seats_changed = +1},
+      {.name = "bind",
+       .seats = 2,
+       .prepare = reserve_for_maker,
+       .enter = build_session,
+       .act = [](Scene& s) { return int{s.bind(self(), s.object, my_record)}; },
+       .happened = child_has_session,
+       .rival = remove_reservation},
+      {.name = "release",
+       .seats = 3,
+       .prepare = object_is_first,
+       .act = [](Scene& s) { return int{s.remove(s.object)}; },
+       .happened = object_is_gone,
+       .seats_changed = -1,
+       .rival = [](Scene& s) { return s.remove(s.object); }},
+      {.name = "release of a reservation that is being bound",
+       .seats = 2,
+       .prepare = reserve_for_maker,
+       .act = [](Scene& s) { return int{s.remove(s.object)}; },
+       // Bound, it has gone without giving up its seat.
+       .happened = [](Scene& s, pid_t) { return object_is_gone(s, 0) - s.holds(Scene::kMaker); },
+       .seats_changed = -1,
+       .rival =
+           [](Scene& s) { return s.bind(Scene::kMaker, s.object, session_of(Scene::kMaker)); }},
+      {.name = "touch",
+       .prepare = object_is_first,
+       .act = [](Scene& s) { return int{s.gate().touch(s.object, Scene::kActivity_ms)}; },
+       .happened =
+           [](Scene& s, pid_t) {
+             return int{s.find(Scene::kFirst, RecordKind::session)->last_activity_ms ==
+                        Scene::kActivity_ms};
+           },
+       .rival = [](Scene& s) { return s.gate().touch(s.object, Scene::kActivity_ms); },
+       .rival_excludes = false},
+      {.name = "mark_revoked",
+       .prepare = object_is_first,
+       .act = [](Scene& s) { return int{s.gate().mark_revoked(s.object, kReason, kChecksum)}; },
+       .happened = mark_of_first,
+       .complete = 2,
+       .rival = [](Scene& s) { return s.gate().mark_revoked(s.object, kReason, kChecksum); },
+       .rival_excludes = false},
+      {.name = "set_override to a lower limit",
+       .seats = 3,
+       .act = [](Scene& s) { return s.gate().set_override(2), 1; },
+       .happened = [](Scene& s, pid_t) { return (s.limit() == 2) + nop_was_made(s); },
+       .complete = 2,
+       .changes_limit = true},
+      {.name = "set_override to a higher limit",
+       .seats = 3,
+       .prepare = [](Scene& s) { s.most = 4; },
+       .act = [](Scene& s) { return s.gate().set_override(4), 1; },
+       .happened = [](Scene& s, pid_t) { return (s.limit() == 4) + nop_was_made(s); },
+       .complete = 2,
+       .changes_limit = true},
+      {.name = "publish_limit",
+       .act = [](Scene& s) { return int{publish(s)}; },
+       .happened = [](Scene& s, pid_t) { return (s.limit() == 2) + nop_was_made(s); },
+       .complete = 2,
+       .rival = publish,
+       .changes_limit = true},
+      {.name = "list_exempt",
+       .enter = build_exempt,
+       .act =
+           [](Scene& s) {
+             const SlotRef claim = s.claim(self(), my_record);
+             if (claim.slot != kNoSlot) s.gate().list_exempt(claim);
+             return int{claim.slot != kNoSlot};
+           },
+       .happened = [](Scene& s,
+                      pid_t child) { return int{s.holds(pid_of(child), RecordKind::exempt)}; }},
+      {.name = "unlist_exempt",
+       .prepare =
+           [](Scene& s) {
+             s.object = s.claim(Scene::kMaker, Scene::record_of(Scene::kMaker, RecordKind::exempt));
+             s.gate().list_exempt(s.object);
+           },
+       .act = [](Scene& s) { return int{unlist(s)}; },
+       .happened = object_is_gone,
+       .rival = unlist},
+      {.name = "free a dead claim",
+       .prepare = [](Scene& s) { s.object = s.claim(Scene::kLongDead, {}); },
+       .act = [](Scene& s) { return int{s.gate().free_dead_claim(s.object.slot, s.object.epoch)}; },
+       .happened =
+           [](Scene& s, pid_t) {
+             return int{s.gate().state(s.object.slot).generation != s.object.epoch};
+           },
+       .rival = [](Scene& s) { return s.gate().free_dead_claim(s.object.slot, s.object.epoch); }},
+      {.name = "reap a claim that the gate names",
+       .seats = 2,
+       .prepare =
+           [](Scene& s) {
+             s.object = s.claim(Scene::kLongDead, session_of(Scene::kLongDead));
+             only_change_gate(s, +1, s.object, s.object.epoch, GateOp::add);
+           },
+       .act = [](Scene& s) { return s.recover(Scene::kLongDead); },
+       .happened = object_is_gone,
+       .seats_changed = -1,
+       .rival = [](Scene& s) { return s.recover(Scene::kLongDead) > 0; }},
+      {.name = "reap two sessions",
+       .prepare =
+           [](Scene& s) {
+             s.admit(Scene::kLongDead, session_of(Scene::kLongDead));
+             s.admit(Scene::kLongDead, session_of(Scene::kLongDead));
+           },
+       .act = [](Scene& s) { return s.recover(Scene::kLongDead), 1; },
+       .happened = dead_sessions_gone,
+       .complete = 2,
+       .seats_changed = -1,
+       .rival = [](Scene& s) { return s.recover(Scene::kLongDead) > 0; },
+       .rival_excludes = false},
+      {.name = "settle an ADD of another",
+       .seats = 2,
+       .prepare =
+           [](Scene& s) {
+             s.object = s.claim(Scene::kMaker, session_of(Scene::kMaker));
+             only_change_gate(s, +1, s.object, s.object.epoch, GateOp::add);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened = nothing_to_see,
+       .complete = 0},
+      {.name = "settle a REMOVE of another",
+       .seats = 3,
+       .prepare =
+           [](Scene& s) {
+             object_is_first(s);
+             only_change_gate(s, -1, s.object, s.gate().state(s.object.slot).generation,
+                              GateOp::remove);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened = nothing_to_see,
+       .complete = 0},
+      {.name = "settle a MOVE of another",
+       .seats = 2,
+       .prepare =
+           [](Scene& s) {
+             reserve_for_maker(s);
+             RecordImage record = session_of(Scene::kMaker);
+             record.victim_slot = s.object.slot;
+             record.victim_generation = s.gate().state(s.object.slot).generation;
+             const SlotRef claim = s.claim(Scene::kMaker, record);
+             only_change_gate(s, 0, claim, claim.epoch, GateOp::move);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened = nothing_to_see,
+       .complete = 0},
+  };
+  return rows;
+}
+
+}  // namespace
+
+TEST_CASE("a gate operation is whole or has not begun, wherever its process is killed or stopped") {
+  GateScene scene;
+  for (const GateOperation& operation : operations()) {
+    INFO(operation.name);
+    CHECK_NOTHROW(all_tallies().push_back(explore(trial_of(scene, operation))));
+    CHECK(all_tallies().back().every_step);
+  }
+}

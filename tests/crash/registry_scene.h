@@ -1,0 +1,85 @@
+// A registry of few seats in a file, for operations of class Registry: the file is made once, and
+// emptied for each point. The others are this very process, so that the real SystemProcesses tell
+// who is dead.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "../support/temp_dir.h"
+#include "explore.h"
+#include "registry.h"
+
+// The child is told who is dead, so that the traced part does not read /proc.
+class ToldProcesses final : public sessreg::Processes {
+ public:
+  sessreg::Life life(const sessreg::ProcessId& id) const override {
+    return id.pid == dead ? sessreg::Life::gone : sessreg::Life::alive;
+  }
+  sessreg::LiveSids live_sids() const override { return sessreg::LiveSids(std::vector<pid_t>{}); }
+  std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override {
+    return pid == dead ? std::nullopt : std::optional<std::uint64_t>(0);
+  }
+  pid_t dead = 0;
+};
+
+class RegistryScene {
+ public:
+  static constexpr std::uint32_t kCapacity = 4;
+  static constexpr sessreg::ConfiguredLimit kLimit{1, 3};
+  // The highest pid there can be: nobody has it.
+  static constexpr pid_t kLongDead = (1 << sessreg::kPidBits) - 1;
+
+  RegistryScene();
+
+  // Empty, with kLimit published and `seats` of it taken by this process.
+  void reset(std::uint32_t seats);
+
+  static sessreg::Login login_of(const sessreg::ProcessId& self, const std::string& user);
+  sessreg::Login other(const std::string& user) const { return login_of(test_, user); }
+  bool admit_other();
+  // Claims without more, as a process leaves it that died inside a login.
+  void leave_claim(std::uint32_t pid);
+  // Puts the newcomer of the ADD that the gate names back to where its gate CAS left it.
+  void unsettle_add();
+
+  std::uint32_t count_unsettled();
+  std::size_t listed(pid_t leader);
+  std::size_t claimed(pid_t claimer);
+  void demand_counted(std::int64_t expected);
+  void recover(pid_t child);
+  void demand_exact_room();
+  void demand_nothing_left();
+  std::span<const std::byte> image();
+
+  sessreg::Registry& registry() { return registry_; }
+  const ToldProcesses& told() const { return told_; }
+
+  sessreg::SlotRef object;
+  std::int64_t base = 0, extra = 0;
+  std::int32_t most = 0;
+
+ private:
+  TempDir dir_;
+  sessreg::HostIdentity host_;
+  sessreg::ProcessId test_;
+  sessreg::Registry registry_;
+  sessreg::MappedRegistry mapped_;  // a second look at the same file, below class Registry
+  sessreg::Gate<sessreg::ProcessAtom> gate_;
+  ToldProcesses told_;
+};
+
+struct RegistryOperation {
+  std::string name;
+  std::uint32_t seats = 1;
+  std::function<void(RegistryScene&)> prepare;
+  std::function<void(RegistryScene&)> enter;
+  std::function<int(RegistryScene&)> act;
+  std::function<int(RegistryScene&, pid_t)> happened;
+  int complete = 1;
+  int seats_changed = 0;
+  bool same_way = true;  // false where it meets records, whose places are random
+};
+
+Trial trial_of(RegistryScene& scene, const RegistryOperation& operation);

@@ -1,0 +1,287 @@
+// The schedule tests can fail: operations with a known flaw, put together from the same accesses as
+// those of gate.h, each of which must be caught by some schedule within the bound.
+#include <catch2/catch.hpp>
+#include <cstring>
+
+#include "scenarios.h"
+
+using namespace sessreg;
+
+namespace {
+
+constexpr auto kLoad = std::memory_order_acquire;
+constexpr auto kStore = std::memory_order_release;
+constexpr auto kBoth = std::memory_order_acq_rel;
+
+ScheduledAtom& gate_of(World& w) {
+  return w.memory.shared.gate;
+}
+std::uint64_t load_gate(World& w) {
+  return gate_of(w).load(kLoad);
+}
+// The right way: with what it names settled, as far as that needs another's eyes.
+std::uint64_t load_settled(World& w) {
+  for (;;) {
+    const std::uint64_t seen = load_gate(w);
+    w.gate.count();
+    if (load_gate(w) == seen) return seen;
+  }
+}
+bool change_gate(World& w, std::uint64_t seen, int more, SlotRef slot, std::uint32_t generation,
+                 GateOp op) {
+  const int count = static_cast<int>(w.gate.widths().gate(seen).count) + more;
+  const GateWord next{static_cast<std::uint32_t>(count), slot.slot, generation, op};
+  return gate_of(w).compare_exchange_strong(seen, w.gate.widths().pack(next), kBoth, kLoad);
+}
+bool change_stage(World& w, std::uint32_t slot, std::uint32_t generation, Stage from, Stage to) {
+  ScheduledAtom& word = w.memory.slots[slot].state;
+  std::uint64_t seen = word.load(kLoad);
+  StateWord state = w.gate.widths().state(seen);
+  if (state.stage != from || state.generation != generation) return false;
+  state.stage = to;
+  state.generation = w.gate.widths().next_generation(generation);
+  if (to == Stage::free) state.claimer_pid = state.claimer_hash = 0;
+  return word.compare_exchange_strong(seen, w.gate.widths().pack(state), kBoth, kLoad);
+}
+bool has_room(World& w, std::uint64_t seen) {
+  const std::int32_t limit = w.gate.override_limit().value_or(w.gate.configured().limit);
+  return static_cast<std::int32_t>(w.gate.widths().gate(seen).count) < limit;
+}
+bool is_seated(World& w, SlotRef ref) {
+  const StateWord state = w.gate.state(ref.slot);
+  return state.stage == Stage::seated && state.generation == w.seated_generation(ref);
+}
+
+// --- The flawed ---
+
+void add_without_settling(World& w) {
+  for (;;) {
+    const std::uint64_t seen = load_gate(w);
+    if (!has_room(w, seen)) return w.gate.abandon(w.refs[2]);
+    if (change_gate(w, seen, +1, w.refs[2], w.refs[2].epoch, GateOp::add)) break;
+  }
+  w.gate.count();
+}
+void add_seated_first(World& w) {
+  for (;;) {
+    const std::uint64_t seen = load_settled(w);
+    if (!has_room(w, seen)) return w.gate.abandon(w.refs[2]);
+    change_stage(w, w.refs[2].slot, w.refs[2].epoch, Stage::claimed, Stage::seated);
+    if (change_gate(w, seen, +1, w.refs[2], w.refs[2].epoch, GateOp::add)) return;
+  }
+}
+void add_looked_before(World& w) {
+  if (!has_room(w, load_settled(w))) return w.gate.abandon(w.refs[2]);
+  while (!change_gate(w, load_settled(w), +1, w.refs[2], w.refs[2].epoch, GateOp::add)) {
+  }
+  w.gate.count();
+}
+void release_freed_first(World& w) {
+  const std::uint64_t seen = load_settled(w);
+  if (change_stage(w, w.refs[0].slot, w.seated_generation(w.refs[0]), Stage::seated, Stage::free))
+    change_gate(w, seen, -1, w.refs[0], w.seated_generation(w.refs[0]), GateOp::remove);
+}
+void release_looked_before(World& w) {
+  if (!is_seated(w, w.refs[0])) return;
+  while (!change_gate(w, load_settled(w), -1, w.refs[0], w.seated_generation(w.refs[0]),
+                      GateOp::remove)) {
+  }
+  w.gate.count();
+}
+void store_limit(World& w) {
+  w.memory.shared.override_limit.store(kOverrideSet | 1, kStore);
+}
+void lower_without_nop(World& w) {
+  w.change_limit_by([&] { store_limit(w); });
+}
+// A NOP that has no generation of its own may leave the gate as it was.
+void lower_with_same_nop(World& w) {
+  w.change_limit_by([&] {
+    store_limit(w);
+    while (!change_gate(w, load_settled(w), 0, {World::kSlots, 0}, 0, GateOp::nop)) {
+    }
+  });
+}
+void free_claim_unsettled(World& w) {
+  for (std::uint32_t slot = 0; slot < World::kSlots; ++slot) {
+    const StateWord state = w.gate.state(slot);
+    if (state.stage == Stage::claimed && w.dead[state.claimer_pid])
+      change_stage(w, slot, state.generation, Stage::claimed, Stage::free);
+  }
+}
+// The claim of 1 (refs[2]) names refs[0] as its victim.
+void move_newcomer_first(World& w) {
+  const std::uint64_t seen = load_settled(w);
+  if (!is_seated(w, w.refs[0])) return w.gate.abandon(w.refs[2]);
+  if (!change_gate(w, seen, 0, w.refs[2], w.refs[2].epoch, GateOp::move))
+    return w.gate.abandon(w.refs[2]);
+  change_stage(w, w.refs[2].slot, w.refs[2].epoch, Stage::claimed, Stage::seated);
+  change_stage(w, w.refs[0].slot, w.seated_generation(w.refs[0]), Stage::seated, Stage::free);
+}
+// The victim's name believed without a second look at the newcomer's generation.
+void settle_move_unchecked(World& w) {
+  const GateWord named = w.gate.widths().gate(load_gate(w));
+  if (named.op != GateOp::move) return;
+  if (w.gate.state(named.slot).stage != Stage::claimed) return;
+  const auto& record = w.memory.slots[named.slot].record;
+  const auto victim =
+      static_cast<std::uint32_t>(record[offsetof(RecordImage, victim_slot) / 8].load(kLoad) >> 32);
+  const auto generation =
+      static_cast<std::uint32_t>(record[offsetof(RecordImage, victim_generation) / 8].load(kLoad));
+  if (victim < World::kSlots) change_stage(w, victim, generation, Stage::seated, Stage::free);
+  change_stage(w, named.slot, named.generation, Stage::claimed, Stage::seated);
+}
+void read_without_second_look(World& w) {
+  for (const auto& slot : w.memory.slots) {
+    const StateWord state = w.gate.widths().state(slot.state.load(kLoad));
+    if (state.stage != Stage::seated) continue;
+    // Two words are enough to be torn.
+    const std::uint64_t first = slot.record[0].load(kLoad), last = slot.record[35].load(kLoad);
+    if (last >> 32 != first) w.fail("a torn record was read");
+  }
+}
+
+// --- Their scenes ---
+
+// refs[0], [1]: seats of kOld and kOlder; refs[2]: a claim of 1; refs[3]: a claim of 2, if wanted.
+auto scene(std::int32_t limit, std::uint32_t seats, bool of_1, bool of_2) {
+  return [=](World& w) {
+    w.begin();
+    w.gate.set_configured(w.gate.configured(), {1, limit});
+    for (std::uint32_t i = 0; i < seats; ++i) {
+      w.refs[i] = *w.claim(kOld + i);
+      w.add(w.refs[i]);
+    }
+    RecordImage record = World::record_of(1);
+    record.victim_slot = w.refs[0].slot;
+    record.victim_generation = w.seated_generation(w.refs[0]);
+    if (of_1) {
+      w.refs[2] = *w.gate.claim(0, {1, 1});
+      w.gate.write_record(w.refs[2], record);
+    }
+    if (of_2) w.refs[3] = *w.claim(2);
+  };
+}
+void add_2(World& w) {
+  w.add(w.refs[3]);
+}
+void release(World& w) {
+  w.release(w.refs[0]);
+}
+
+std::vector<Scenario> flawed() {
+  const Actor right_add{"add 2", add_2, 2};
+  const Actor right_release{"release", release};
+  return {
+      {.name = "an ADD that does not settle",
+       .prepare = scene(3, 1, true, true),
+       .actors = {{"flawed", add_without_settling}, right_add}},
+      {.name = "seated before the gate",
+       .prepare = scene(3, 1, true, true),
+       .actors = {{"flawed", add_seated_first}, right_add}},
+      {.name = "an ADD that looked before it loaded the gate",
+       .prepare = scene(2, 1, true, true),
+       .actors = {{"flawed", add_looked_before}, right_add}},
+      {.name = "freed before the gate",
+       .prepare = scene(3, 2, false, true),
+       .actors = {{"flawed", release_freed_first}, right_add}},
+      {.name = "a REMOVE that looked before it loaded the gate",
+       .prepare = scene(3, 2, false, false),
+       .actors = {{"flawed", release_looked_before}, right_release}},
+      {.name = "a limit without a NOP",
+       .prepare = scene(2, 1, false, true),
+       .actors = {{"flawed", lower_without_nop}, right_add}},
+      {.name = "a NOP that leaves the gate as it was",
+       .prepare =
+           [](World& w) {
+             scene(3, 2, false, true)(w);
+             w.memory.shared.gate.store(
+                 w.gate.widths().pack(GateWord{2, World::kSlots, 0, GateOp::nop}), kStore);
+             w.memory.shared.nop.store(1, kStore);
+           },
+       .actors = {{"flawed", lower_with_same_nop}, right_add}},
+      {.name = "a dead claim freed unsettled",
+       .prepare = scene(3, 1, false, true),
+       .actors = {{"flawed", free_claim_unsettled}, right_add},
+       .deaths = 1},
+      {.name = "the newcomer of a MOVE seated first",
+       .prepare = scene(1, 1, true, false),
+       .actors = {{"flawed", move_newcomer_first}}},
+      {.name = "a MOVE settled by a record that is another's",
+       .prepare =
+           [](World& w) {
+             scene(3, 2, true, false)(w);
+             w.memory.shared.gate.store(
+                 w.gate.widths().pack(GateWord{2, w.refs[2].slot, w.refs[2].epoch, GateOp::move}),
+                 kStore);
+           },
+       .actors = {{"flawed", settle_move_unchecked},
+                  // Settles it, leaves, and claims the slot again for another victim.
+                  {"reuse",
+                   [](World& w) {
+                     w.gate.count();
+                     w.release(w.refs[2]);
+                     for (std::uint32_t who = 2; who <= 3; ++who) {
+                       const auto claim = w.gate.claim(w.refs[2].slot, {who, 1});
+                       RecordImage record = World::record_of(who);
+                       record.victim_slot = w.refs[1].slot;
+                       record.victim_generation = w.seated_generation(w.refs[1]);
+                       w.gate.write_record(*claim, record);
+                       w.gate.abandon(*claim);
+                     }
+                   }}}},
+      {.name = "a record read without a second look",
+       .prepare = scene(1, 1, false, false),
+       .actors = {{"flawed", read_without_second_look},
+                  {"replace",
+                   [](World& w) {
+                     w.release(w.refs[0]);
+                     w.admit(2);
+                   }}}},
+  };
+}
+
+}  // namespace
+
+TEST_CASE("flawed operations are caught by some schedule") {
+  for (const Scenario& scenario : flawed()) {
+    std::string caught;
+    try {
+      explore_all(scenario);
+    } catch (const Broken& e) {
+      caught = e.what();
+    }
+    CAPTURE(scenario.name);
+    CHECK_FALSE(caught.empty());
+    if (!caught.empty()) printf("caught: %s\n", caught.c_str());
+  }
+}
+
+TEST_CASE("the scenes of the flawed are sound with the right operations") {
+  for (Scenario scenario : flawed()) {
+    CAPTURE(scenario.name);
+    // Only those whose right counterpart does the same with the same refs.
+    if (scenario.name.find("ADD") != std::string::npos ||
+        scenario.name.find("seated before") != std::string::npos) {
+      scenario.actors[0].act = [](World& w) { w.add(w.refs[2]); };
+    } else if (scenario.name.find("REMOVE") != std::string::npos ||
+               scenario.name.find("freed before") != std::string::npos) {
+      scenario.actors[0].act = release;
+    } else if (scenario.name.find("limit") != std::string::npos ||
+               scenario.name.find("NOP") != std::string::npos) {
+      scenario.actors[0].act = [](World& w) { w.set_limit(1); };
+    } else if (scenario.name.find("dead claim") != std::string::npos) {
+      scenario.actors[0].act = [](World& w) { w.reap(); };
+    } else if (scenario.name.find("MOVE seated first") != std::string::npos) {
+      scenario.actors[0].act = [](World& w) {
+        if (!w.gate.move(w.refs[2], w.refs[0].slot, w.seated_generation(w.refs[0])))
+          w.gate.abandon(w.refs[2]);
+      };
+    } else if (scenario.name.find("another's") != std::string::npos) {
+      scenario.actors[0].act = [](World& w) { w.gate.count(); };
+    } else {
+      scenario.actors[0].act = [](World& w) { w.read_all(); };
+    }
+    CHECK_NOTHROW(explore_all(scenario));
+  }
+}
