@@ -1,12 +1,13 @@
-// The gate: an exact, crash-proof, lock-free count of seats.
+// The gate: exact, crash-proof, lock-free counts of seats.
 //
 // Concurrency: every function may be called by any number of processes and threads over the same
 // memory. A process may be killed or stopped for ever between any two of its accesses.
 //
 // Invariants, each true whenever the gate word changes:
-//   1. count == number of slots that are seated once the operation the gate names is settled.
+//   1. count == number of slots that are seated once the operation the gate names is settled; the
+//      same for each limited group and the seats of its members.
 //   2. At most that one operation is unsettled, and settle() by anybody completes it.
-//   3. Only a gate operation makes a slot seated, or takes seated away.
+//   3. Only a gate operation makes a slot seated, or takes seated or parked away.
 //   4. A record is written only while its slot is claimed, by the claimer alone.
 //
 // Every operation is one loop: load the gate; settle what it names; look (are the slots as
@@ -17,32 +18,25 @@
 #pragma once
 
 #include <atomic>
-#include <cstring>
+#include <cstdint>
 #include <optional>
 #include <span>
 
 #include "layout.h"
+#include "slots.h"
 #include "words.h"
 
 namespace sessreg {
 
-// One occupancy of one slot. `epoch` is the generation of the claim that began it, so a SlotRef
-// never fits a later occupant.
-struct SlotRef {
-  std::uint32_t slot = kNoSlot;
-  std::uint32_t epoch = 0;
-  bool operator==(const SlotRef&) const = default;
-};
-
-struct Claimer {
-  std::uint32_t pid;
-  std::uint32_t hash;  // of the start time; cut to the width of the field
-};
-
-enum class AddResult {
+enum class Outcome {
   done,
   site_full,            // count >= limit
+  user_full,            // the user's own limit
+  group_full,           // a limit of one of the user's groups
   table_full,           // count >= capacity
+  gone,                 // the session, or the victim, is not in the expected stage any more
+  not_idle,             // the victim was used meanwhile
+  has_room,             // nobody need give way: use add()
   stale_configuration,  // the limit in the registry comes from another configuration than the
                         // caller's
 };
@@ -54,73 +48,181 @@ struct ConfiguredLimit {
   bool operator==(const ConfiguredLimit&) const = default;
 };
 
-struct Snapshot {
-  SlotRef ref;
-  StateWord state;
-  RecordImage record;
-  std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
-  MarkStage mark;
-  std::uint16_t reason_checksum;
-  std::array<char, kReasonBytes> reason;
+struct GroupRule {
+  std::uint32_t index;  // of the group's entry; see Gate::group_index
+  std::int32_t limit;
+};
+
+// What an admission is checked against. Negative limits mean none.
+struct Rules {
+  ConfiguredLimit site;
+  std::int32_t held_back = 0;  // seats of the site that are not for this login
+  UserHash user{};
+  std::int32_t user_limit = -1;
+  std::span<const GroupRule> groups;
+};
+
+// With what numbers it was decided: those of the limit that refused, else the site's.
+struct Decision {
+  Outcome outcome = Outcome::done;
+  std::int32_t limit = -1;
+  std::uint32_t count = 0;
+
+  bool done() const { return outcome == Outcome::done; }
+};
+
+// A session that is to give its seat up.
+struct Victim {
+  std::uint32_t slot = kNoSlot;
+  std::uint32_t generation = 0;  // while seated
 };
 
 template <class Atom>
 class Gate {
  public:
-  using SlotT = Slot<Atom>;
-
   // The caller keeps the memory mapped. `slots` and `capacity` were checked against the file's size
   // and are kept here: nothing in the file is used as an index unchecked.
-  Gate(SharedWords<Atom>& shared, std::span<SlotT> slots, std::uint32_t capacity)
-      : shared_(&shared),
-        slots_(slots),
-        capacity_(capacity),
-        widths_(static_cast<std::uint32_t>(slots.size())) {}
+  Gate(SharedWords<Atom>& shared, std::span<Slot<Atom>> slots, std::uint32_t capacity)
+      : shared_(&shared), table_(slots), capacity_(capacity) {}
 
-  const Widths& widths() const { return widths_; }
-  std::uint32_t slot_count() const { return static_cast<std::uint32_t>(slots_.size()); }
+  SlotTable<Atom>& table() { return table_; }
+  const SlotTable<Atom>& table() const { return table_; }
+  const Widths& widths() const { return table_.widths(); }
   std::uint32_t capacity() const { return capacity_; }
+  SharedWords<Atom>& shared() { return *shared_; }
+  const SharedWords<Atom>& shared() const { return *shared_; }
 
-  // --- Claiming: FREE <-> CLAIMED, the only transitions without the gate ---
+  std::uint32_t count() { return widths().gate(settled_gate()).count; }
 
-  // Claims the first free slot at or after `hint` (modulo the number of slots); nullopt: none free.
-  std::optional<SlotRef> claim(std::uint64_t hint, Claimer claimer) {
-    const std::uint32_t n = slot_count();
-    std::uint32_t i = static_cast<std::uint32_t>(hint % n);
-    for (std::uint32_t tried = 0; tried < n; ++tried, i = i + 1 == n ? 0 : i + 1) {
-      std::uint64_t seen = slots_[i].state.load(std::memory_order_relaxed);
-      const StateWord word = widths_.state(seen);
-      if (word.stage != Stage::free) continue;
-      const StateWord mine{Stage::claimed, widths_.next_generation(word.generation), claimer.pid,
-                           claimer.hash};
-      // Acquire: pairs with the release that freed the slot. A failure means that somebody else
-      // claimed it, so go on to the next.
-      if (slots_[i].state.compare_exchange_strong(
-              seen, widths_.pack(mine), std::memory_order_acquire, std::memory_order_relaxed))
-        return SlotRef{i, mine.generation};
+  // --- Taking a seat ---
+
+  // ADD: claimed -> seated, count + 1, if every limit leaves room. On anything but `done` the claim
+  // is still the caller's.
+  Decision add(SlotRef claim, const Rules& rules) {
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      Decision decision = look_for_room(seen, rules, 1, nullptr);
+      if (!decision.done() && has_moved(seen)) continue;
+      if (!decision.done()) return decision;
+      if (change_gate(seen, {decision.count + 1, claim.slot, claim.epoch, GateOp::add})) {
+        ++decision.count;
+        return decision;
+      }
     }
-    return std::nullopt;
   }
 
-  // Writes the record of a claimed slot. Only the claimer may, and only before its gate operation.
-  void write_record(SlotRef claim, RecordImage record) {
-    SlotT& slot = slots_[claim.slot];
-    record.epoch = claim.epoch;
-    std::array<std::uint64_t, kRecordWords> words;
-    std::memcpy(words.data(), &record, sizeof record);
-    // Release fence: a reader that sees any of these stores also sees the claim when it reads the
-    // state again (it has an acquire fence before that), so it drops what it copied.
-    std::atomic_thread_fence(std::memory_order_release);
-    for (std::size_t i = 0; i < kRecordWords; ++i)
-      slot.record[i].store(words[i], std::memory_order_relaxed);
-    slot.last_activity.store(activity_word(claim.epoch, record.opened_boottime_ms),
-                             std::memory_order_relaxed);
-    slot.mark.store(mark_word(claim.epoch, 0, MarkStage::none), std::memory_order_relaxed);
+  // The same decision without taking anything: `done` means that there was room.
+  Decision check_room(const Rules& rules) {
+    for (;;) {
+      const std::uint64_t seen = settled_gate();
+      const Decision decision = look_for_room(seen, rules, 1, nullptr);
+      if (decision.done() || !has_moved(seen)) return decision;
+    }
   }
 
-  // The claimer gives its claim back.
-  void abandon(SlotRef claim) {
-    change_stage(claim.slot, claim.epoch, Stage::claimed, Stage::free);
+  // MOVE of a reservation: its seat goes to the claim, unconditionally; the reservation is freed.
+  Outcome bind(SlotRef claim, const Victim& reservation) {
+    table_.write_victim(claim, reservation.slot, reservation.generation, VictimFate::freed);
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      if (!table_.is_at(reservation.slot, reservation.generation, Stage::seated))
+        return Outcome::gone;
+      const GateWord gate = widths().gate(seen);
+      if (change_gate(seen, {gate.count, claim.slot, claim.epoch, GateOp::move}))
+        return Outcome::done;
+    }
+  }
+
+  // MOVE with eviction: the victim's seat goes to the claim if, the victim counted as gone, every
+  // limit leaves room. The victim is evicted.
+  Decision evict(SlotRef claim, const Victim& victim, const Rules& rules) {
+    table_.write_victim(claim, victim.slot, victim.generation, VictimFate::evicted);
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      Decision decision = look_for_room(seen, rules, 0, &victim);
+      if (!decision.done() && has_moved(seen)) continue;
+      if (!decision.done()) return decision;
+      if (change_gate(seen, {widths().gate(seen).count, claim.slot, claim.epoch, GateOp::move}))
+        return decision;
+    }
+  }
+
+  // MOVE of an idle session's seat, while the site is exactly full. `has_room`: below the limit,
+  // add() instead; `site_full`: above it, park() first. The victim is parked if it was not used
+  // since `idle_since_ms` (CLOCK_BOOTTIME).
+  Decision take_idle(SlotRef claim, const Victim& victim, std::uint64_t idle_since_ms,
+                     const Rules& rules) {
+    table_.write_victim(claim, victim.slot, victim.generation, VictimFate::parked);
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      Decision decision = look_for_room(seen, rules, 0, &victim);
+      if (!decision.done() && has_moved(seen)) continue;
+      if (!decision.done()) return decision;
+      if (look_for_room(seen, site_only(rules), 1, nullptr).done())
+        return {Outcome::has_room, decision.limit, decision.count};
+      // Between gate load and CAS: whoever uses the session after this look does a NOP (wake).
+      if (table_.last_activity_ms(victim.slot) > idle_since_ms)
+        return {Outcome::not_idle, decision.limit, decision.count};
+      if (change_gate(seen, {widths().gate(seen).count, claim.slot, claim.epoch, GateOp::move}))
+        return decision;
+    }
+  }
+
+  // RETURN: parked -> seated, count + 1, if every limit leaves room. `over_limit`: if not, too.
+  Decision return_to_seat(std::uint32_t slot, std::uint32_t generation, const Rules& rules,
+                          bool over_limit) {
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      Decision decision = look_for_room(seen, rules, 1, nullptr);
+      if (!decision.done() && has_moved(seen)) continue;
+      const bool fits = decision.outcome != Outcome::stale_configuration &&
+                        decision.outcome != Outcome::table_full;
+      if (!decision.done() && !(over_limit && fits)) return decision;
+      if (!table_.is_at(slot, generation, Stage::parked)) return {Outcome::gone, -1, 0};
+      const std::uint32_t count = widths().gate(seen).count;
+      if (change_gate(seen, {count + 1, slot, generation, GateOp::return_}))
+        return {Outcome::done, decision.limit, count + 1};
+    }
+  }
+
+  // --- Giving a seat up ---
+
+  // REMOVE: seated -> free, count - 1. False: not seated in that generation any more.
+  bool remove(std::uint32_t slot, std::uint32_t generation) {
+    return give_up(slot, generation, Stage::seated, GateOp::remove);
+  }
+
+  // PARK: seated -> parked, count - 1, if it was not used since `idle_since_ms` and the site is
+  // above its limit (else take_idle hands the seat over directly).
+  Outcome park(std::uint32_t slot, std::uint32_t generation, std::uint64_t idle_since_ms,
+               ConfiguredLimit mine) {
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      if (configured() != mine) return Outcome::stale_configuration;
+      const std::int32_t limit = override_limit().value_or(mine.limit);
+      const GateWord gate = widths().gate(seen);
+      if (limit < 0 || gate.count <= static_cast<std::uint32_t>(limit)) return Outcome::has_room;
+      if (!table_.is_at(slot, generation, Stage::seated)) return Outcome::gone;
+      if (table_.last_activity_ms(slot) > idle_since_ms) return Outcome::not_idle;
+      if (change_gate(seen, {gate.count - 1, slot, generation, GateOp::park})) return Outcome::done;
+    }
+  }
+
+  // DROP: parked -> free; the count stays. By the gate, because a RETURN may name the same slot.
+  bool drop(std::uint32_t slot, std::uint32_t generation) {
+    return give_up(slot, generation, Stage::parked, GateOp::drop);
+  }
+
+  // --- Without a seat: no gate needed ---
+
+  void list_exempt(SlotRef claim) {
+    table_.change_stage(claim.slot, claim.epoch, Stage::claimed, Stage::exempt);
+  }
+  bool unlist_exempt(std::uint32_t slot, std::uint32_t generation) {
+    return table_.change_stage(slot, generation, Stage::exempt, Stage::free);
+  }
+  bool unlist_evicted(std::uint32_t slot, std::uint32_t generation) {
+    return table_.change_stage(slot, generation, Stage::evicted, Stage::free);
   }
 
   // Frees the claim of a dead process. It may have died after its gate operation, so that is
@@ -128,84 +230,32 @@ class Gate {
   // seen dead before this gate load, so it cannot make the gate name the slot later.
   bool free_dead_claim(std::uint32_t slot, std::uint32_t generation) {
     settled_gate();
-    return change_stage(slot, generation, Stage::claimed, Stage::free);
+    return table_.change_stage(slot, generation, Stage::claimed, Stage::free);
   }
 
-  // A session that is listed and never counted; no seat is involved, so no gate either.
-  void list_exempt(SlotRef claim) {
-    change_stage(claim.slot, claim.epoch, Stage::claimed, Stage::exempt);
-  }
-  bool unlist_exempt(std::uint32_t slot, std::uint32_t generation) {
-    return change_stage(slot, generation, Stage::exempt, Stage::free);
-  }
+  // --- Making earlier looks fail ---
 
-  // --- Gate operations ---
-
-  // CLAIMED -> SEATED, count + 1, if there is room. On anything but `done` the claim is still the
-  // caller's. ret_count and ret_limit are what the decision was made with.
-  AddResult add(SlotRef claim, ConfiguredLimit mine, std::uint32_t* ret_count,
-                std::int32_t* ret_limit) {
-    for (;;) {
-      std::uint64_t seen = settled_gate();
-      const AddResult room = look_for_room(seen, mine, ret_count, ret_limit);
-      if (room != AddResult::done && has_moved(seen)) continue;
-      if (room != AddResult::done) return room;
-      const std::uint64_t next =
-          widths_.pack(GateWord{*ret_count + 1, claim.slot, claim.epoch, GateOp::add});
-      if (change_gate(seen, next)) {
-        *ret_count += 1;
-        return AddResult::done;
-      }
-    }
-  }
-
-  // The same decision without taking anything: `done` means that there was room.
-  AddResult check_room(ConfiguredLimit mine, std::uint32_t* ret_count, std::int32_t* ret_limit) {
-    for (;;) {
-      const std::uint64_t seen = settled_gate();
-      const AddResult room = look_for_room(seen, mine, ret_count, ret_limit);
-      if (room == AddResult::done || !has_moved(seen)) return room;
-    }
-  }
-
-  // SEATED -> FREE, count - 1. False: the slot is not seated in that generation any more.
-  bool remove(std::uint32_t slot, std::uint32_t generation) {
-    for (;;) {
-      std::uint64_t seen = settled_gate();
-      const GateWord gate = widths_.gate(seen);
-      if (!is_at(slot, generation, Stage::seated)) return false;
-      if (gate.count == 0) return false;  // only in a damaged file
-      if (change_gate(seen,
-                      widths_.pack(GateWord{gate.count - 1, slot, generation, GateOp::remove})))
-        return true;
-    }
-  }
-
-  // The claim takes over the seat of the victim that its record names: victim SEATED -> FREE, then
-  // CLAIMED -> SEATED; the count stays. False: the victim has no seat any more.
-  bool move(SlotRef claim, std::uint32_t victim_slot, std::uint32_t victim_generation) {
-    for (;;) {
-      std::uint64_t seen = settled_gate();
-      if (!is_at(victim_slot, victim_generation, Stage::seated)) return false;
-      const GateWord gate = widths_.gate(seen);
-      if (change_gate(seen,
-                      widths_.pack(GateWord{gate.count, claim.slot, claim.epoch, GateOp::move})))
-        return true;
-    }
-  }
-
-  // Changes nothing but the gate word, so that every look begun before this fails its CAS.
+  // NOP: changes nothing but the gate word.
   void nop() {
     for (;;) {
       std::uint64_t seen = settled_gate();
       // After the gate load: if a NOP came in between, the gate has moved and the CAS fails.
-      const std::uint64_t generation = shared_->nop.load(std::memory_order_acquire);
-      const GateWord gate = widths_.gate(seen);
-      if (change_gate(seen,
-                      widths_.pack(GateWord{gate.count, slot_count(),
-                                            static_cast<std::uint32_t>(generation), GateOp::nop})))
-        return;
+      const auto generation =
+          static_cast<std::uint32_t>(shared_->nop.load(std::memory_order_acquire));
+      const GateWord gate = widths().gate(seen);
+      if (change_gate(seen, {gate.count, table_.size(), generation, GateOp::nop})) return;
     }
+  }
+
+  // Marks activity. A session that had been unused for half of what makes it idle is woken: an
+  // idle look begun before the mark fails once this has returned. (Another touch that finds the
+  // mark fresh does not wait for that NOP.) False: the slot has another occupant.
+  bool touch(SlotRef ref, std::uint64_t boottime_ms) {
+    const std::uint64_t idle_after_ms = table_.idle_after_ms(ref.slot);
+    const auto before_ms = table_.touch(ref, boottime_ms);
+    if (!before_ms) return false;
+    if (idle_after_ms != 0 && boottime_ms >= *before_ms + idle_after_ms / 2) nop();
+    return true;
   }
 
   // --- Limits ---
@@ -236,81 +286,26 @@ class Gate {
     nop();
   }
 
-  // --- Reading and marking ---
+  // --- Groups ---
 
-  std::uint32_t count() { return widths_.gate(settled_gate()).count; }
-
-  StateWord state(std::uint32_t slot) const {
-    return widths_.state(slots_[slot].state.load(std::memory_order_acquire));
-  }
-
-  // A consistent copy of an occupied slot; false: it is free or claimed, or changed each of the few
-  // times it was tried.
-  bool snapshot(std::uint32_t index, Snapshot& ret) const {
-    const SlotT& slot = slots_[index];
-    for (int attempt = 0; attempt < 8; ++attempt) {
-      const std::uint64_t before = slot.state.load(std::memory_order_acquire);
-      ret.state = widths_.state(before);
-      if (ret.state.stage != Stage::seated && ret.state.stage != Stage::exempt) return false;
-      std::array<std::uint64_t, kRecordWords> words;
-      for (std::size_t i = 0; i < kRecordWords; ++i)
-        words[i] = slot.record[i].load(std::memory_order_relaxed);
-      const std::uint64_t activity = slot.last_activity.load(std::memory_order_relaxed);
-      // Acquire: pairs with the release that completed the mark, so its reason is seen whole.
-      const std::uint64_t mark = slot.mark.load(std::memory_order_acquire);
-      std::array<std::uint64_t, kReasonWords> reason;
-      for (std::size_t i = 0; i < kReasonWords; ++i)
-        reason[i] = slot.reason[i].load(std::memory_order_relaxed);
-      std::atomic_thread_fence(std::memory_order_acquire);
-      if (slot.state.load(std::memory_order_relaxed) != before) continue;
-      std::memcpy(&ret.record, words.data(), sizeof ret.record);
-      std::memcpy(ret.reason.data(), reason.data(), sizeof ret.reason);
-      ret.ref = {index, ret.record.epoch};
-      ret.last_activity_ms = activity >> 32 == ret.record.epoch ? (activity & 0xffffffff) * 100 : 0;
-      ret.mark =
-          mark >> 32 == ret.record.epoch ? static_cast<MarkStage>(mark & 0xffff) : MarkStage::none;
-      ret.reason_checksum = static_cast<std::uint16_t>(mark >> 16);
-      return true;
+  // The entry of the limited group with that hash of its name (not 0), made if there is none;
+  // nullopt: all are in use.
+  std::optional<std::uint32_t> group_index(std::uint64_t name_hash) {
+    for (std::uint32_t i = 0; i < kMaxGroups; ++i) {
+      Atom& entry = shared_->groups[i].name_hash;
+      std::uint64_t seen = entry.load(std::memory_order_acquire);
+      if (seen == 0 && entry.compare_exchange_strong(seen, name_hash, std::memory_order_acq_rel,
+                                                     std::memory_order_acquire))
+        return i;
+      if (seen == name_hash) return i;
     }
-    return false;
+    return std::nullopt;
   }
-
-  // Moves the last activity of that occupancy upwards; false: the slot has another occupant.
-  bool touch(SlotRef ref, std::uint64_t boottime_ms) {
-    Atom& word = slots_[ref.slot].last_activity;
-    const std::uint64_t next = activity_word(ref.epoch, boottime_ms);
-    std::uint64_t seen = word.load(std::memory_order_relaxed);
-    while (seen >> 32 == ref.epoch) {
-      // Relaxed: the word stands for itself alone.
-      if (seen >= next || word.compare_exchange_strong(seen, next, std::memory_order_relaxed,
-                                                       std::memory_order_relaxed))
-        return true;
-    }
-    return false;
+  // Seats that the group's members hold, as of the last settled operation.
+  std::uint32_t group_count(std::uint32_t index) {
+    settled_gate();
+    return seats_of_group(index);
   }
-
-  // Marks that occupancy as revoked. The first to mark it writes the reason (one that died
-  // half-way shows as a revocation without a reason). False: another occupant.
-  bool mark_revoked(SlotRef ref, std::span<const char> reason, std::uint16_t checksum) {
-    SlotT& slot = slots_[ref.slot];
-    std::uint64_t seen = mark_word(ref.epoch, 0, MarkStage::none);
-    const std::uint64_t writing = mark_word(ref.epoch, 0, MarkStage::writing);
-    if (!slot.mark.compare_exchange_strong(seen, writing, std::memory_order_acquire,
-                                           std::memory_order_relaxed))
-      return seen >> 32 == ref.epoch;
-    std::array<std::uint64_t, kReasonWords> words{};
-    std::memcpy(words.data(), reason.data(), std::min(reason.size(), sizeof words));
-    for (std::size_t i = 0; i < kReasonWords; ++i)
-      slot.reason[i].store(words[i], std::memory_order_relaxed);
-    seen = writing;
-    // Release: publishes the reason to readers of the mark.
-    return slot.mark.compare_exchange_strong(seen,
-                                             mark_word(ref.epoch, checksum, MarkStage::revoked),
-                                             std::memory_order_release, std::memory_order_relaxed);
-  }
-
-  SharedWords<Atom>& shared() { return *shared_; }
-  const SharedWords<Atom>& shared() const { return *shared_; }
 
  private:
   // The gate, with the operation it names settled.
@@ -321,116 +316,185 @@ class Gate {
     return word;
   }
 
-  // A refusal must be true of one instant: the limit that was read goes with the count only if the
-  // gate did not move meanwhile. Behind an acquire fence, so that the loads of the look come first.
+  bool change_gate(std::uint64_t seen, const GateWord& next) {
+    const std::uint64_t word = widths().pack(next);
+    // Release publishes the claim, the record and the settling before it; acquire as above.
+    if (!shared_->gate.compare_exchange_strong(seen, word, std::memory_order_acq_rel,
+                                               std::memory_order_acquire))
+      return false;
+    settle(word);
+    return true;
+  }
+
+  // A refusal must be true of one instant: what was looked at (limits, groups, the user's slots)
+  // goes with the count only if the gate did not move meanwhile. Behind an acquire fence, so that
+  // the loads of the look come first.
   bool has_moved(std::uint64_t seen) const {
     std::atomic_thread_fence(std::memory_order_acquire);
     return shared_->gate.load(std::memory_order_acquire) != seen;
   }
 
-  bool change_gate(std::uint64_t seen, std::uint64_t next) {
-    // Release publishes the claim, the record and the settling before it; acquire as above.
-    if (!shared_->gate.compare_exchange_strong(seen, next, std::memory_order_acq_rel,
-                                               std::memory_order_acquire))
-      return false;
-    settle(next);
-    return true;
+  bool give_up(std::uint32_t slot, std::uint32_t generation, Stage from, GateOp op) {
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      if (!table_.is_at(slot, generation, from)) return false;
+      std::uint32_t count = widths().gate(seen).count;
+      if (op == GateOp::remove) {
+        if (count == 0) return false;  // only in a damaged file
+        --count;
+      }
+      if (change_gate(seen, {count, slot, generation, op})) return true;
+    }
   }
+
+  // --- Settling ---
 
   // Does what is left of the operation that the gate names. Harmless when it is done already, or
   // when the gate has long moved on: the generations do not fit any more.
   void settle(std::uint64_t word) {
-    const GateWord gate = widths_.gate(word);
+    const GateWord gate = widths().gate(word);
     switch (gate.op) {
+      case GateOp::none:
+        break;
       case GateOp::add:
-        change_stage(gate.slot, gate.generation, Stage::claimed, Stage::seated);
+        settle_seat(word, gate, Stage::claimed, Stage::seated, +1);
         break;
       case GateOp::remove:
-        change_stage(gate.slot, gate.generation, Stage::seated, Stage::free);
+        settle_seat(word, gate, Stage::seated, Stage::free, -1);
+        break;
+      case GateOp::park:
+        settle_seat(word, gate, Stage::seated, Stage::parked, -1);
+        break;
+      case GateOp::return_:
+        settle_seat(word, gate, Stage::parked, Stage::seated, +1);
+        break;
+      case GateOp::drop:
+        table_.change_stage(gate.slot, gate.generation, Stage::parked, Stage::free);
         break;
       case GateOp::move:
-        settle_move(gate);
+        settle_move(word, gate);
         break;
       case GateOp::nop: {
         std::uint64_t seen = gate.generation;
-        shared_->nop.compare_exchange_strong(seen, widths_.next_generation(gate.generation),
+        shared_->nop.compare_exchange_strong(seen, widths().next_generation(gate.generation),
                                              std::memory_order_acq_rel, std::memory_order_acquire);
         break;
       }
-      case GateOp::none:
-        break;
     }
   }
 
-  void settle_move(const GateWord& gate) {
-    if (gate.slot >= slots_.size()) return;
-    SlotT& slot = slots_[gate.slot];
-    if (!is_at(gate.slot, gate.generation, Stage::claimed)) return;  // settled
-    // The record tells the victim, and may be trusted only if the slot still had this generation
-    // after it was read: a stale settler could otherwise read the next occupant's record.
-    constexpr std::size_t kSlotWord = offsetof(RecordImage, victim_slot) / 8;
-    constexpr std::size_t kGenerationWord = offsetof(RecordImage, victim_generation) / 8;
-    const auto victim_slot =
-        static_cast<std::uint32_t>(slot.record[kSlotWord].load(std::memory_order_relaxed) >> 32);
-    const auto victim_generation =
-        static_cast<std::uint32_t>(slot.record[kGenerationWord].load(std::memory_order_relaxed));
+  // One slot's seat and the groups it counts in. The groups first: once the slot has changed,
+  // nobody looks at them again.
+  void settle_seat(std::uint64_t word, const GateWord& gate, Stage from, Stage to, int change) {
+    if (!table_.is_at(gate.slot, gate.generation, from)) return;
+    const std::uint64_t groups = table_.groups_of(gate.slot);
+    // The record is believed only if it still was that occupant's after it was read.
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (!is_at(gate.slot, gate.generation, Stage::claimed)) return;
-    // The victim first: were the newcomer seated first, there would be one seat too many.
-    change_stage(victim_slot, victim_generation, Stage::seated, Stage::free);
-    change_stage(gate.slot, gate.generation, Stage::claimed, Stage::seated);
+    if (!table_.is_at(gate.slot, gate.generation, from)) return;
+    if (!settle_groups(word, gate, groups, change)) return;
+    table_.change_stage(gate.slot, gate.generation, from, to);
   }
 
-  bool is_at(std::uint32_t slot, std::uint32_t generation, Stage stage) const {
-    if (slot >= slots_.size()) return false;
-    const StateWord word = state(slot);
-    return word.stage == stage && word.generation == generation;
-  }
-
-  bool change_stage(std::uint32_t slot, std::uint32_t generation, Stage from, Stage to) {
-    if (slot >= slots_.size()) return false;  // only in a damaged file
-    std::uint64_t seen = slots_[slot].state.load(std::memory_order_acquire);
-    StateWord word = widths_.state(seen);
-    if (word.stage != from || word.generation != generation) return false;
-    word.stage = to;
-    word.generation = widths_.next_generation(generation);
-    if (to == Stage::free) word.claimer_pid = word.claimer_hash = 0;
-    // Acquire and release: whoever settles passes on what the gate showed it.
-    return slots_[slot].state.compare_exchange_strong(
-        seen, widths_.pack(word), std::memory_order_acq_rel, std::memory_order_acquire);
-  }
-
-  AddResult look_for_room(std::uint64_t seen, ConfiguredLimit mine, std::uint32_t* ret_count,
-                          std::int32_t* ret_limit) const {
-    *ret_count = widths_.gate(seen).count;
-    *ret_limit = mine.limit;
-    // Limits are read after the gate load; a change is stored before its NOP.
-    if (configured() != mine) return AddResult::stale_configuration;
-    if (const auto changed = override_limit()) *ret_limit = *changed;
-    if (*ret_limit >= 0 && *ret_count >= static_cast<std::uint32_t>(*ret_limit))
-      return AddResult::site_full;
-    if (*ret_count >= capacity_) {
-      *ret_limit = static_cast<std::int32_t>(capacity_);
-      return AddResult::table_full;
+  void settle_move(std::uint64_t word, const GateWord& gate) {
+    if (!table_.is_at(gate.slot, gate.generation, Stage::claimed)) return;  // settled
+    const auto victim = table_.victim_of(gate.slot);
+    const std::uint64_t groups = table_.groups_of(gate.slot);
+    // A stale settler could have read the next occupant's record; see above.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (!table_.is_at(gate.slot, gate.generation, Stage::claimed)) return;
+    if (table_.is_at(victim.slot, victim.generation, Stage::seated)) {
+      const std::uint64_t victims_groups = table_.groups_of(victim.slot);
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (table_.is_at(victim.slot, victim.generation, Stage::seated) &&
+          (!settle_groups(word, gate, groups & ~victims_groups, +1) ||
+           !settle_groups(word, gate, victims_groups & ~groups, -1)))
+        return;
     }
-    return AddResult::done;
+    // The victim first: were the newcomer seated first, there would be one seat too many.
+    const Stage fate = victim.fate == VictimFate::parked    ? Stage::parked
+                       : victim.fate == VictimFate::evicted ? Stage::evicted
+                                                            : Stage::free;
+    table_.change_stage(victim.slot, victim.generation, Stage::seated, fate);
+    table_.change_stage(gate.slot, gate.generation, Stage::claimed, Stage::seated);
   }
+
+  // Brings the words of those groups up to date with the operation `word`, each exactly once
+  // however many settle it. False: the gate has moved on, so somebody else has settled everything.
+  bool settle_groups(std::uint64_t word, const GateWord& gate, std::uint64_t groups, int change) {
+    for (std::uint32_t i = 0; groups != 0 && i < kMaxGroups; ++i, groups >>= 1) {
+      if ((groups & 1) == 0) continue;
+      Atom& seats = shared_->groups[i].seats;
+      // Acquire: the gate is looked at after this load. If it still names the operation, the word
+      // as loaded does not contain it yet, and the CAS fails if somebody adds it meanwhile.
+      std::uint64_t seen = seats.load(std::memory_order_acquire);
+      GateWord next = widths().gate(seen);
+      if (next.slot == gate.slot && next.generation == gate.generation && next.op == gate.op)
+        continue;
+      if (shared_->gate.load(std::memory_order_acquire) != word) return false;
+      next = {next.count + static_cast<std::uint32_t>(change), gate.slot, gate.generation, gate.op};
+      seats.compare_exchange_strong(seen, widths().pack(next), std::memory_order_acq_rel,
+                                    std::memory_order_acquire);
+    }
+    return true;
+  }
+
+  // --- Looking ---
 
   static std::uint64_t limit_word(ConfiguredLimit limit) {
     return std::uint64_t{limit.identity} << 32 | static_cast<std::uint32_t>(limit.limit);
   }
-  static std::uint64_t activity_word(std::uint32_t epoch, std::uint64_t boottime_ms) {
-    return std::uint64_t{epoch} << 32 | std::min<std::uint64_t>(boottime_ms / 100, 0xffffffff);
+
+  std::uint32_t seats_of_group(std::uint32_t index) const {
+    return widths().gate(shared_->groups[index].seats.load(std::memory_order_acquire)).count;
   }
-  static std::uint64_t mark_word(std::uint32_t epoch, std::uint16_t checksum, MarkStage stage) {
-    return std::uint64_t{epoch} << 32 | std::uint64_t{checksum} << 16 |
-           static_cast<std::uint64_t>(stage);
+
+  static Rules site_only(const Rules& rules) { return {rules.site, rules.held_back, {}, -1, {}}; }
+
+  static bool is_over(std::int32_t limit, std::uint64_t count) {
+    return limit >= 0 && count > static_cast<std::uint32_t>(limit);
+  }
+
+  // Whether every limit leaves room if `more` seats are taken, and the victim's seat and the place
+  // it has in the limits of its user and groups go to the newcomer.
+  Decision look_for_room(std::uint64_t seen, const Rules& rules, std::uint32_t more,
+                         const Victim* victim) {
+    Decision site{Outcome::done, rules.site.limit, widths().gate(seen).count};
+    // Limits are read after the gate load; a change is stored before its NOP.
+    if (configured() != rules.site) return {Outcome::stale_configuration, -1, 0};
+    if (const auto changed = override_limit()) site.limit = *changed;
+    if (victim != nullptr && !table_.is_at(victim->slot, victim->generation, Stage::seated))
+      return {Outcome::gone, site.limit, site.count};
+    if (is_over(site.limit,
+                std::uint64_t{site.count} + more + static_cast<std::uint32_t>(rules.held_back))) {
+      site.outcome = Outcome::site_full;
+      return site;
+    }
+    if (site.count + more > capacity_)
+      return {Outcome::table_full, static_cast<std::int32_t>(capacity_), site.count};
+    for (const GroupRule& rule : rules.groups) {
+      const std::uint32_t count = seats_of_group(rule.index);
+      const bool victims =
+          victim != nullptr && (table_.groups_of(victim->slot) >> rule.index & 1) != 0;
+      if (is_over(rule.limit, std::uint64_t{count} + 1 - victims))
+        return {Outcome::group_full, rule.limit, count};
+    }
+    if (rules.user_limit >= 0) {
+      std::uint32_t count = 0;
+      bool victims = false;
+      table_.for_each_near_home(rules.user, [&](std::uint32_t slot, const StateWord& at) {
+        if (at.stage != Stage::seated || !table_.is_user(slot, rules.user)) return;
+        ++count;
+        victims |= victim != nullptr && slot == victim->slot;
+      });
+      if (is_over(rules.user_limit, std::uint64_t{count} + 1 - victims))
+        return {Outcome::user_full, rules.user_limit, count};
+    }
+    return site;
   }
 
   SharedWords<Atom>* shared_;
-  std::span<SlotT> slots_;
+  SlotTable<Atom> table_;
   std::uint32_t capacity_;
-  Widths widths_;
 };
 
 }  // namespace sessreg

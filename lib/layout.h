@@ -9,11 +9,14 @@
 //   320   +---------------------------+
 //         | limits line               |  NOP generation, configured limit, override
 //   384   +---------------------------+
-//         | reap line                 |  until when a refusal needs no new search for dead sessions
+//         | refusal line              |  until when a refusal needs no new search of the table
 //   448   +---------------------------+
 //         | counters                  |  statistics; nothing is decided by them
-//   1024  +---------------------------+
-//         | slot 0                    |  384 bytes: state, last activity, revoke mark,
+//   576   +---------------------------+
+//         | limited groups            |  32 of: hash of the name, seats its members hold
+//   1088  +---------------------------+
+//   2048  +---------------------------+
+//         | slot 0                    |  384 bytes: state, stray, last activity, revoke mark,
 //         | slot 1                    |  the record, the reason of a revocation
 //         | …                         |
 //         +---------------------------+  kHeaderBytes + slots * kSlotBytes
@@ -30,8 +33,8 @@
 namespace sessreg {
 
 inline constexpr std::array<char, 8> kMagic = {'s', 'e', 's', 's', 'r', 'e', 'g', '\n'};
-inline constexpr std::uint32_t kLayoutVersion = 1;
-inline constexpr std::uint32_t kHeaderBytes = 1024;
+inline constexpr std::uint32_t kLayoutVersion = 2;
+inline constexpr std::uint32_t kHeaderBytes = 2048;
 inline constexpr std::uint32_t kSlotBytes = 384;
 
 // 2^20 keeps a generation at 19 bits or more; see words.h.
@@ -59,7 +62,10 @@ static_assert(sizeof(HeaderImage) == 96 && std::is_trivially_copyable_v<HeaderIm
 
 enum class RecordKind : std::uint32_t { reservation = 1, session = 2, exempt = 3 };
 
+enum class VictimFate : std::uint32_t { freed = 0, parked = 1, evicted = 2 };
+
 inline constexpr std::uint32_t kNoSlot = 0xffffffff;
+inline constexpr std::size_t kMaxGroups = 32;
 
 // One user session, written while its slot is claimed and never again. Strings are NUL-padded and
 // may be cut short: they are shown; the hashes decide.
@@ -80,24 +86,29 @@ struct RecordImage {
   std::uint32_t epoch;              // the generation of the claim this was written under
   std::uint32_t victim_slot;        // MOVE: whose seat is taken over; kNoSlot: none
   std::uint32_t victim_generation;  // MOVE: the victim's generation while seated
-  std::uint32_t reserved;
+  VictimFate victim_fate;           // MOVE: what becomes of the victim
+  std::uint64_t groups;             // bit i: counts in limited group i
+  std::uint32_t idle_after_s;       // 0: never idle
+  std::uint32_t ttl_s;              // 0: none
   std::array<char, 40> user;
   std::array<char, 32> service;
   std::array<char, 56> host;
-  std::array<char, 40> tty;
+  std::array<char, 24> tty;
 };
 inline constexpr std::size_t kRecordWords = 36;
 static_assert(sizeof(RecordImage) == kRecordWords * 8 && std::is_trivially_copyable_v<RecordImage>);
 static_assert(offsetof(RecordImage, victim_slot) % 8 == 4 &&
-              offsetof(RecordImage, victim_generation) % 8 == 0);
+              offsetof(RecordImage, victim_generation) % 8 == 0 &&
+              offsetof(RecordImage, idle_after_s) % 8 == 0);
 
-inline constexpr std::size_t kReasonWords = 9;
+inline constexpr std::size_t kReasonWords = 8;
 inline constexpr std::size_t kReasonBytes = kReasonWords * 8;
 
 // `Atom` is std::atomic<std::uint64_t>; tests put one that calls a scheduler in its place.
 template <class Atom>
 struct alignas(64) Slot {
   Atom state;          // StateWord
+  Atom stray;          // StrayWord, of the bucket that this slot's index is
   Atom last_activity;  // epoch << 32 | CLOCK_BOOTTIME in tenths of a second (13 years)
   Atom mark;           // epoch << 32 | reason checksum << 16 | MarkStage
   std::array<Atom, kRecordWords> record;
@@ -119,6 +130,12 @@ enum Counter : std::size_t {
 };
 
 template <class Atom>
+struct GroupEntry {
+  Atom name_hash;  // 0: unused; set once
+  Atom seats;      // GateWord: the count, and the gate operation that last changed it
+};
+
+template <class Atom>
 struct SharedWords {
   alignas(64) Atom gate;                // GateWord
   alignas(64) Atom nop;                 // generation of the pseudo-slot
@@ -126,6 +143,7 @@ struct SharedWords {
   Atom override_limit;                  // kOverrideSet | limit; 0: none
   alignas(64) Atom reap_not_before_ms;  // CLOCK_BOOTTIME
   alignas(64) std::array<Atom, kCounters> counters;
+  alignas(64) std::array<GroupEntry<Atom>, kMaxGroups> groups;
 };
 
 inline constexpr std::uint64_t kOverrideSet = std::uint64_t{1} << 32;

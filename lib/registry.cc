@@ -41,9 +41,9 @@ std::uint64_t own_cpu_us() {
          static_cast<std::uint64_t>(t.tv_nsec) / 1000;
 }
 
-Refusal refusal_of(AddResult result, std::int32_t limit) {
-  if (result == AddResult::table_full) return Refusal::table_full;
-  return limit == 0 ? Refusal::drain : Refusal::site_full;
+Refusal refusal_of(const Decision& decision) {
+  if (decision.outcome == Outcome::table_full) return Refusal::table_full;
+  return decision.limit == 0 ? Refusal::drain : Refusal::site_full;
 }
 
 Counter counter_of(Refusal refusal) {
@@ -124,25 +124,27 @@ Admission Registry::take_seat(const Login& login, RecordKind kind, ConfiguredLim
   const RecordImage record = make_record(login, kind, ends_ms);
   Admission result;
   result.id = record.id;
+  const Rules rules{limit, 0, record.user_hash, -1, {}};
   std::optional<SlotRef> claim;
   for (bool searched = false;;) {
     // Look first: while the site is full nobody needs a claim to be refused.
-    AddResult room = claim ? gate_.add(*claim, limit, &result.count, &result.limit)
-                           : gate_.check_room(limit, &result.count, &result.limit);
-    if (room == AddResult::done && claim) {
+    Decision decision = claim ? gate_.add(*claim, rules) : gate_.check_room(rules);
+    result.count = decision.count;
+    result.limit = decision.limit;
+    if (decision.done() && claim) {
       result.ref = *claim;
       add_to(kAdmissions, 1);
       note_high_water(result.count);
       return result;
     }
-    if (room == AddResult::done) {
+    if (decision.done()) {
       claim = claim_for(login, record);
       if (claim) continue;
-      room = AddResult::table_full;
+      decision.outcome = Outcome::table_full;
       result.limit = static_cast<std::int32_t>(capacity());
     }
-    if (room == AddResult::stale_configuration) {
-      if (claim) gate_.abandon(*claim);
+    if (decision.outcome == Outcome::stale_configuration) {
+      if (claim) gate_.table().abandon(*claim);
       result.stale_configuration = true;
       return result;
     }
@@ -154,8 +156,8 @@ Admission Registry::take_seat(const Login& login, RecordKind kind, ConfiguredLim
       reap(processes, now_ms);
       continue;
     }
-    if (claim) gate_.abandon(*claim);
-    result.refusal = refusal_of(room, result.limit);
+    if (claim) gate_.table().abandon(*claim);
+    result.refusal = refusal_of(decision);
     add_to(counter_of(result.refusal), 1);
     return result;
   }
@@ -167,8 +169,6 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   if (!is_reservation_of(reservation, login) || !snapshot(reservation, held)) return std::nullopt;
   RecordImage record = make_record(login, RecordKind::session, 0);
   record.id = held.record.id;
-  record.victim_slot = reservation.slot;
-  record.victim_generation = held.state.generation;
   auto claim = claim_for(login, record);
   if (!claim) {
     reap(processes, now().boottime_ms);
@@ -182,8 +182,8 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
     add_to(kRefusedTableFull, 1);
     return result;
   }
-  if (!gate_.move(*claim, reservation.slot, held.state.generation)) {
-    gate_.abandon(*claim);
+  if (gate_.bind(*claim, {reservation.slot, held.state.generation}) != Outcome::done) {
+    gate_.table().abandon(*claim);
     return std::nullopt;
   }
   result.ref = *claim;
@@ -241,15 +241,28 @@ std::optional<SlotRef> Registry::find_session(const Login& login, std::string_vi
 bool Registry::release(SlotRef ref) {
   Snapshot held;
   if (!snapshot(ref, held)) return false;
-  if (held.state.stage == Stage::exempt)
-    return gate_.unlist_exempt(ref.slot, held.state.generation);
-  return gate_.remove(ref.slot, held.state.generation);
+  return free_slot(ref.slot, held.state);
 }
 
 bool Registry::release_reservation(SlotRef ref) {
   Snapshot held;
   return snapshot(ref, held) && held.record.kind == RecordKind::reservation &&
          gate_.remove(ref.slot, held.state.generation);
+}
+
+bool Registry::free_slot(std::uint32_t slot, const StateWord& state) {
+  switch (state.stage) {
+    case Stage::seated:
+      return gate_.remove(slot, state.generation);
+    case Stage::parked:
+      return gate_.drop(slot, state.generation);
+    case Stage::evicted:
+      return gate_.unlist_evicted(slot, state.generation);
+    case Stage::exempt:
+      return gate_.unlist_exempt(slot, state.generation);
+    default:
+      return false;
+  }
 }
 
 // --- Upkeep ---
@@ -264,15 +277,14 @@ Reaped Registry::reap(const Processes& processes, std::uint64_t now_ms) {
   };
   std::vector<Leaderless> leaderless;
   bool found_dead = false;  // whether or not somebody else was quicker to free it
-  const auto free_slot = [&](std::uint32_t slot, const StateWord& state) {
+  const auto free_dead = [&](std::uint32_t slot, const StateWord& state) {
     found_dead = true;
-    return state.stage == Stage::exempt ? gate_.unlist_exempt(slot, state.generation)
-                                        : gate_.remove(slot, state.generation);
+    return free_slot(slot, state);
   };
 
   gate_.count();  // settles: what a process that died after its gate operation left undone
-  for (std::uint32_t slot = 0; slot < gate_.slot_count(); ++slot) {
-    const StateWord state = gate_.state(slot);
+  for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot) {
+    const StateWord state = gate_.table().state(slot);
     if (state.stage == Stage::free) continue;
     if (state.stage == Stage::claimed) {
       const auto pid = static_cast<pid_t>(state.claimer_pid);
@@ -289,7 +301,7 @@ Reaped Registry::reap(const Processes& processes, std::uint64_t now_ms) {
       // It had got as far as its gate operation: what it holds is a seat, looked at below.
     }
     Snapshot held;
-    if (!gate_.snapshot(slot, held)) continue;
+    if (!gate_.table().snapshot(slot, held)) continue;
     const RecordImage& record = held.record;
     const ProcessId leader{static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
     const Life life = processes.life(leader);
@@ -299,9 +311,9 @@ Reaped Registry::reap(const Processes& processes, std::uint64_t now_ms) {
       const bool abandoned =
           life != Life::alive && (now_ms >= record.opened_boottime_ms + kMakerDeathGrace_ms ||
                                   processes.life(parent) != Life::alive);
-      if ((ended || abandoned) && free_slot(slot, held.state)) ++reaped.reservations;
+      if ((ended || abandoned) && free_dead(slot, held.state)) ++reaped.reservations;
     } else if (life == Life::reused) {
-      if (free_slot(slot, held.state)) ++reaped.sessions;
+      if (free_dead(slot, held.state)) ++reaped.sessions;
     } else if (life == Life::gone) {
       leaderless.push_back({slot, held.state, leader.pid});
     }
@@ -309,7 +321,7 @@ Reaped Registry::reap(const Processes& processes, std::uint64_t now_ms) {
   if (!leaderless.empty()) {
     const LiveSids sids = processes.live_sids();
     for (const Leaderless& session : leaderless)
-      if (!sids.contains(session.leader) && free_slot(session.slot, session.state))
+      if (!sids.contains(session.leader) && free_dead(session.slot, session.state))
         ++reaped.sessions;
   }
 
@@ -335,7 +347,7 @@ bool Registry::may_skip_reap(std::uint64_t now_ms) const {
 
 bool Registry::mark_revoked(SlotRef ref, std::string_view reason) {
   const std::string fits(utf8_prefix(reason.substr(0, reason.find('\0')), kReasonBytes));
-  return gate_.mark_revoked(ref, fits, reason_checksum(fits));
+  return gate_.table().mark_revoked(ref, fits, reason_checksum(fits));
 }
 
 std::int32_t Registry::limit_in_force(std::int32_t configured) const {
@@ -348,12 +360,12 @@ std::int32_t Registry::limit_in_force(std::int32_t configured) const {
 void Registry::for_each(const std::function<void(const Snapshot&)>& visit) {
   gate_.count();  // settles, so that no seat is shown that was given up before
   Snapshot held;
-  for (std::uint32_t slot = 0; slot < gate_.slot_count(); ++slot)
-    if (gate_.snapshot(slot, held)) visit(held);
+  for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot)
+    if (gate_.table().snapshot(slot, held)) visit(held);
 }
 
 bool Registry::snapshot(SlotRef ref, Snapshot& ret) const {
-  return ref.slot < gate_.slot_count() && gate_.snapshot(ref.slot, ret) && ret.ref == ref;
+  return ref.slot < gate_.table().size() && gate_.table().snapshot(ref.slot, ret) && ret.ref == ref;
 }
 
 bool Registry::is_user_of(const RecordImage& record, std::string_view user) const {
@@ -412,8 +424,8 @@ Claimer Registry::claimer(const ProcessId& id) const {
 std::optional<SlotRef> Registry::claim_for(const Login& login, const RecordImage& record) {
   std::uint64_t place = 0;
   memcpy(&place, record.id.data(), sizeof place);
-  const auto claim = gate_.claim(place, claimer(login.self));
-  if (claim) gate_.write_record(*claim, record);
+  const auto claim = gate_.table().claim(place, record.user_hash, claimer(login.self));
+  if (claim) gate_.table().write_record(*claim, record);
   return claim;
 }
 

@@ -117,7 +117,10 @@ class Registry {
   // Frees every seat and slot whose processes have gone or whose reservation has ended.
   Reaped reap(const Processes& processes, std::uint64_t now_ms);
 
-  bool touch(SlotRef ref, std::uint64_t now_ms) { return gate_.touch(ref, now_ms); }
+  // Marks activity; false: that session has gone.
+  bool touch(SlotRef ref, std::uint64_t now_ms) {
+    return ref.slot < gate_.table().size() && gate_.touch(ref, now_ms);
+  }
   bool mark_revoked(SlotRef ref, std::string_view reason);
 
   // The limit that the last login read from its configuration; identity 0: none yet.
@@ -147,6 +150,7 @@ class Registry {
  private:
   Admission take_seat(const Login& login, RecordKind kind, ConfiguredLimit limit,
                       const Processes& processes, std::uint64_t ends_ms);
+  bool free_slot(std::uint32_t slot, const StateWord& state);
   bool may_skip_reap(std::uint64_t now_ms) const;
   RecordImage make_record(const Login& login, RecordKind kind, std::uint64_t ends_ms) const;
   Claimer claimer(const ProcessId& id) const;

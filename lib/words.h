@@ -1,7 +1,9 @@
-// The two kinds of 64-bit words that the algorithm turns on, and how their bits are shared out.
+// The kinds of 64-bit words that the algorithm turns on, and how their bits are shared out.
 //
 //   gate   | count        | slot         | generation    | op  |   one per registry
+//   group  | count        | slot         | generation    | op  |   one per limited group
 //   state  | claimer hash | claimer pid  | generation    |stage|   one per slot
+//   stray  | version                     | distance            |   one per slot, as a bucket
 //            high bits                                 low bits
 //
 // Field widths follow from the number of slots: a count and a slot index take what they need, the
@@ -23,13 +25,32 @@ namespace sessreg {
 
 // The life cycle of a slot; every arrow takes the next generation.
 //
-//   free -> claimed -> seated -> free     claimed -> seated and seated -> free: only by the gate
-//              |-----> free               the login was refused, or the claimer is dead
-//              |-----> exempt -> free     listed, but never counted: needs no gate
-enum class Stage : std::uint8_t { free = 0, claimed = 1, seated = 2, exempt = 3 };
+//   free -> claimed -> seated <-> parked      seated -> free, parked -> free: only by the gate
+//              |          '-----> evicted -> free
+//              |-----> exempt -> free         listed, but never counted: needs no gate
+//              '-----> free                   the login was refused, or the claimer is dead
+//
+// Evicted: lost its seat to another, may not come back, is listed until its processes have gone.
+enum class Stage : std::uint8_t {
+  free = 0,
+  claimed = 1,
+  seated = 2,
+  parked = 3,
+  evicted = 4,
+  exempt = 5,
+};
 
-// What made the gate what it is; see gate.h.
-enum class GateOp : std::uint8_t { none = 0, add = 1, remove = 2, move = 3, nop = 4 };
+// What made the gate what it is; see gate.h. The names end in an underscore where C++ has the word.
+enum class GateOp : std::uint8_t {
+  none = 0,
+  add = 1,
+  remove = 2,
+  move = 3,
+  return_ = 4,
+  drop = 5,
+  park = 6,
+  nop = 7,
+};
 
 // Pids take 22 bits: the kernel's own limit (PID_MAX_LIMIT) is 2^22.
 inline constexpr unsigned kPidBits = 22;
@@ -41,6 +62,12 @@ struct GateWord {
   std::uint32_t slot = 0;
   std::uint32_t generation = 0;
   GateOp op = GateOp::none;
+};
+
+// How far the sessions whose home is this bucket may stand from it; see slots.h.
+struct StrayWord {
+  std::uint64_t version = 0;
+  std::uint32_t distance = 0;
 };
 
 struct StateWord {
@@ -91,6 +118,12 @@ class Widths {
     w.claimer_pid = take(word, kPidBits);
     w.claimer_hash = take(word, hash_bits_);
     return w;
+  }
+
+  // 2^21 distances are wide enough for capacity - 1; the version has the other 43 bits.
+  static constexpr std::uint64_t pack(const StrayWord& w) { return w.version << 21 | w.distance; }
+  static constexpr StrayWord stray(std::uint64_t word) {
+    return {word >> 21, static_cast<std::uint32_t>(word & mask(21))};
   }
 
  private:

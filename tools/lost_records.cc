@@ -15,7 +15,8 @@
 namespace sessreg {
 namespace {
 
-constexpr std::size_t kRecordOffset = 3 * sizeof(std::uint64_t);  // after state, activity and mark
+// After state, stray, activity and mark.
+constexpr std::size_t kRecordOffset = 4 * sizeof(std::uint64_t);
 static_assert(offsetof(Slot<ProcessAtom>, record) == kRecordOffset);
 
 constexpr std::uint32_t kMostSlots = kMaxRegistryCapacity + kHandoverSlots;
@@ -50,7 +51,7 @@ LostRecords read_lost_records(const std::string& path) {
       break;
     std::uint64_t state = 0;
     memcpy(&state, slot.data(), sizeof state);
-    if (stage_of(state) != Stage::seated && stage_of(state) != Stage::exempt) continue;
+    if (stage_of(state) == Stage::free || stage_of(state) == Stage::claimed) continue;
     RecordImage record{};
     memcpy(&record, slot.data() + kRecordOffset, sizeof record);
     if (record.kind != RecordKind::session && record.kind != RecordKind::exempt) continue;

@@ -17,9 +17,12 @@ void demand(bool condition, const std::string& what) {
 }
 
 bool is_same(RecordImage a, RecordImage b) {
-  // These three tell of the occupancy, not of the session.
+  // These tell of the occupancy, not of the session.
   a.epoch = b.epoch = a.victim_slot = b.victim_slot = 0;
   a.victim_generation = b.victim_generation = 0;
+  a.victim_fate = b.victim_fate = VictimFate::freed;
+  // And these are set by rows.
+  a.groups = b.groups = a.idle_after_s = b.idle_after_s = 0;
   return std::memcmp(&a, &b, sizeof a) == 0;
 }
 
@@ -60,25 +63,27 @@ RecordImage GateScene::record_of(std::uint32_t pid, RecordKind kind) {
   record.leader_pid = pid;
   record.opened_boottime_ms = 1'000'000;
   record.victim_slot = kNoSlot;
+  record.victim_generation = 0;
+  record.victim_fate = VictimFate::freed;
+  record.groups = 0;
+  record.idle_after_s = record.ttl_s = 0;
   return record;
 }
 
 SlotRef GateScene::claim(std::uint32_t pid, const RecordImage& record) {
   Gate g = gate();
   // Always from the same slot on, so that every child comes the same way.
-  const auto claimed = g.claim(0, Claimer{pid, 1});
+  const auto claimed = g.table().claim(0, record.user_hash, Claimer{pid, 1});
   if (!claimed) return {};
-  g.write_record(*claimed, record);
+  g.table().write_record(*claimed, record);
   return *claimed;
 }
 
 bool GateScene::add(SlotRef claim) {
   Gate g = gate();
-  std::uint32_t count = 0;
-  std::int32_t in_force = 0;
-  if (claim.slot != kNoSlot && g.add(claim, g.configured(), &count, &in_force) == AddResult::done)
-    return true;
-  if (claim.slot != kNoSlot) g.abandon(claim);
+  if (claim.slot == kNoSlot) return false;
+  if (g.add(claim, site_rules()).done()) return true;
+  g.table().abandon(claim);
   return false;
 }
 
@@ -86,15 +91,72 @@ bool GateScene::admit(std::uint32_t pid, const RecordImage& record) {
   return add(claim(pid, record));
 }
 
-bool GateScene::bind(std::uint32_t pid, SlotRef reservation, RecordImage record) {
+Rules GateScene::site_rules() {
+  return {gate().configured(), 0, {}, -1, {}};
+}
+
+std::uint32_t GateScene::seated_generation(SlotRef ref) {
+  return gate().widths().next_generation(ref.epoch);
+}
+
+std::uint32_t GateScene::parked_generation(SlotRef ref) {
+  return gate().widths().next_generation(seated_generation(ref));
+}
+
+bool GateScene::evict(std::uint32_t pid, SlotRef victim, const RecordImage& record) {
   Gate g = gate();
-  const std::uint32_t held = g.widths().next_generation(reservation.epoch);
-  record.victim_slot = reservation.slot;
-  record.victim_generation = held;
   const SlotRef mine = claim(pid, record);
   if (mine.slot == kNoSlot) return false;
-  if (g.move(mine, reservation.slot, held)) return true;
-  g.abandon(mine);
+  if (g.evict(mine, {victim.slot, seated_generation(victim)}, site_rules()).done()) return true;
+  g.table().abandon(mine);
+  return false;
+}
+
+bool GateScene::take_idle(std::uint32_t pid, SlotRef victim, const RecordImage& record) {
+  Gate g = gate();
+  const SlotRef mine = claim(pid, record);
+  if (mine.slot == kNoSlot) return false;
+  const Victim idle{victim.slot, seated_generation(victim)};
+  if (g.take_idle(mine, idle, kIdleSince_ms, site_rules()).done()) return true;
+  g.table().abandon(mine);
+  return false;
+}
+
+bool GateScene::park(SlotRef ref) {
+  Gate g = gate();
+  return g.park(ref.slot, seated_generation(ref), kIdleSince_ms, g.configured()) == Outcome::done;
+}
+
+bool GateScene::return_to_seat(SlotRef parked) {
+  return gate().return_to_seat(parked.slot, parked_generation(parked), site_rules(), false).done();
+}
+
+bool GateScene::drop(SlotRef parked) {
+  return gate().drop(parked.slot, parked_generation(parked));
+}
+
+bool GateScene::free_slot(std::uint32_t slot, const StateWord& state) {
+  switch (state.stage) {
+    case Stage::seated:
+      return gate().remove(slot, state.generation);
+    case Stage::parked:
+      return gate().drop(slot, state.generation);
+    case Stage::evicted:
+      return gate().unlist_evicted(slot, state.generation);
+    case Stage::exempt:
+      return gate().unlist_exempt(slot, state.generation);
+    default:
+      return false;
+  }
+}
+
+bool GateScene::bind(std::uint32_t pid, SlotRef reservation, const RecordImage& record) {
+  Gate g = gate();
+  const SlotRef mine = claim(pid, record);
+  if (mine.slot == kNoSlot) return false;
+  if (g.bind(mine, {reservation.slot, seated_generation(reservation)}) == Outcome::done)
+    return true;
+  g.table().abandon(mine);
   return false;
 }
 
@@ -108,13 +170,12 @@ int GateScene::recover(std::uint32_t dead) {
   int freed = 0;
   const auto is_dead = [&](std::uint32_t pid) { return pid == dead || pid == kLongDead; };
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
-    const StateWord state = g.state(slot);
+    const StateWord state = g.table().state(slot);
     if (state.stage == Stage::claimed && is_dead(state.claimer_pid))
       freed += g.free_dead_claim(slot, state.generation);
     Snapshot held;
-    if (!g.snapshot(slot, held) || !is_dead(held.record.leader_pid)) continue;
-    freed += held.state.stage == Stage::exempt ? g.unlist_exempt(slot, held.state.generation)
-                                               : g.remove(slot, held.state.generation);
+    if (!g.table().snapshot(slot, held) || !is_dead(held.record.leader_pid)) continue;
+    freed += free_slot(slot, held.state);
   }
   return freed;
 }
@@ -124,7 +185,7 @@ std::optional<Snapshot> GateScene::find(std::uint32_t pid, RecordKind kind) {
   g.count();
   Snapshot held;
   for (std::uint32_t slot = 0; slot < kSlots; ++slot)
-    if (g.snapshot(slot, held) && held.record.leader_pid == pid && held.record.kind == kind)
+    if (g.table().snapshot(slot, held) && held.record.leader_pid == pid && held.record.kind == kind)
       return held;
   return std::nullopt;
 }
@@ -154,23 +215,41 @@ void GateScene::demand_invariants(std::uint32_t child, std::int64_t expected_cou
          "the count is " + std::to_string(count) + " instead of " + std::to_string(expected_count));
   std::set<std::pair<std::uint32_t, RecordKind>> seen;
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
-    const StateWord state = g.state(slot);
+    const StateWord state = g.table().state(slot);
     if (state.stage == Stage::free) continue;
     if (state.stage == Stage::claimed) {
       demand(state.claimer_pid == child || state.claimer_pid == kLongDead, "a claim is nobody's");
       continue;
     }
     Snapshot held;
-    demand(g.snapshot(slot, held), "an occupied slot cannot be read");
+    demand(g.table().snapshot(slot, held), "an occupied slot cannot be read");
     const RecordImage& record = held.record;
     demand(is_same(record, record_of(record.leader_pid, record.kind)), "a record is torn");
-    demand(state.generation == g.widths().next_generation(held.ref.epoch), "an epoch is wrong");
+    // Seated the first, third, … generation after the claim; parked or evicted the second, ….
+    const bool odd = (state.generation - held.ref.epoch) % 2 == 1;
+    demand(odd == (state.stage == Stage::seated || state.stage == Stage::exempt),
+           "an epoch is wrong");
+    if (state.stage == Stage::parked || state.stage == Stage::evicted) continue;
     // A session and the reservation it came from are one seat; nobody has two of either.
     const RecordKind kind = record.kind == RecordKind::exempt ? record.kind : RecordKind::session;
     const bool may_have_two = record.leader_pid == kNewcomer || record.leader_pid == kLongDead;
     demand(may_have_two || seen.emplace(record.leader_pid, kind).second,
            "process " + std::to_string(record.leader_pid) + " is seated twice");
   }
+  demand_group_counts();
+}
+
+void GateScene::demand_group_counts() {
+  Gate g = gate();
+  std::array<std::uint32_t, kMaxGroups> members{};
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot)
+    for (std::size_t i = 0; i < kMaxGroups; ++i)
+      members[i] +=
+          g.table().state(slot).stage == Stage::seated && (g.table().groups_of(slot) >> i & 1) != 0;
+  for (std::uint32_t i = 0; i < kMaxGroups; ++i)
+    demand(g.group_count(i) == members[i],
+           "group " + std::to_string(i) + " has " + std::to_string(members[i]) +
+               " seats, but its word says " + std::to_string(g.group_count(i)));
 }
 
 // The others can fill it up to the limit and no further; *ret_admitted of them.
@@ -188,13 +267,13 @@ void GateScene::demand_exact_room(std::int64_t* ret_admitted) {
 void GateScene::demand_nothing_left() {
   Gate g = gate();
   for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
-    const StateWord state = g.state(slot);
-    if (state.stage == Stage::seated) g.remove(slot, state.generation);
-    if (state.stage == Stage::exempt) g.unlist_exempt(slot, state.generation);
+    const StateWord state = g.table().state(slot);
+    free_slot(slot, state);
   }
   demand(g.count() == 0, "the count is not 0 when all have left");
+  demand_group_counts();
   for (std::uint32_t slot = 0; slot < kSlots; ++slot)
-    demand(g.claim(0, {kNewcomer, 1}).has_value(), "a slot has leaked");
+    demand(g.table().claim(0, {}, {kNewcomer, 1}).has_value(), "a slot has leaked");
 }
 
 namespace {
@@ -209,7 +288,7 @@ void churn(GateScene& scene, bool changes_limit) {
     const auto one = scene.find(kWho, RecordKind::session);
     demand(one.has_value(), "an admitted session is not listed");
     demand(gate.touch(one->ref, GateScene::kActivity_ms), "a session cannot be touched");
-    demand(gate.mark_revoked(one->ref, {}, 0), "a session cannot be revoked");
+    demand(gate.table().mark_revoked(one->ref, {}, 0), "a session cannot be revoked");
     demand(scene.remove(one->ref), "a session cannot be released");
     if (!scene.admit(kWho, GateScene::record_of(kWho, RecordKind::reservation)))
       throw Broken("a seat that was released is not free");

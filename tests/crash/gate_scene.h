@@ -31,6 +31,8 @@ class GateScene {
   static constexpr std::uint32_t kMaker = kLongDead - 1;
   static constexpr std::uint32_t kNewcomer = kLongDead - 2;  // one of the others who comes later
   static constexpr std::uint64_t kActivity_ms = 5'000'000;
+  // Sessions of a scene are opened before it, and are idle.
+  static constexpr std::uint64_t kIdleSince_ms = 2'000'000;
 
   struct Memory {
     sessreg::SharedWords<sessreg::ProcessAtom> shared;
@@ -56,8 +58,19 @@ class GateScene {
   // CLAIMED -> SEATED, or gives the claim back.
   bool add(sessreg::SlotRef claim);
   bool admit(std::uint32_t pid, const sessreg::RecordImage& record);
-  bool bind(std::uint32_t pid, sessreg::SlotRef reservation, sessreg::RecordImage record);
+  bool bind(std::uint32_t pid, sessreg::SlotRef reservation, const sessreg::RecordImage& record);
+  bool evict(std::uint32_t pid, sessreg::SlotRef victim, const sessreg::RecordImage& record);
+  bool take_idle(std::uint32_t pid, sessreg::SlotRef victim, const sessreg::RecordImage& record);
   bool remove(sessreg::SlotRef ref);
+  // Of sessions in the generation that they have the first time they are seated or parked.
+  bool park(sessreg::SlotRef ref);
+  bool return_to_seat(sessreg::SlotRef parked);
+  bool drop(sessreg::SlotRef parked);
+  // Whatever it is that is seated or listed there, it leaves.
+  bool free_slot(std::uint32_t slot, const sessreg::StateWord& state);
+  sessreg::Rules site_rules();
+  std::uint32_t seated_generation(sessreg::SlotRef ref);
+  std::uint32_t parked_generation(sessreg::SlotRef ref);
   // What reap does, told that only `dead` and kLongDead are: what it freed.
   int recover(std::uint32_t dead);
 
@@ -71,6 +84,7 @@ class GateScene {
   std::uint32_t seated() const;  // as the slots say now, settled or not
   std::int32_t limit();
   void demand_invariants(std::uint32_t child, std::int64_t expected_count);
+  void demand_group_counts();
   void demand_exact_room(std::int64_t* ret_admitted);
   void demand_nothing_left();
 
@@ -89,14 +103,14 @@ class GateScene {
 struct GateOperation {
   std::string name;
   std::uint32_t seats = 1;                         // taken by others beforehand
-  std::function<void(GateScene&)> prepare;         // parent: what else there is before
-  std::function<void(GateScene&)> enter;           // child, untraced
+  std::function<void(GateScene&)> prepare{};       // parent: what else there is before
+  std::function<void(GateScene&)> enter{};         // child, untraced
   std::function<int(GateScene&)> act;              // child, traced; 1: done
   std::function<int(GateScene&, pid_t)> happened;  // parent, all settled: how much of it
   int complete = 1;
   int seats_changed = 0;  // by each unit of `happened`
   // What another process does to the same object; true: it won. Empty: no such thing.
-  std::function<bool(GateScene&)> rival;
+  std::function<bool(GateScene&)> rival{};
   bool rival_excludes = true;  // exactly one of the child and the rival wins
   bool changes_limit = false;  // the others must not
 };

@@ -40,7 +40,7 @@ int child_has_session(Scene& scene, pid_t child) {
 int object_is_gone(Scene& scene, pid_t) {
   auto gate = scene.gate();
   gate.count();
-  const StateWord state = gate.state(scene.object.slot);
+  const StateWord state = gate.table().state(scene.object.slot);
   return state.generation != gate.widths().next_generation(scene.object.epoch);
 }
 void object_is_first(Scene& scene) {
@@ -58,6 +58,53 @@ void reserve_for_maker(Scene& scene) {
   scene.admit(Scene::kMaker, Scene::record_of(Scene::kMaker, RecordKind::reservation));
   scene.object = scene.find(Scene::kMaker, RecordKind::reservation)->ref;
 }
+// The first of three is parked while the limit is 2.
+void object_is_above_limit(Scene& scene) {
+  object_is_first(scene);
+  scene.gate().set_configured(Scene::kConfigured, {1, 2});
+}
+void object_is_parked(Scene& scene) {
+  object_is_above_limit(scene);
+  scene.park(scene.object);
+  scene.gate().set_configured({1, 2}, Scene::kConfigured);
+}
+// Whoever did it, and whether it was dropped or returned.
+int object_is_parked_no_more(Scene& scene, pid_t) {
+  auto gate = scene.gate();
+  gate.count();
+  return gate.table().state(scene.object.slot).generation != scene.parked_generation(scene.object);
+}
+bool remove_object(Scene& scene) {
+  const bool won = scene.remove(scene.object);
+  scene.extra -= won;
+  return won;
+}
+bool return_object(Scene& scene) {
+  const bool won = scene.return_to_seat(scene.object);
+  scene.extra += won;
+  return won;
+}
+bool evict_object(Scene& scene) {
+  return scene.evict(Scene::kMaker, scene.object, session_of(Scene::kMaker));
+}
+bool take_object(Scene& scene) {
+  return scene.take_idle(Scene::kMaker, scene.object, session_of(Scene::kMaker));
+}
+void build_member(Scene&) {
+  my_record = session_of(self());
+  my_record.groups = 0b110;
+}
+// Who takes the maker's seat.
+constexpr std::uint32_t kMover = Scene::kLongDead - 3;
+// A seat of the maker's, who is in two groups.
+void seat_member(Scene& scene) {
+  RecordImage record = session_of(Scene::kMaker);
+  record.groups = 0b011;
+  record.idle_after_s = 1000;
+  scene.admit(Scene::kMaker, record);
+  scene.object = scene.find(Scene::kMaker, RecordKind::session)->ref;
+}
+
 bool remove_reservation(Scene& scene) {
   const bool won = scene.remove(scene.object);
   scene.extra -= won;
@@ -91,7 +138,7 @@ int dead_sessions_gone(Scene& scene, pid_t) {
   gate.count();
   int left = 0;
   for (std::uint32_t slot = 0; slot < Scene::kSlots; ++slot)
-    left += gate.state(slot).claimer_pid == Scene::kLongDead;
+    left += gate.table().state(slot).claimer_pid == Scene::kLongDead;
   return 2 - left;
 }
 // Whoever looks settles it; what shows is the count, which the invariants compare.
@@ -160,10 +207,14 @@ const std::vector<GateOperation>& operations() {
        .rival_excludes = false},
       {.name = "mark_revoked",
        .prepare = object_is_first,
-       .act = [](Scene& s) { return int{s.gate().mark_revoked(s.object, kReason, kChecksum)}; },
+       .act =
+           [](Scene& s) {
+             return int{s.gate().table().mark_revoked(s.object, kReason, kChecksum)};
+           },
        .happened = mark_of_first,
        .complete = 2,
-       .rival = [](Scene& s) { return s.gate().mark_revoked(s.object, kReason, kChecksum); },
+       .rival =
+           [](Scene& s) { return s.gate().table().mark_revoked(s.object, kReason, kChecksum); },
        .rival_excludes = false},
       {.name = "set_override to a lower limit",
        .seats = 3,
@@ -208,7 +259,7 @@ const std::vector<GateOperation>& operations() {
        .act = [](Scene& s) { return int{s.gate().free_dead_claim(s.object.slot, s.object.epoch)}; },
        .happened =
            [](Scene& s, pid_t) {
-             return int{s.gate().state(s.object.slot).generation != s.object.epoch};
+             return int{s.gate().table().state(s.object.slot).generation != s.object.epoch};
            },
        .rival = [](Scene& s) { return s.gate().free_dead_claim(s.object.slot, s.object.epoch); }},
       {.name = "reap a claim that the gate names",
@@ -234,6 +285,69 @@ const std::vector<GateOperation>& operations() {
        .seats_changed = -1,
        .rival = [](Scene& s) { return s.recover(Scene::kLongDead) > 0; },
        .rival_excludes = false},
+      {.name = "park",
+       .seats = 3,
+       .prepare = object_is_above_limit,
+       .act = [](Scene& s) { return int{s.park(s.object)}; },
+       .happened = object_is_gone,
+       .seats_changed = -1,
+       .rival = [](Scene& s) { return s.park(s.object); }},
+      {.name = "return",
+       .seats = 3,
+       .prepare = object_is_parked,
+       .act = [](Scene& s) { return int{s.return_to_seat(s.object)}; },
+       .happened = object_is_parked_no_more,
+       .seats_changed = +1,
+       .rival = [](Scene& s) { return s.return_to_seat(s.object); }},
+      {.name = "drop",
+       .seats = 3,
+       .prepare = object_is_parked,
+       .act = [](Scene& s) { return int{s.drop(s.object)}; },
+       .happened = object_is_parked_no_more,
+       .rival = return_object},
+      {.name = "evict",
+       .seats = 3,
+       .prepare = object_is_first,
+       .enter = build_session,
+       .act = [](Scene& s) { return int{s.evict(self(), s.object, my_record)}; },
+       .happened = child_has_session,
+       .rival = remove_object},
+      {.name = "evict from group to group",
+       .seats = 2,
+       .prepare = seat_member,
+       .enter = build_member,
+       .act = [](Scene& s) { return int{s.evict(self(), s.object, my_record)}; },
+       .happened = child_has_session,
+       .rival = evict_object},
+      {.name = "take an idle seat",
+       .seats = 3,
+       .prepare = object_is_first,
+       .enter = build_session,
+       .act = [](Scene& s) { return int{s.take_idle(self(), s.object, my_record)}; },
+       .happened = child_has_session,
+       .rival = take_object},
+      {.name = "admit a member of groups",
+       .prepare = seat_member,
+       .enter = build_member,
+       .act = [](Scene& s) { return int{s.admit(self(), my_record)}; },
+       .happened = child_has_session,
+       .seats_changed = +1},
+      {.name = "release a member of groups",
+       .prepare = seat_member,
+       .act = [](Scene& s) { return int{s.remove(s.object)}; },
+       .happened = object_is_gone,
+       .seats_changed = -1,
+       .rival = [](Scene& s) { return s.remove(s.object); }},
+      {.name = "touch that wakes",
+       .prepare = seat_member,
+       .act = [](Scene& s) { return int{s.gate().touch(s.object, Scene::kActivity_ms)}; },
+       .happened =
+           [](Scene& s, pid_t) {
+             const bool touched =
+                 s.gate().table().last_activity_ms(s.object.slot) == Scene::kActivity_ms;
+             return touched + nop_was_made(s);
+           },
+       .complete = 2},
       {.name = "settle an ADD of another",
        .seats = 2,
        .prepare =
@@ -249,7 +363,7 @@ const std::vector<GateOperation>& operations() {
        .prepare =
            [](Scene& s) {
              object_is_first(s);
-             only_change_gate(s, -1, s.object, s.gate().state(s.object.slot).generation,
+             only_change_gate(s, -1, s.object, s.gate().table().state(s.object.slot).generation,
                               GateOp::remove);
            },
        .act = [](Scene& s) { return s.gate().count(), 1; },
@@ -260,10 +374,44 @@ const std::vector<GateOperation>& operations() {
        .prepare =
            [](Scene& s) {
              reserve_for_maker(s);
-             RecordImage record = session_of(Scene::kMaker);
-             record.victim_slot = s.object.slot;
-             record.victim_generation = s.gate().state(s.object.slot).generation;
-             const SlotRef claim = s.claim(Scene::kMaker, record);
+             const SlotRef claim = s.claim(Scene::kMaker, session_of(Scene::kMaker));
+             s.gate().table().write_victim(claim, s.object.slot, s.seated_generation(s.object),
+                                           VictimFate::freed);
+             only_change_gate(s, 0, claim, claim.epoch, GateOp::move);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened = nothing_to_see,
+       .complete = 0},
+      {.name = "settle a PARK of another",
+       .seats = 3,
+       .prepare =
+           [](Scene& s) {
+             object_is_above_limit(s);
+             only_change_gate(s, -1, s.object, s.seated_generation(s.object), GateOp::park);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened = nothing_to_see,
+       .complete = 0},
+      {.name = "settle a RETURN of another",
+       .seats = 3,
+       .prepare =
+           [](Scene& s) {
+             object_is_parked(s);
+             only_change_gate(s, +1, s.object, s.parked_generation(s.object), GateOp::return_);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened = nothing_to_see,
+       .complete = 0},
+      {.name = "settle a MOVE of another, from group to group",
+       .seats = 1,
+       .prepare =
+           [](Scene& s) {
+             seat_member(s);
+             RecordImage record = session_of(kMover);
+             record.groups = 0b110;
+             const SlotRef claim = s.claim(kMover, record);
+             s.gate().table().write_victim(claim, s.object.slot, s.seated_generation(s.object),
+                                           VictimFate::evicted);
              only_change_gate(s, 0, claim, claim.epoch, GateOp::move);
            },
        .act = [](Scene& s) { return s.gate().count(), 1; },

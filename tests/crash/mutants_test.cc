@@ -45,7 +45,7 @@ void object_is_first(Scene& scene) {
 }
 int object_is_gone(Scene& scene, pid_t) {
   scene.gate().count();
-  return scene.gate().state(scene.object.slot).stage == Stage::free;
+  return scene.gate().table().state(scene.object.slot).stage == Stage::free;
 }
 bool remove_object(Scene& scene) {
   return scene.remove(scene.object);
@@ -87,10 +87,10 @@ const std::vector<GateOperation>& flawed_operations() {
                    }),
       flawed_admit("the record written after the gate",
                    [](Scene& s) {
-                     const auto claim = s.gate().claim(0, {self(), 1});
+                     const auto claim = s.gate().table().claim(0, my_record.user_hash, {self(), 1});
                      s.gate().count();
                      const bool done = change_gate(s, +1, *claim, claim->epoch, GateOp::add);
-                     s.gate().write_record(*claim, my_record);
+                     s.gate().table().write_record(*claim, my_record);
                      s.gate().count();
                      return int{done};
                    }),
@@ -123,7 +123,7 @@ const std::vector<GateOperation>& flawed_operations() {
                      }),
       flawed_release("the slot looked at before the gate was loaded",
                      [](Scene& s) {
-                       const StateWord state = s.gate().state(s.object.slot);
+                       const StateWord state = s.gate().table().state(s.object.slot);
                        if (state.generation != s.object.epoch + 1) return 0;
                        s.gate().count();
                        const bool won =

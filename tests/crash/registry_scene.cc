@@ -58,7 +58,7 @@ bool RegistryScene::admit_other() {
 }
 
 void RegistryScene::leave_claim(std::uint32_t pid) {
-  demand(gate_.claim(0, Claimer{pid, 1}).has_value(), "the scene cannot be set");
+  demand(gate_.table().claim(0, {}, Claimer{pid, 1}).has_value(), "the scene cannot be set");
 }
 
 void RegistryScene::unsettle_add() {
@@ -85,8 +85,8 @@ std::uint32_t RegistryScene::count_unsettled() {
 
 std::size_t RegistryScene::claimed(pid_t claimer) {
   std::size_t n = 0;
-  for (std::uint32_t slot = 0; slot < gate_.slot_count(); ++slot) {
-    const StateWord state = gate_.state(slot);
+  for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot) {
+    const StateWord state = gate_.table().state(slot);
     if (state.stage != Stage::claimed) continue;
     demand(state.claimer_pid == static_cast<std::uint32_t>(claimer) ||
                state.claimer_pid == static_cast<std::uint32_t>(kLongDead),
@@ -99,8 +99,8 @@ std::size_t RegistryScene::claimed(pid_t claimer) {
 void RegistryScene::demand_counted(std::int64_t expected) {
   const auto count_seated = [&] {
     std::int64_t seated = 0;
-    for (std::uint32_t slot = 0; slot < gate_.slot_count(); ++slot)
-      seated += gate_.state(slot).stage == Stage::seated;
+    for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot)
+      seated += gate_.table().state(slot).stage == Stage::seated;
     return seated;
   };
   demand(count_seated() <= most, "more slots are seated than the limit");
@@ -148,8 +148,8 @@ void RegistryScene::demand_nothing_left() {
   for (const SlotRef ref : all)
     demand(registry_.release(ref), "a session cannot be released");
   demand(registry_.count() == 0, "the count is not 0 when all have left");
-  for (std::uint32_t slot = 0; slot < gate_.slot_count(); ++slot)
-    demand(gate_.state(slot).stage == Stage::free, "a slot has leaked");
+  for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot)
+    demand(gate_.table().state(slot).stage == Stage::free, "a slot has leaked");
 }
 
 namespace {

@@ -73,8 +73,8 @@ class RegistryScene {
 struct RegistryOperation {
   std::string name;
   std::uint32_t seats = 1;
-  std::function<void(RegistryScene&)> prepare;
-  std::function<void(RegistryScene&)> enter;
+  std::function<void(RegistryScene&)> prepare{};
+  std::function<void(RegistryScene&)> enter{};
   std::function<int(RegistryScene&)> act;
   std::function<int(RegistryScene&, pid_t)> happened;
   int complete = 1;

@@ -27,7 +27,7 @@ struct Scenario {
   int preemptions = 2;
   int deaths = 0;
   // After all have finished; throws Broken. Optional.
-  std::function<void(World&)> check;
+  std::function<void(World&)> check{};
 };
 
 struct Explored {

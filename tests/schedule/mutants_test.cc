@@ -48,7 +48,7 @@ bool has_room(World& w, std::uint64_t seen) {
   return static_cast<std::int32_t>(w.gate.widths().gate(seen).count) < limit;
 }
 bool is_seated(World& w, SlotRef ref) {
-  const StateWord state = w.gate.state(ref.slot);
+  const StateWord state = w.gate.table().state(ref.slot);
   return state.stage == Stage::seated && state.generation == w.seated_generation(ref);
 }
 
@@ -57,7 +57,7 @@ bool is_seated(World& w, SlotRef ref) {
 void add_without_settling(World& w) {
   for (;;) {
     const std::uint64_t seen = load_gate(w);
-    if (!has_room(w, seen)) return w.gate.abandon(w.refs[2]);
+    if (!has_room(w, seen)) return w.gate.table().abandon(w.refs[2]);
     if (change_gate(w, seen, +1, w.refs[2], w.refs[2].epoch, GateOp::add)) break;
   }
   w.gate.count();
@@ -65,13 +65,13 @@ void add_without_settling(World& w) {
 void add_seated_first(World& w) {
   for (;;) {
     const std::uint64_t seen = load_settled(w);
-    if (!has_room(w, seen)) return w.gate.abandon(w.refs[2]);
+    if (!has_room(w, seen)) return w.gate.table().abandon(w.refs[2]);
     change_stage(w, w.refs[2].slot, w.refs[2].epoch, Stage::claimed, Stage::seated);
     if (change_gate(w, seen, +1, w.refs[2], w.refs[2].epoch, GateOp::add)) return;
   }
 }
 void add_looked_before(World& w) {
-  if (!has_room(w, load_settled(w))) return w.gate.abandon(w.refs[2]);
+  if (!has_room(w, load_settled(w))) return w.gate.table().abandon(w.refs[2]);
   while (!change_gate(w, load_settled(w), +1, w.refs[2], w.refs[2].epoch, GateOp::add)) {
   }
   w.gate.count();
@@ -104,7 +104,7 @@ void lower_with_same_nop(World& w) {
 }
 void free_claim_unsettled(World& w) {
   for (std::uint32_t slot = 0; slot < World::kSlots; ++slot) {
-    const StateWord state = w.gate.state(slot);
+    const StateWord state = w.gate.table().state(slot);
     if (state.stage == Stage::claimed && w.dead[state.claimer_pid])
       change_stage(w, slot, state.generation, Stage::claimed, Stage::free);
   }
@@ -112,9 +112,9 @@ void free_claim_unsettled(World& w) {
 // The claim of 1 (refs[2]) names refs[0] as its victim.
 void move_newcomer_first(World& w) {
   const std::uint64_t seen = load_settled(w);
-  if (!is_seated(w, w.refs[0])) return w.gate.abandon(w.refs[2]);
+  if (!is_seated(w, w.refs[0])) return w.gate.table().abandon(w.refs[2]);
   if (!change_gate(w, seen, 0, w.refs[2], w.refs[2].epoch, GateOp::move))
-    return w.gate.abandon(w.refs[2]);
+    return w.gate.table().abandon(w.refs[2]);
   change_stage(w, w.refs[2].slot, w.refs[2].epoch, Stage::claimed, Stage::seated);
   change_stage(w, w.refs[0].slot, w.seated_generation(w.refs[0]), Stage::seated, Stage::free);
 }
@@ -122,7 +122,7 @@ void move_newcomer_first(World& w) {
 void settle_move_unchecked(World& w) {
   const GateWord named = w.gate.widths().gate(load_gate(w));
   if (named.op != GateOp::move) return;
-  if (w.gate.state(named.slot).stage != Stage::claimed) return;
+  if (w.gate.table().state(named.slot).stage != Stage::claimed) return;
   const auto& record = w.memory.slots[named.slot].record;
   const auto victim =
       static_cast<std::uint32_t>(record[offsetof(RecordImage, victim_slot) / 8].load(kLoad) >> 32);
@@ -141,6 +141,33 @@ void read_without_second_look(World& w) {
   }
 }
 
+// The gate not looked at again after the group's word was loaded.
+void settle_group_unchecked(World& w) {
+  const GateWord named = w.gate.widths().gate(load_gate(w));
+  if (named.op != GateOp::add) return;
+  ScheduledAtom& word = w.memory.shared.groups[0].seats;
+  std::uint64_t seen = word.load(kLoad);
+  GateWord next = w.gate.widths().gate(seen);
+  if (next.slot != named.slot || next.generation != named.generation || next.op != named.op) {
+    next = {next.count + 1, named.slot, named.generation, named.op};
+    word.compare_exchange_strong(seen, w.gate.widths().pack(next), kBoth, kLoad);
+  }
+  change_stage(w, named.slot, named.generation, Stage::claimed, Stage::seated);
+}
+// What kOld's record says makes it idle is 1000 s.
+constexpr std::uint64_t kIdle_ms = 1'000'000;
+std::uint64_t opened_ms() {
+  return World::record_of(kOld).opened_boottime_ms;
+}
+void wake_without_nop(World& w) {
+  w.gate.table().touch(w.refs[0], opened_ms() + 2 * kIdle_ms);
+  w.was_woken = w.is_seated(kOld);
+}
+void wake(World& w) {
+  w.gate.touch(w.refs[0], opened_ms() + 2 * kIdle_ms);
+  w.was_woken = w.is_seated(kOld);
+}
+
 // --- Their scenes ---
 
 // refs[0], [1]: seats of kOld and kOlder; refs[2]: a claim of 1; refs[3]: a claim of 2, if wanted.
@@ -156,8 +183,8 @@ auto scene(std::int32_t limit, std::uint32_t seats, bool of_1, bool of_2) {
     record.victim_slot = w.refs[0].slot;
     record.victim_generation = w.seated_generation(w.refs[0]);
     if (of_1) {
-      w.refs[2] = *w.gate.claim(0, {1, 1});
-      w.gate.write_record(w.refs[2], record);
+      w.refs[2] = *w.gate.table().claim(0, record.user_hash, {1, 1});
+      w.gate.table().write_record(w.refs[2], record);
     }
     if (of_2) w.refs[3] = *w.claim(2);
   };
@@ -222,14 +249,44 @@ std::vector<Scenario> flawed() {
                      w.gate.count();
                      w.release(w.refs[2]);
                      for (std::uint32_t who = 2; who <= 3; ++who) {
-                       const auto claim = w.gate.claim(w.refs[2].slot, {who, 1});
                        RecordImage record = World::record_of(who);
+                       const auto claim =
+                           w.gate.table().claim(w.refs[2].slot, record.user_hash, {who, 1});
                        record.victim_slot = w.refs[1].slot;
                        record.victim_generation = w.seated_generation(w.refs[1]);
-                       w.gate.write_record(*claim, record);
-                       w.gate.abandon(*claim);
+                       w.gate.table().write_record(*claim, record);
+                       w.gate.table().abandon(*claim);
                      }
                    }}}},
+      {.name = "a group's word changed for another's operation",
+       .prepare =
+           [](World& w) {
+             w.traits[2].groups = 1;
+             scene(3, 1, false, true)(w);
+             w.memory.shared.gate.store(
+                 w.gate.widths().pack(GateWord{2, w.refs[3].slot, w.refs[3].epoch, GateOp::add}),
+                 kStore);
+           },
+       .actors = {{"flawed", settle_group_unchecked},
+                  {"settle and release",
+                   [](World& w) {
+                     w.gate.count();
+                     w.release(w.refs[3]);
+                   }}}},
+      {.name = "awake without moving the gate",
+       .prepare =
+           [](World& w) {
+             w.traits[kOld].idle_after_s = kIdle_ms / 1000;
+             scene(1, 1, false, true)(w);
+           },
+       .actors = {{"flawed", wake_without_nop},
+                  {"take",
+                   [](World& w) { w.take_idle(w.refs[3], w.refs[0], opened_ms() + kIdle_ms); }}},
+       .check =
+           [](World& w) {
+             if (w.was_woken && !w.is_seated(kOld))
+               throw Broken("a session that had woken lost its seat");
+           }},
       {.name = "a record read without a second look",
        .prepare = scene(1, 1, false, false),
        .actors = {{"flawed", read_without_second_look},
@@ -274,9 +331,11 @@ TEST_CASE("the scenes of the flawed are sound with the right operations") {
       scenario.actors[0].act = [](World& w) { w.reap(); };
     } else if (scenario.name.find("MOVE seated first") != std::string::npos) {
       scenario.actors[0].act = [](World& w) {
-        if (!w.gate.move(w.refs[2], w.refs[0].slot, w.seated_generation(w.refs[0])))
-          w.gate.abandon(w.refs[2]);
+        const Victim victim{w.refs[0].slot, w.seated_generation(w.refs[0])};
+        if (w.gate.bind(w.refs[2], victim) != Outcome::done) w.gate.table().abandon(w.refs[2]);
       };
+    } else if (scenario.name.find("awake") != std::string::npos) {
+      scenario.actors[0].act = wake;
     } else if (scenario.name.find("another's") != std::string::npos) {
       scenario.actors[0].act = [](World& w) { w.gate.count(); };
     } else {

@@ -384,9 +384,9 @@ TEST_CASE("one search finds the seat of a process that died right after its gate
   record.leader_pid = 3000;
   record.leader_start_ticks = 100;
   record.victim_slot = kNoSlot;
-  const auto claim = gate.claim(5, {3000, 1});
+  const auto claim = gate.table().claim(5, record.user_hash, {3000, 1});
   REQUIRE(claim);
-  gate.write_record(*claim, record);
+  gate.table().write_record(*claim, record);
   mapped->shared().gate.store(
       gate.widths().pack(GateWord{1, claim->slot, claim->epoch, GateOp::add}));
   f.processes.kill(3000);

@@ -1,0 +1,325 @@
+// The table of slots: claiming, placement, and consistent reading. Who holds a seat is gate.h's.
+//
+// Concurrency: every function may be called by any number of processes and threads over the same
+// memory.
+//
+// Placement is the index. The sessions of a user stand at the user's home (a slot index made of the
+// hash of the name) or after it, modulo the number of slots; the home's stray word says how far.
+// The order that keeps it true: claim, raise the stray word, and only then take a seat. Every claim
+// raises the word's version even when the distance does not grow, so a distance is lowered only if
+// no claim came in between: read the word, look at the slots, CAS the word.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "layout.h"
+#include "words.h"
+
+namespace sessreg {
+
+// One occupancy of one slot. `epoch` is the generation of the claim that began it, so a SlotRef
+// never fits a later occupant.
+struct SlotRef {
+  std::uint32_t slot = kNoSlot;
+  std::uint32_t epoch = 0;
+  bool operator==(const SlotRef&) const = default;
+};
+
+struct Claimer {
+  std::uint32_t pid;
+  std::uint32_t hash;  // of the start time; cut to the width of the field
+};
+
+using UserHash = std::array<std::uint8_t, 16>;
+
+struct Snapshot {
+  SlotRef ref;
+  StateWord state;
+  RecordImage record;
+  std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
+  MarkStage mark;
+  std::uint16_t reason_checksum;
+  std::array<char, kReasonBytes> reason;
+};
+
+template <class Atom>
+class SlotTable {
+ public:
+  explicit SlotTable(std::span<Slot<Atom>> slots)
+      : slots_(slots), widths_(static_cast<std::uint32_t>(slots.size())) {}
+
+  const Widths& widths() const { return widths_; }
+  std::uint32_t size() const { return static_cast<std::uint32_t>(slots_.size()); }
+  Slot<Atom>& operator[](std::uint32_t slot) const { return slots_[slot]; }
+
+  // --- FREE <-> CLAIMED ---
+
+  // Claims the first free slot at or after `start` (modulo the number of slots) for a session of
+  // that user; nullopt: none free.
+  std::optional<SlotRef> claim(std::uint64_t start, const UserHash& user, Claimer claimer) {
+    const std::uint32_t n = size();
+    auto i = static_cast<std::uint32_t>(start % n);
+    for (std::uint32_t tried = 0; tried < n; ++tried, i = i + 1 == n ? 0 : i + 1) {
+      std::uint64_t seen = slots_[i].state.load(std::memory_order_relaxed);
+      const StateWord word = widths_.state(seen);
+      if (word.stage != Stage::free) continue;
+      const StateWord mine{Stage::claimed, widths_.next_generation(word.generation), claimer.pid,
+                           claimer.hash};
+      // Acquire: pairs with the release that freed the slot. A failure means that somebody else
+      // claimed it, so go on to the next.
+      if (!slots_[i].state.compare_exchange_strong(
+              seen, widths_.pack(mine), std::memory_order_acquire, std::memory_order_relaxed))
+        continue;
+      raise_stray(user, i);
+      return SlotRef{i, mine.generation};
+    }
+    return std::nullopt;
+  }
+
+  // Writes the record of a claimed slot. Only the claimer may, and only before its gate operation.
+  void write_record(SlotRef claim, RecordImage record) {
+    Slot<Atom>& slot = slots_[claim.slot];
+    record.epoch = claim.epoch;
+    std::array<std::uint64_t, kRecordWords> words;
+    std::memcpy(words.data(), &record, sizeof record);
+    // Release fence: a reader that sees any of these stores also sees the claim when it reads the
+    // state again (it has an acquire fence before that), so it drops what it copied.
+    std::atomic_thread_fence(std::memory_order_release);
+    for (std::size_t i = 0; i < kRecordWords; ++i)
+      slot.record[i].store(words[i], std::memory_order_relaxed);
+    slot.last_activity.store(activity_word(claim.epoch, record.opened_boottime_ms),
+                             std::memory_order_relaxed);
+    slot.mark.store(mark_word(claim.epoch, 0, MarkStage::none), std::memory_order_relaxed);
+  }
+
+  // Names the victim of a MOVE in the record of a slot that is still only claimed.
+  void write_victim(SlotRef claim, std::uint32_t victim_slot, std::uint32_t victim_generation,
+                    VictimFate fate) {
+    Slot<Atom>& slot = slots_[claim.slot];
+    // Each shares its word with one other field: the epoch, and the fate.
+    slot.record[kVictimSlotWord].store(std::uint64_t{victim_slot} << 32 | claim.epoch,
+                                       std::memory_order_relaxed);
+    slot.record[kVictimGenerationWord].store(
+        static_cast<std::uint64_t>(fate) << 32 | victim_generation, std::memory_order_relaxed);
+  }
+
+  // The claimer gives its claim back.
+  void abandon(SlotRef claim) {
+    change_stage(claim.slot, claim.epoch, Stage::claimed, Stage::free);
+  }
+
+  // --- Stages ---
+
+  StateWord state(std::uint32_t slot) const {
+    return widths_.state(slots_[slot].state.load(std::memory_order_acquire));
+  }
+
+  bool is_at(std::uint32_t slot, std::uint32_t generation, Stage stage) const {
+    if (slot >= slots_.size()) return false;  // only in a damaged file
+    const StateWord word = state(slot);
+    return word.stage == stage && word.generation == generation;
+  }
+
+  // Harmless when done already: the generation does not fit any more.
+  bool change_stage(std::uint32_t slot, std::uint32_t generation, Stage from, Stage to) {
+    if (slot >= slots_.size()) return false;
+    std::uint64_t seen = slots_[slot].state.load(std::memory_order_acquire);
+    StateWord word = widths_.state(seen);
+    if (word.stage != from || word.generation != generation) return false;
+    word.stage = to;
+    word.generation = widths_.next_generation(generation);
+    if (to == Stage::free) word.claimer_pid = word.claimer_hash = 0;
+    // Acquire and release: whoever settles passes on what the gate showed it.
+    return slots_[slot].state.compare_exchange_strong(
+        seen, widths_.pack(word), std::memory_order_acq_rel, std::memory_order_acquire);
+  }
+
+  // --- Users ---
+
+  std::uint32_t home(const UserHash& user) const {
+    std::uint64_t value = 0;
+    std::memcpy(&value, user.data(), sizeof value);
+    return static_cast<std::uint32_t>(value % size());
+  }
+
+  bool is_user(std::uint32_t slot, const UserHash& user) const {
+    std::array<std::uint64_t, 2> words;
+    std::memcpy(words.data(), user.data(), sizeof words);
+    const auto& record = slots_[slot].record;
+    return record[kUserHashWord].load(std::memory_order_relaxed) == words[0] &&
+           record[kUserHashWord + 1].load(std::memory_order_relaxed) == words[1];
+  }
+
+  // Calls visit(slot, state) for each slot that may hold a session of that user and is not free.
+  // Linear in the distance, which shrinks here when it is much larger than it need be.
+  template <class Visit>
+  void for_each_near_home(const UserHash& user, Visit visit) {
+    const std::uint32_t n = size();
+    const std::uint32_t bucket = home(user);
+    Atom& word = slots_[bucket].stray;
+    // Acquire: pairs with the raising of a claim, so that the claim itself is seen.
+    std::uint64_t seen = word.load(std::memory_order_acquire);
+    const StrayWord stray = Widths::stray(seen);
+    const std::uint32_t distance = std::min(stray.distance, n - 1);
+    std::uint32_t needed = 0;
+    for (std::uint32_t offset = 0, i = bucket; offset <= distance;
+         ++offset, i = i + 1 == n ? 0 : i + 1) {
+      const StateWord at = state(i);
+      if (at.stage == Stage::free) continue;
+      // The record of a claim may not be written yet, so it could be of this bucket.
+      if (at.stage == Stage::claimed || home(user_of(i)) == bucket) needed = offset;
+      visit(i, at);
+    }
+    if (needed < distance / 2 || (needed == 0 && distance != 0))
+      word.compare_exchange_strong(seen, Widths::pack(StrayWord{stray.version + 1, needed}),
+                                   std::memory_order_acq_rel, std::memory_order_relaxed);
+  }
+
+  // --- Reading and marking ---
+
+  // A consistent copy of an occupied slot; false: it is free or claimed, or changed each of the few
+  // times it was tried.
+  bool snapshot(std::uint32_t index, Snapshot& ret) const {
+    const Slot<Atom>& slot = slots_[index];
+    for (int attempt = 0; attempt < 8; ++attempt) {
+      const std::uint64_t before = slot.state.load(std::memory_order_acquire);
+      ret.state = widths_.state(before);
+      if (ret.state.stage == Stage::free || ret.state.stage == Stage::claimed ||
+          ret.state.stage > Stage::exempt)
+        return false;
+      std::array<std::uint64_t, kRecordWords> words;
+      for (std::size_t i = 0; i < kRecordWords; ++i)
+        words[i] = slot.record[i].load(std::memory_order_relaxed);
+      const std::uint64_t activity = slot.last_activity.load(std::memory_order_relaxed);
+      // Acquire: pairs with the release that completed the mark, so its reason is seen whole.
+      const std::uint64_t mark = slot.mark.load(std::memory_order_acquire);
+      std::array<std::uint64_t, kReasonWords> reason;
+      for (std::size_t i = 0; i < kReasonWords; ++i)
+        reason[i] = slot.reason[i].load(std::memory_order_relaxed);
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (slot.state.load(std::memory_order_relaxed) != before) continue;
+      std::memcpy(&ret.record, words.data(), sizeof ret.record);
+      std::memcpy(ret.reason.data(), reason.data(), sizeof ret.reason);
+      ret.ref = {index, ret.record.epoch};
+      ret.last_activity_ms = activity >> 32 == ret.record.epoch ? (activity & 0xffffffff) * 100 : 0;
+      ret.mark =
+          mark >> 32 == ret.record.epoch ? static_cast<MarkStage>(mark & 0xffff) : MarkStage::none;
+      ret.reason_checksum = static_cast<std::uint16_t>(mark >> 16);
+      return true;
+    }
+    return false;
+  }
+
+  // CLOCK_BOOTTIME of the last activity, rounded down to a tenth of a second.
+  std::uint64_t last_activity_ms(std::uint32_t slot) const {
+    return (slots_[slot].last_activity.load(std::memory_order_relaxed) & 0xffffffff) * 100;
+  }
+
+  // Moves the last activity of that occupancy upwards. nullopt: the slot has another occupant; else
+  // what it was before.
+  std::optional<std::uint64_t> touch(SlotRef ref, std::uint64_t boottime_ms) {
+    Atom& word = slots_[ref.slot].last_activity;
+    const std::uint64_t next = activity_word(ref.epoch, boottime_ms);
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    while (seen >> 32 == ref.epoch) {
+      // Relaxed: the word stands for itself alone.
+      if (seen >= next || word.compare_exchange_strong(seen, next, std::memory_order_relaxed,
+                                                       std::memory_order_relaxed))
+        return (seen & 0xffffffff) * 100;
+    }
+    return std::nullopt;
+  }
+
+  // Marks that occupancy as revoked. The first to mark it writes the reason (one that died half-way
+  // shows as a revocation without a reason). False: another occupant.
+  bool mark_revoked(SlotRef ref, std::span<const char> reason, std::uint16_t checksum) {
+    Slot<Atom>& slot = slots_[ref.slot];
+    std::uint64_t seen = mark_word(ref.epoch, 0, MarkStage::none);
+    const std::uint64_t writing = mark_word(ref.epoch, 0, MarkStage::writing);
+    if (!slot.mark.compare_exchange_strong(seen, writing, std::memory_order_acquire,
+                                           std::memory_order_relaxed))
+      return seen >> 32 == ref.epoch;
+    std::array<char, kReasonBytes> bytes{};
+    std::copy_n(reason.begin(), std::min(reason.size(), bytes.size()), bytes.begin());
+    std::array<std::uint64_t, kReasonWords> words;
+    std::memcpy(words.data(), bytes.data(), sizeof words);
+    for (std::size_t i = 0; i < kReasonWords; ++i)
+      slot.reason[i].store(words[i], std::memory_order_relaxed);
+    seen = writing;
+    // Release: publishes the reason to readers of the mark.
+    return slot.mark.compare_exchange_strong(seen,
+                                             mark_word(ref.epoch, checksum, MarkStage::revoked),
+                                             std::memory_order_release, std::memory_order_relaxed);
+  }
+
+  // --- Words of a record that settling needs ---
+
+  struct Victim {
+    std::uint32_t slot;
+    std::uint32_t generation;
+    VictimFate fate;
+  };
+  // To be believed only if the slot's state is read again behind an acquire fence.
+  Victim victim_of(std::uint32_t slot) const {
+    const auto& record = slots_[slot].record;
+    const std::uint64_t generation = record[kVictimGenerationWord].load(std::memory_order_relaxed);
+    return {
+        static_cast<std::uint32_t>(record[kVictimSlotWord].load(std::memory_order_relaxed) >> 32),
+        static_cast<std::uint32_t>(generation), static_cast<VictimFate>(generation >> 32)};
+  }
+  // 0: never idle. Of no meaning if the slot has another occupant by now.
+  std::uint64_t idle_after_ms(std::uint32_t slot) const {
+    return (slots_[slot].record[kIdleWord].load(std::memory_order_relaxed) & 0xffffffff) * 1000;
+  }
+  std::uint64_t groups_of(std::uint32_t slot) const {
+    return slots_[slot].record[kGroupsWord].load(std::memory_order_relaxed);
+  }
+
+ private:
+  static constexpr std::size_t kUserHashWord = offsetof(RecordImage, user_hash) / 8;
+  static constexpr std::size_t kVictimSlotWord = offsetof(RecordImage, victim_slot) / 8;
+  static constexpr std::size_t kVictimGenerationWord = offsetof(RecordImage, victim_generation) / 8;
+  static constexpr std::size_t kGroupsWord = offsetof(RecordImage, groups) / 8;
+  static constexpr std::size_t kIdleWord = offsetof(RecordImage, idle_after_s) / 8;
+
+  UserHash user_of(std::uint32_t slot) const {
+    const std::array<std::uint64_t, 2> words = {
+        slots_[slot].record[kUserHashWord].load(std::memory_order_relaxed),
+        slots_[slot].record[kUserHashWord + 1].load(std::memory_order_relaxed)};
+    UserHash user;
+    std::memcpy(user.data(), words.data(), sizeof user);
+    return user;
+  }
+
+  void raise_stray(const UserHash& user, std::uint32_t slot) {
+    const std::uint32_t bucket = home(user);
+    const std::uint32_t offset = slot >= bucket ? slot - bucket : slot + size() - bucket;
+    Atom& word = slots_[bucket].stray;
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    for (;;) {
+      const StrayWord stray = Widths::stray(seen);
+      const StrayWord next{stray.version + 1, std::max(stray.distance, offset)};
+      // Release: whoever reads the new word sees the claim.
+      if (word.compare_exchange_strong(seen, Widths::pack(next), std::memory_order_acq_rel,
+                                       std::memory_order_relaxed))
+        return;
+    }
+  }
+
+  static std::uint64_t activity_word(std::uint32_t epoch, std::uint64_t boottime_ms) {
+    return std::uint64_t{epoch} << 32 | std::min<std::uint64_t>(boottime_ms / 100, 0xffffffff);
+  }
+  static std::uint64_t mark_word(std::uint32_t epoch, std::uint16_t checksum, MarkStage stage) {
+    return std::uint64_t{epoch} << 32 | std::uint64_t{checksum} << 16 |
+           static_cast<std::uint64_t>(stage);
+  }
+
+  std::span<Slot<Atom>> slots_;
+  Widths widths_;
+};
+
+}  // namespace sessreg
