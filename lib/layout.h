@@ -12,9 +12,9 @@
 //         | refusal line              |  until when a refusal needs no new search of the table
 //   448   +---------------------------+
 //         | counters                  |  statistics; nothing is decided by them
-//   576   +---------------------------+
+//   512   +---------------------------+
 //         | limited groups            |  32 of: hash of the name, seats its members hold
-//   1088  +---------------------------+
+//   1024  +---------------------------+
 //   2048  +---------------------------+
 //         | slot 0                    |  384 bytes: state, stray, last activity, revoke mark,
 //         | slot 1                    |  the record, the reason of a revocation

@@ -29,6 +29,10 @@ using ProcessAtom = std::atomic<std::uint64_t>;
 static_assert(ProcessAtom::is_always_lock_free && sizeof(ProcessAtom) == 8);
 static_assert(sizeof(SharedWords<ProcessAtom>) <= kHeaderBytes - kSharedOffset);
 static_assert(sizeof(Slot<ProcessAtom>) == kSlotBytes);
+// As drawn in layout.h.
+static_assert(kSharedOffset + offsetof(SharedWords<ProcessAtom>, counters) == 448 &&
+              kSharedOffset + offsetof(SharedWords<ProcessAtom>, groups) == 512 &&
+              kSharedOffset + sizeof(SharedWords<ProcessAtom>) == 1024);
 
 class MappedRegistry {
  public:
