@@ -51,17 +51,17 @@ std::string set_message(std::string_view value, Target target) {
 
 // In the order of the manual page.
 constexpr Key kKeys[] = {
-    {"sessions_limit", kTop | kGroup, kTop, ValueShape::single,
+    {"sessions_limit", kTop | kGroup, kTop | kGroup, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, -1, kMaxCapacity, kWriteLimit), target,
                     &Config::sessions_limit, &SectionSettings::sessions_limit);
      }},
-    {"user_sessions_limit", kAnywhere, kNowhere, ValueShape::single,
+    {"user_sessions_limit", kAnywhere, kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, -1, kMaxCapacity, kWriteLimit), target,
                     &Config::user_sessions_limit, &SectionSettings::user_sessions_limit);
      }},
-    {"user_limit_policy", kAnywhere, kNowhere, ValueShape::single,
+    {"user_limit_policy", kAnywhere, kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_word<UserLimitPolicy>(
                         value, {{"deny", UserLimitPolicy::deny},
@@ -69,27 +69,27 @@ constexpr Key kKeys[] = {
                                 {"lock_then_evict", UserLimitPolicy::lock_then_evict}}),
                     target, &Config::user_limit_policy, &SectionSettings::user_limit_policy);
      }},
-    {"user_lock", kAnywhere, kNowhere, ValueShape::single,
+    {"user_lock", kAnywhere, kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kZero, kForever), target, &Config::user_lock,
                     &SectionSettings::user_lock);
      }},
-    {"session_lifetime", kAnywhere, kNowhere, ValueShape::single,
+    {"session_lifetime", kAnywhere, kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kZero, kForever), target, &Config::session_lifetime,
                     &SectionSettings::session_lifetime);
      }},
-    {"session_ttl", kAnywhere, kNowhere, ValueShape::single,
+    {"session_ttl", kAnywhere, kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kShortest, kForever), target, &Config::session_ttl,
                     &SectionSettings::session_ttl);
      }},
-    {"idle_after", kAnywhere, kNowhere, ValueShape::single,
+    {"idle_after", kAnywhere, kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kZero, kForever), target, &Config::idle_after,
                     &SectionSettings::idle_after);
      }},
-    {"on_return", kTop, kNowhere, ValueShape::single,
+    {"on_return", kTop, kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_word<OnReturn>(value, {{"refuse", OnReturn::refuse},
                                                  {"end", OnReturn::end},
@@ -100,12 +100,12 @@ constexpr Key kKeys[] = {
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kShortest, kForever), target, &Config::dangling_after);
      }},
-    {"reserved_sessions", kTop, kNowhere, ValueShape::single,
+    {"reserved_sessions", kTop, kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, 0, kMaxCapacity, kWriteCount), target,
                     &Config::reserved_sessions);
      }},
-    {"reserved_for", kTop, kNowhere, ValueShape::list,
+    {"reserved_for", kTop, kTop, ValueShape::list,
      [](std::string_view value, Target target) {
        return store(parse_names(value), target, &Config::reserved_for);
      }},
@@ -121,16 +121,16 @@ constexpr Key kKeys[] = {
      [](std::string_view value, Target target) {
        return store(parse_services(value), target, &Config::ignore_services);
      }},
-    {"max_failed_auth_per_host", kTop, kNowhere, ValueShape::single,
+    {"max_failed_auth_per_host", kTop, kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, 0, kMostFailures, "write 0 (off) or a count"), target,
                     &Config::max_failed_auth_per_host);
      }},
-    {"blacklist_time", kTop, kNowhere, ValueShape::single,
+    {"blacklist_time", kTop, kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kShortest, kForever), target, &Config::blacklist_time);
      }},
-    {"blacklist_exempt", kTop, kNowhere, ValueShape::list,
+    {"blacklist_exempt", kTop, kTop, ValueShape::list,
      [](std::string_view value, Target target) {
        return store(parse_cidrs(value), target, &Config::blacklist_exempt);
      }},
@@ -162,14 +162,12 @@ constexpr Key kKeys[] = {
            &Config::on_error);
      }},
     {"message_site_full", kTop, kTop, ValueShape::message, set_message<&Config::message_site_full>},
-    {"message_user_full", kTop, kNowhere, ValueShape::message,
-     set_message<&Config::message_user_full>},
-    {"message_group_full", kTop, kNowhere, ValueShape::message,
+    {"message_user_full", kTop, kTop, ValueShape::message, set_message<&Config::message_user_full>},
+    {"message_group_full", kTop, kTop, ValueShape::message,
      set_message<&Config::message_group_full>},
-    {"message_locked", kTop, kNowhere, ValueShape::message,
-     set_message<&Config::message_locked, true>},
+    {"message_locked", kTop, kTop, ValueShape::message, set_message<&Config::message_locked, true>},
     {"message_drain", kTop, kTop, ValueShape::message, set_message<&Config::message_drain>},
-    {"message_blacklisted", kTop, kNowhere, ValueShape::message,
+    {"message_blacklisted", kTop, kTop, ValueShape::message,
      set_message<&Config::message_blacklisted, true>},
     {"message_table_full", kTop, kTop, ValueShape::message,
      set_message<&Config::message_table_full>},

@@ -22,6 +22,7 @@
 #include <optional>
 #include <span>
 
+#include "clock.h"
 #include "layout.h"
 #include "slots.h"
 #include "words.h"
@@ -67,6 +68,7 @@ struct Decision {
   Outcome outcome = Outcome::done;
   std::int32_t limit = -1;
   std::uint32_t count = 0;
+  std::uint32_t group = 0;  // group_full: the index of its entry
 
   bool done() const { return outcome == Outcome::done; }
 };
@@ -77,13 +79,17 @@ struct Victim {
   std::uint32_t generation = 0;  // while seated
 };
 
+// CLOCK_BOOTTIME in milliseconds.
+using BoottimeClock = std::uint64_t (*)();
+
 template <class Atom>
 class Gate {
  public:
   // The caller keeps the memory mapped. `slots` and `capacity` were checked against the file's size
   // and are kept here: nothing in the file is used as an index unchecked.
-  Gate(SharedWords<Atom>& shared, std::span<Slot<Atom>> slots, std::uint32_t capacity)
-      : shared_(&shared), table_(slots), capacity_(capacity) {}
+  Gate(SharedWords<Atom>& shared, std::span<Slot<Atom>> slots, std::uint32_t capacity,
+       BoottimeClock clock = &boottime_ms)
+      : shared_(&shared), table_(slots), capacity_(capacity), clock_(clock) {}
 
   SlotTable<Atom>& table() { return table_; }
   const SlotTable<Atom>& table() const { return table_; }
@@ -96,11 +102,18 @@ class Gate {
 
   // --- Taking a seat ---
 
+  // Whoever takes a seat is active: the time is written between gate load and CAS. So a search,
+  // which begins with a NOP, either finds a session or knows that it is no older than the search.
+  // (Of those that are never idle nobody asks; they are spared the clock.)
+
   // ADD: claimed -> seated, count + 1, if every limit leaves room. On anything but `done` the claim
   // is still the caller's.
   Decision add(SlotRef claim, const Rules& rules) {
+    // What a hand-over wrote that came to nothing: nobody's seat is to be given back for this one.
+    table_.write_victim(claim, kNoSlot, 0, VictimFate::freed);
     for (;;) {
       std::uint64_t seen = settled_gate();
+      stamp(claim);
       Decision decision = look_for_room(seen, rules, 1, nullptr);
       if (!decision.done() && has_moved(seen)) continue;
       if (!decision.done()) return decision;
@@ -111,11 +124,12 @@ class Gate {
     }
   }
 
-  // The same decision without taking anything: `done` means that there was room.
-  Decision check_room(const Rules& rules) {
+  // The same decision without taking anything: `done` means that there was room (or would be, if
+  // the victim handed its seat over).
+  Decision check_room(const Rules& rules, const Victim* victim = nullptr) {
     for (;;) {
       const std::uint64_t seen = settled_gate();
-      const Decision decision = look_for_room(seen, rules, 1, nullptr);
+      const Decision decision = look_for_room(seen, rules, victim == nullptr ? 1 : 0, victim);
       if (decision.done() || !has_moved(seen)) return decision;
     }
   }
@@ -125,6 +139,7 @@ class Gate {
     table_.write_victim(claim, reservation.slot, reservation.generation, VictimFate::freed);
     for (;;) {
       std::uint64_t seen = settled_gate();
+      stamp(claim);
       if (!table_.is_at(reservation.slot, reservation.generation, Stage::seated))
         return Outcome::gone;
       const GateWord gate = widths().gate(seen);
@@ -134,11 +149,13 @@ class Gate {
   }
 
   // MOVE with eviction: the victim's seat goes to the claim if, the victim counted as gone, every
-  // limit leaves room. The victim is evicted.
-  Decision evict(SlotRef claim, const Victim& victim, const Rules& rules) {
-    table_.write_victim(claim, victim.slot, victim.generation, VictimFate::evicted);
+  // limit leaves room. `fate`: evicted, or evicted_at_bind where the claim is a reservation's,
+  // which may give the seat back.
+  Decision evict(SlotRef claim, const Victim& victim, VictimFate fate, const Rules& rules) {
+    table_.write_victim(claim, victim.slot, victim.generation, fate);
     for (;;) {
       std::uint64_t seen = settled_gate();
+      stamp(claim);
       Decision decision = look_for_room(seen, rules, 0, &victim);
       if (!decision.done() && has_moved(seen)) continue;
       if (!decision.done()) return decision;
@@ -147,18 +164,19 @@ class Gate {
     }
   }
 
-  // MOVE of an idle session's seat, while the site is exactly full. `has_room`: below the limit,
-  // add() instead; `site_full`: above it, park() first. The victim is parked if it was not used
-  // since `idle_since_ms` (CLOCK_BOOTTIME).
+  // MOVE of an idle session's seat, where no limit would leave room for an ADD (`has_room`), but
+  // every one does with the victim gone (else more than one has to give way: park() first). The
+  // victim is parked if it was not used since `idle_since_ms` (CLOCK_BOOTTIME).
   Decision take_idle(SlotRef claim, const Victim& victim, std::uint64_t idle_since_ms,
                      const Rules& rules) {
     table_.write_victim(claim, victim.slot, victim.generation, VictimFate::parked);
     for (;;) {
       std::uint64_t seen = settled_gate();
+      stamp(claim);
       Decision decision = look_for_room(seen, rules, 0, &victim);
       if (!decision.done() && has_moved(seen)) continue;
       if (!decision.done()) return decision;
-      if (look_for_room(seen, site_only(rules), 1, nullptr).done())
+      if (look_for_room(seen, rules, 1, nullptr).done())
         return {Outcome::has_room, decision.limit, decision.count};
       // Between gate load and CAS: whoever uses the session after this look does a NOP (wake).
       if (table_.last_activity_ms(victim.slot) > idle_since_ms)
@@ -171,17 +189,25 @@ class Gate {
   // RETURN: parked -> seated, count + 1, if every limit leaves room. `over_limit`: if not, too.
   Decision return_to_seat(std::uint32_t slot, std::uint32_t generation, const Rules& rules,
                           bool over_limit) {
+    if (slot >= table_.size()) return {Outcome::gone, -1, 0};
     for (;;) {
       std::uint64_t seen = settled_gate();
       Decision decision = look_for_room(seen, rules, 1, nullptr);
       if (!decision.done() && has_moved(seen)) continue;
-      const bool fits = decision.outcome != Outcome::stale_configuration &&
-                        decision.outcome != Outcome::table_full;
-      if (!decision.done() && !(over_limit && fits)) return decision;
+      const bool stale = decision.outcome == Outcome::stale_configuration;
+      if (!decision.done() && (!over_limit || stale)) return decision;
+      // Before the stage: if the slot has another occupant by then, nobody's activity is marked.
+      const std::uint32_t epoch = table_.epoch_of(slot);
       if (!table_.is_at(slot, generation, Stage::parked)) return {Outcome::gone, -1, 0};
       const std::uint32_t count = widths().gate(seen).count;
-      if (change_gate(seen, {count + 1, slot, generation, GateOp::return_}))
+      if (count >= capacity_)
+        return {Outcome::table_full, static_cast<std::int32_t>(capacity_), count};
+      const auto activity = table_.touch({slot, epoch}, clock_(), false, clock_);
+      if (change_gate(seen, {count + 1, slot, generation, GateOp::return_})) {
+        // That CAS has moved the gate. Where it fails the bit stays, and the next touch moves it.
+        if (activity) table_.woken(slot, *activity);
         return {Outcome::done, decision.limit, count + 1};
+      }
     }
   }
 
@@ -192,20 +218,44 @@ class Gate {
     return give_up(slot, generation, Stage::seated, GateOp::remove);
   }
 
-  // PARK: seated -> parked, count - 1, if it was not used since `idle_since_ms` and the site is
-  // above its limit (else take_idle hands the seat over directly).
-  Outcome park(std::uint32_t slot, std::uint32_t generation, std::uint64_t idle_since_ms,
-               ConfiguredLimit mine) {
+  // PARK: seated -> parked, count - 1, if it was not used since `idle_since_ms` and counts in a
+  // limit that would not leave room even if its seat were handed over (has_room: take_idle or evict
+  // do that). Any other outcome: why it would be in vain.
+  Outcome park(const Victim& victim, std::uint64_t idle_since_ms, const Rules& rules) {
     for (;;) {
       std::uint64_t seen = settled_gate();
-      if (configured() != mine) return Outcome::stale_configuration;
-      const std::int32_t limit = override_limit().value_or(mine.limit);
-      const GateWord gate = widths().gate(seen);
-      if (limit < 0 || gate.count <= static_cast<std::uint32_t>(limit)) return Outcome::has_room;
-      if (!table_.is_at(slot, generation, Stage::seated)) return Outcome::gone;
-      if (table_.last_activity_ms(slot) > idle_since_ms) return Outcome::not_idle;
-      if (change_gate(seen, {gate.count - 1, slot, generation, GateOp::park})) return Outcome::done;
+      const Decision look = look_for_room(seen, rules, 0, &victim);
+      if (look.done()) return Outcome::has_room;
+      if (!counts_in(victim, look, rules)) return look.outcome;
+      const std::uint32_t count = widths().gate(seen).count;
+      if (count == 0) return Outcome::gone;  // only in a damaged file
+      if (table_.last_activity_ms(victim.slot) > idle_since_ms) return Outcome::not_idle;
+      if (change_gate(seen, {count - 1, victim.slot, victim.generation, GateOp::park}))
+        return Outcome::done;
     }
+  }
+
+  // Ends a reservation. The session whose seat it had taken over gets that back in the same step
+  // (RETURN that names a seated slot) if it is still parked and its own limits allow; else REMOVE.
+  // False: not seated in that generation any more.
+  bool give_back(std::uint32_t slot, std::uint32_t generation) {
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      if (!table_.is_at(slot, generation, Stage::seated)) return false;
+      const GateWord gate = widths().gate(seen);
+      if (may_get_back(slot)) {
+        if (change_gate(seen, {gate.count, slot, generation, GateOp::return_})) return true;
+      } else if (gate.count == 0) {
+        return false;  // only in a damaged file
+      } else if (change_gate(seen, {gate.count - 1, slot, generation, GateOp::remove})) {
+        return true;
+      }
+    }
+  }
+
+  // Parked -> evicted (PARK that names a parked slot): it may not come back.
+  bool bar(std::uint32_t slot, std::uint32_t generation) {
+    return give_up(slot, generation, Stage::parked, GateOp::park);
   }
 
   // DROP: parked -> free; the count stays. By the gate, because a RETURN may name the same slot.
@@ -247,14 +297,16 @@ class Gate {
     }
   }
 
-  // Marks activity. A session that had been unused for half of what makes it idle is woken: an
-  // idle look begun before the mark fails once this has returned. (Another touch that finds the
-  // mark fresh does not wait for that NOP.) False: the slot has another occupant.
-  bool touch(SlotRef ref, std::uint64_t boottime_ms) {
-    const std::uint64_t idle_after_ms = table_.idle_after_ms(ref.slot);
-    const auto before_ms = table_.touch(ref, boottime_ms);
-    if (!before_ms) return false;
-    if (idle_after_ms != 0 && boottime_ms >= *before_ms + idle_after_ms / 2) nop();
+  // Marks activity. An idle look begun before it fails once this has returned: where the activity
+  // ends a rest, or another touch that ends one is not done yet, the gate is moved. False: the slot
+  // has another occupant.
+  bool touch(SlotRef ref, std::uint64_t boottime_ms, bool by_token = false) {
+    const auto activity = table_.touch(ref, boottime_ms, by_token, clock_);
+    if (!activity) return false;
+    if ((*activity & kWaking) != 0) {
+      nop();
+      table_.woken(ref.slot, *activity);
+    }
     return true;
   }
 
@@ -266,7 +318,7 @@ class Gate {
   }
   std::optional<std::int32_t> override_limit() const {
     const std::uint64_t word = shared_->override_limit.load(std::memory_order_acquire);
-    if ((word & kOverrideSet) == 0) return std::nullopt;
+    if ((word & kLimitSet) == 0) return std::nullopt;
     return static_cast<std::int32_t>(word & 0xffffffff);
   }
   // First stored, then NOP: a login that looked before the store finds the gate moved, or was
@@ -281,7 +333,7 @@ class Gate {
     return true;
   }
   void set_override(std::optional<std::int32_t> limit) {
-    shared_->override_limit.store(limit ? kOverrideSet | static_cast<std::uint32_t>(*limit) : 0,
+    shared_->override_limit.store(limit ? kLimitSet | static_cast<std::uint32_t>(*limit) : 0,
                                   std::memory_order_release);
     nop();
   }
@@ -289,7 +341,7 @@ class Gate {
   // --- Groups ---
 
   // The entry of the limited group with that hash of its name (not 0), made if there is none;
-  // nullopt: all are in use.
+  // nullopt: all are in use. A group counts the sessions that were opened since it was made.
   std::optional<std::uint32_t> group_index(std::uint64_t name_hash) {
     for (std::uint32_t i = 0; i < kMaxGroups; ++i) {
       Atom& entry = shared_->groups[i].name_hash;
@@ -301,6 +353,17 @@ class Gate {
     }
     return std::nullopt;
   }
+  // For give_back(), which has no configuration at hand.
+  void note_group_limit(std::uint32_t index, std::int32_t limit) {
+    const std::uint64_t word = limit < 0 ? 0 : kLimitSet | static_cast<std::uint32_t>(limit);
+    Atom& noted = shared_->groups[index].limit;
+    // Mostly the same: the line is shared.
+    if (noted.load(std::memory_order_relaxed) != word) noted.store(word, std::memory_order_relaxed);
+  }
+  std::int32_t group_limit(std::uint32_t index) const {
+    const std::uint64_t word = shared_->groups[index].limit.load(std::memory_order_relaxed);
+    return (word & kLimitSet) == 0 ? -1 : static_cast<std::int32_t>(word & 0xffffffff);
+  }
   // Seats that the group's members hold, as of the last settled operation.
   std::uint32_t group_count(std::uint32_t index) {
     settled_gate();
@@ -308,6 +371,10 @@ class Gate {
   }
 
  private:
+  void stamp(SlotRef claim) {
+    if (table_.idle_after_ms(claim.slot) != 0) table_.stamp(claim, clock_());
+  }
+
   // The gate, with the operation it names settled.
   std::uint64_t settled_gate() {
     // Acquire: pairs with the CAS that made it, so the newcomer's record and claim are seen.
@@ -362,11 +429,13 @@ class Gate {
       case GateOp::remove:
         settle_seat(word, gate, Stage::seated, Stage::free, -1);
         break;
-      case GateOp::park:
+      case GateOp::park:  // the generation is that of one stage only
         settle_seat(word, gate, Stage::seated, Stage::parked, -1);
+        table_.change_stage(gate.slot, gate.generation, Stage::parked, Stage::evicted);
         break;
       case GateOp::return_:
         settle_seat(word, gate, Stage::parked, Stage::seated, +1);
+        settle_give_back(word, gate);
         break;
       case GateOp::drop:
         table_.change_stage(gate.slot, gate.generation, Stage::parked, Stage::free);
@@ -411,11 +480,40 @@ class Gate {
         return;
     }
     // The victim first: were the newcomer seated first, there would be one seat too many.
-    const Stage fate = victim.fate == VictimFate::parked    ? Stage::parked
-                       : victim.fate == VictimFate::evicted ? Stage::evicted
-                                                            : Stage::free;
-    table_.change_stage(victim.slot, victim.generation, Stage::seated, fate);
+    table_.change_stage(victim.slot, victim.generation, Stage::seated, stage_of(victim.fate));
     table_.change_stage(gate.slot, gate.generation, Stage::claimed, Stage::seated);
+  }
+
+  static Stage stage_of(VictimFate fate) {
+    switch (fate) {
+      case VictimFate::parked:
+      case VictimFate::evicted_at_bind:
+        return Stage::parked;
+      case VictimFate::evicted:
+        return Stage::evicted;
+      default:  // also what is in a damaged file
+        return Stage::free;
+    }
+  }
+
+  void settle_give_back(std::uint64_t word, const GateWord& gate) {
+    if (!table_.is_at(gate.slot, gate.generation, Stage::seated)) return;
+    const auto owner = table_.victim_of(gate.slot);
+    const std::uint64_t groups = table_.groups_of(gate.slot);
+    std::atomic_thread_fence(std::memory_order_acquire);  // as in settle_move
+    if (!table_.is_at(gate.slot, gate.generation, Stage::seated)) return;
+    const std::uint32_t parked = widths().next_generation(owner.generation);
+    if (table_.is_at(owner.slot, parked, Stage::parked)) {
+      const std::uint64_t owners_groups = table_.groups_of(owner.slot);
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (table_.is_at(owner.slot, parked, Stage::parked) &&
+          (!settle_groups(word, gate, owners_groups & ~groups, +1) ||
+           !settle_groups(word, gate, groups & ~owners_groups, -1)))
+        return;
+    }
+    // The reservation last: as long as it is seated, its record tells whose seat it was.
+    table_.change_stage(owner.slot, parked, Stage::parked, Stage::seated);
+    table_.change_stage(gate.slot, gate.generation, Stage::seated, Stage::free);
   }
 
   // Brings the words of those groups up to date with the operation `word`, each exactly once
@@ -448,14 +546,27 @@ class Gate {
     return widths().gate(shared_->groups[index].seats.load(std::memory_order_acquire)).count;
   }
 
-  static Rules site_only(const Rules& rules) { return {rules.site, rules.held_back, {}, -1, {}}; }
+  // Whether the victim's seat is one of those that fill the limit which refused.
+  bool counts_in(const Victim& victim, const Decision& refused, const Rules& rules) const {
+    switch (refused.outcome) {
+      case Outcome::site_full:
+        return true;
+      case Outcome::user_full:
+        return table_.is_user(victim.slot, rules.user);
+      case Outcome::group_full:
+        return (table_.groups_of(victim.slot) >> refused.group & 1) != 0;
+      default:
+        return false;
+    }
+  }
 
   static bool is_over(std::int32_t limit, std::uint64_t count) {
     return limit >= 0 && count > static_cast<std::uint32_t>(limit);
   }
 
   // Whether every limit leaves room if `more` seats are taken, and the victim's seat and the place
-  // it has in the limits of its user and groups go to the newcomer.
+  // it has in the limits of its user and groups go to the newcomer. The narrowest limit comes
+  // first: a user at the own one can make room for it.
   Decision look_for_room(std::uint64_t seen, const Rules& rules, std::uint32_t more,
                          const Victim* victim) {
     Decision site{Outcome::done, rules.site.limit, widths().gate(seen).count};
@@ -464,19 +575,9 @@ class Gate {
     if (const auto changed = override_limit()) site.limit = *changed;
     if (victim != nullptr && !table_.is_at(victim->slot, victim->generation, Stage::seated))
       return {Outcome::gone, site.limit, site.count};
-    if (is_over(site.limit,
-                std::uint64_t{site.count} + more + static_cast<std::uint32_t>(rules.held_back))) {
+    if (site.limit == 0) {  // admits nobody new, whoever would give way
       site.outcome = Outcome::site_full;
       return site;
-    }
-    if (site.count + more > capacity_)
-      return {Outcome::table_full, static_cast<std::int32_t>(capacity_), site.count};
-    for (const GroupRule& rule : rules.groups) {
-      const std::uint32_t count = seats_of_group(rule.index);
-      const bool victims =
-          victim != nullptr && (table_.groups_of(victim->slot) >> rule.index & 1) != 0;
-      if (is_over(rule.limit, std::uint64_t{count} + 1 - victims))
-        return {Outcome::group_full, rule.limit, count};
     }
     if (rules.user_limit >= 0) {
       std::uint32_t count = 0;
@@ -489,12 +590,54 @@ class Gate {
       if (is_over(rules.user_limit, std::uint64_t{count} + 1 - victims))
         return {Outcome::user_full, rules.user_limit, count};
     }
+    for (const GroupRule& rule : rules.groups) {
+      const std::uint32_t count = seats_of_group(rule.index);
+      const bool victims =
+          victim != nullptr && (table_.groups_of(victim->slot) >> rule.index & 1) != 0;
+      if (is_over(rule.limit, std::uint64_t{count} + 1 - victims))
+        return {Outcome::group_full, rule.limit, count, rule.index};
+    }
+    if (is_over(site.limit,
+                std::uint64_t{site.count} + more + static_cast<std::uint32_t>(rules.held_back))) {
+      site.outcome = Outcome::site_full;
+      return site;
+    }
+    if (site.count + more > capacity_)
+      return {Outcome::table_full, static_cast<std::int32_t>(capacity_), site.count};
     return site;
+  }
+
+  // Whether the session that the reservation in that slot took its seat from may have it again: the
+  // site's count does not change, but its user or group may have filled up since.
+  bool may_get_back(std::uint32_t reservation) {
+    const auto owner = table_.victim_of(reservation);
+    if (stage_of(owner.fate) != Stage::parked ||
+        !table_.is_at(owner.slot, widths().next_generation(owner.generation), Stage::parked))
+      return false;
+    const std::uint64_t given_up = table_.groups_of(reservation);
+    std::uint64_t groups = table_.groups_of(owner.slot);
+    for (std::uint32_t i = 0; groups != 0 && i < kMaxGroups; ++i, groups >>= 1) {
+      if ((groups & 1) == 0) continue;
+      if (is_over(group_limit(i), std::uint64_t{seats_of_group(i)} + 1 - (given_up >> i & 1)))
+        return false;
+    }
+    const UserHash user = table_.user_of(owner.slot);
+    return !is_over(table_.user_limit_of(owner.slot), seats_of_user(user, reservation) + 1);
+  }
+
+  // Without the one in slot `except`.
+  std::uint64_t seats_of_user(const UserHash& user, std::uint32_t except) {
+    std::uint64_t count = 0;
+    table_.for_each_near_home(user, [&](std::uint32_t slot, const StateWord& at) {
+      count += at.stage == Stage::seated && slot != except && table_.is_user(slot, user);
+    });
+    return count;
   }
 
   SharedWords<Atom>* shared_;
   SlotTable<Atom> table_;
   std::uint32_t capacity_;
+  BoottimeClock clock_;
 };
 
 }  // namespace sessreg

@@ -1,10 +1,11 @@
 // A login's way through a site, as any login service takes it: the PAM module is one caller.
-// Decides nothing itself: policy.h says who counts, registry.h whether there is room.
+// Decides nothing itself: policy.h says which rules hold, registry.h whether there is room.
 #pragma once
 
 #include <string>
 
 #include "config.h"
+#include "policy.h"
 #include "registry.h"
 #include "result.h"
 
@@ -22,24 +23,35 @@ class Site {
 
   // Takes a seat until the session is opened, for reservation_time at most. In the answer of this
   // and the next, stale_configuration: the file has another text by now, so read it and begin
-  // again.
-  Result<Admission> reserve(const Login& login);
+  // again. `rules` are those of this login under config().
+  Result<Admission> reserve(const Login& login, const Rulebook& rules);
 
   // Opens the session: binds `reservation` or, if that is not given or has gone, the one that this
   // process or its child made for the same user and service; else takes a seat at once.
   // Reservations that this process made for other users are given back.
-  Result<Admission> open_session(const Login& login, const SlotRef* reservation);
+  Result<Admission> open_session(const Login& login, const Rulebook& rules,
+                                 const SlotRef* reservation);
+
+  // What reserve() would answer, and who would give way.
+  Result<Admission> foresee(const Login& login, const Rulebook& rules);
 
   // The line for a user who was refused.
   std::string message(const Admission& refused, const Login& login) const;
 
+  // Failed authentications of that remote host; unset where none are counted: the configuration
+  // says so, or the host is nobody or exempt.
+  std::optional<FailureTable<ProcessAtom>> failures(const RemoteHost& host);
+  std::string blacklisted_message(const FailureStatus& status, const Login& login) const;
+
  private:
   Site(Config config, std::string config_path, Registry registry);
+
+  Result<Terms> terms_of(const Rulebook& rules);
 
   // Runs `attempt` until it was decided by the limit of this configuration, publishing that if the
   // file on disk still says the same.
   template <class Attempt>
-  Result<Admission> with_current_limit(Attempt attempt);
+  Result<Admission> with_current_limit(const Rulebook& rules, Attempt attempt);
 
   Config config_;
   std::string config_path_;

@@ -89,6 +89,14 @@ std::optional<ProcessStat> read_process_stat(pid_t pid) {
   return stat;
 }
 
+std::string process_command(pid_t pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/comm", pid);
+  std::array<char, 4096> buffer;
+  const auto text = read_small(path, buffer);
+  return text ? std::string(text->substr(0, text->find('\n'))) : std::string();
+}
+
 ProcessId self_id() {
   const pid_t pid = getpid();
   const auto stat = read_process_stat(pid);

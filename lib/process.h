@@ -12,6 +12,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,9 @@ struct ProcessStat {
 // nullopt: no such process, or /proc does not tell.
 std::optional<ProcessStat> read_process_stat(pid_t pid);
 
+// Its name, as /proc/PID/comm has it: cut to 15 bytes. Empty: no such process.
+std::string process_command(pid_t pid);
+
 // The calling process, and its parent. start_ticks is 0 where /proc does not tell.
 ProcessId self_id();
 ProcessId parent_id();
@@ -65,6 +69,14 @@ class LiveSids {
   std::optional<std::vector<pid_t>> sorted_;
 };
 
+// One session whose terminals are looked at.
+struct TerminalLook {
+  ProcessId leader;
+  std::optional<std::uint32_t> uid;
+  bool has_terminal = false;           // found: one that can be looked at
+  std::int64_t typed_realtime_ms = 0;  // found: when the latest of them was last typed on
+};
+
 // An interface so that tests can tell who is dead.
 class Processes {
  public:
@@ -73,6 +85,8 @@ class Processes {
   virtual LiveSids live_sids() const = 0;
   // The start time of a living process; nullopt: dead. 0: alive, but /proc does not tell.
   virtual std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const = 0;
+  // Fills in what was found of each; /proc is read once for all of them.
+  virtual void look_at_terminals(std::span<TerminalLook> /*looks*/) const {}
 };
 
 class SystemProcesses final : public Processes {
@@ -80,6 +94,7 @@ class SystemProcesses final : public Processes {
   Life life(const ProcessId& id) const override;
   LiveSids live_sids() const override;
   std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override;
+  void look_at_terminals(std::span<TerminalLook> looks) const override;
 };
 
 // This boot, and the namespaces that give pids and start times their meaning.

@@ -1,6 +1,7 @@
 #include "registry.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
@@ -23,6 +24,9 @@ std::string_view bytes_of(const T& value) {
   return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
+// More than any session changes its stage in the course of a call; a damaged one may never end.
+constexpr int kReleaseTurns = 1000;
+
 bool is_process(const ProcessId& id, std::uint32_t pid, std::uint64_t start_ticks) {
   return static_cast<std::uint32_t>(id.pid) == pid && id.start_ticks == start_ticks;
 }
@@ -31,30 +35,6 @@ std::uint16_t reason_checksum(std::string_view reason) {
   constexpr HashKey kReasonKey = {'s', 'e', 's', 's', 'r', 'e', 'g', ' ',
                                   'r', 'e', 'a', 's', 'o', 'n', ' ', '1'};
   return static_cast<std::uint16_t>(hash64(kReasonKey, reason));
-}
-
-// What this thread has spent, not what it waited for others on a busy host.
-std::uint64_t own_cpu_us() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000 +
-         static_cast<std::uint64_t>(t.tv_nsec) / 1000;
-}
-
-Refusal refusal_of(const Decision& decision) {
-  if (decision.outcome == Outcome::table_full) return Refusal::table_full;
-  return decision.limit == 0 ? Refusal::drain : Refusal::site_full;
-}
-
-Counter counter_of(Refusal refusal) {
-  switch (refusal) {
-    case Refusal::drain:
-      return kRefusedDrain;
-    case Refusal::table_full:
-      return kRefusedTableFull;
-    default:
-      return kRefusedSiteFull;
-  }
 }
 
 }  // namespace
@@ -78,10 +58,29 @@ const char* text(Refusal refusal) {
       return "site_full";
     case Refusal::drain:
       return "drain";
+    case Refusal::user_full:
+      return "user_full";
+    case Refusal::locked:
+      return "locked";
+    case Refusal::group_full:
+      return "group_full";
     case Refusal::table_full:
       return "table_full";
   }
   return "unknown";
+}
+
+std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_terminal) {
+  const RecordImage& record = session.record;
+  std::optional<std::uint64_t> end;
+  if (record.kind != RecordKind::session) return end;
+  if (record.ends_boottime_ms != 0) end = record.ends_boottime_ms;
+  if (record.ttl_s != 0 && (has_terminal || session.token_shown)) {
+    const std::uint64_t last_ms = std::max(session.last_activity_ms, record.opened_boottime_ms);
+    const std::uint64_t unused_ms = last_ms + std::uint64_t{record.ttl_s} * 1000;
+    end = std::min(end.value_or(unused_ms), unused_ms);
+  }
+  return end;
 }
 
 std::string reason_of(const Snapshot& session) {
@@ -93,7 +92,15 @@ std::string reason_of(const Snapshot& session) {
 
 Registry::Registry(MappedRegistry mapped)
     : mapped_(std::move(mapped)),
-      gate_(mapped_.shared(), mapped_.slots(), mapped_.header().capacity) {}
+      gate_(mapped_.shared(), mapped_.slots(), mapped_.header().capacity) {
+  if (gate_.shared().clock_offset_ms.load(std::memory_order_relaxed) == 0) note_clock(now());
+  if (random_bytes(id_key_)) return;
+  // A kernel without randomness to give: unique still, only not unguessable (no secret anyway).
+  const std::array<std::uint64_t, 2> ticks = {
+      static_cast<std::uint64_t>(getpid()),
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count())};
+  id_key_ = hash128(mapped_.header().hash_key, bytes_of(ticks));
+}
 
 Result<Registry> Registry::open(const std::string& path, const HostIdentity& host) {
   auto mapped = open_registry_file(path, host);
@@ -110,68 +117,19 @@ Result<Registry> Registry::open_or_create(const std::string& path, const HostIde
 
 // --- Logging in and out ---
 
-Admission Registry::reserve(const Login& login, ConfiguredLimit limit, const Processes& processes,
-                            std::uint64_t ends_ms) {
-  return take_seat(login, RecordKind::reservation, limit, processes, ends_ms);
-}
-
-Admission Registry::admit(const Login& login, ConfiguredLimit limit, const Processes& processes) {
-  return take_seat(login, RecordKind::session, limit, processes, 0);
-}
-
-Admission Registry::take_seat(const Login& login, RecordKind kind, ConfiguredLimit limit,
-                              const Processes& processes, std::uint64_t ends_ms) {
-  const RecordImage record = make_record(login, kind, ends_ms);
-  Admission result;
-  result.id = record.id;
-  const Rules rules{limit, 0, record.user_hash, -1, {}};
-  std::optional<SlotRef> claim;
-  for (bool searched = false;;) {
-    // Look first: while the site is full nobody needs a claim to be refused.
-    Decision decision = claim ? gate_.add(*claim, rules) : gate_.check_room(rules);
-    result.count = decision.count;
-    result.limit = decision.limit;
-    if (decision.done() && claim) {
-      result.ref = *claim;
-      add_to(kAdmissions, 1);
-      note_high_water(result.count);
-      return result;
-    }
-    if (decision.done()) {
-      claim = claim_for(login, record);
-      if (claim) continue;
-      decision.outcome = Outcome::table_full;
-      result.limit = static_cast<std::int32_t>(capacity());
-    }
-    if (decision.outcome == Outcome::stale_configuration) {
-      if (claim) gate_.table().abandon(*claim);
-      result.stale_configuration = true;
-      return result;
-    }
-    // Full, as far as the gate tells: are the holders all alive? With a limit of 0 that would not
-    // help anybody.
-    const std::uint64_t now_ms = now().boottime_ms;
-    if (!searched && result.limit != 0 && !may_skip_reap(now_ms)) {
-      searched = true;
-      reap(processes, now_ms);
-      continue;
-    }
-    if (claim) gate_.table().abandon(*claim);
-    result.refusal = refusal_of(decision);
-    add_to(counter_of(result.refusal), 1);
-    return result;
-  }
-}
-
-std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
+std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login, const Terms& terms,
                                         const Processes& processes) {
   Snapshot held;
   if (!is_reservation_of(reservation, login) || !snapshot(reservation, held)) return std::nullopt;
-  RecordImage record = make_record(login, RecordKind::session, 0);
+  RecordImage record = make_record(login, RecordKind::session, terms, 0);
   record.id = held.record.id;
+  // As the reservation: its limits were the ones that were looked at.
+  record.groups = held.record.groups;
+  record.user_limit = held.record.user_limit;
+  record.flags = held.record.flags;
   auto claim = claim_for(login, record);
   if (!claim) {
-    reap(processes, now().boottime_ms);
+    reap(processes, boottime_ms());
     claim = claim_for(login, record);
   }
   Admission result;
@@ -188,11 +146,21 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   }
   result.ref = *claim;
   result.id = record.id;
+  if (held.record.victim_fate == VictimFate::evicted_at_bind) {
+    const std::uint32_t slot = held.record.victim_slot;
+    const std::uint32_t parked = gate_.widths().next_generation(held.record.victim_generation);
+    Snapshot victim;
+    if (slot < gate_.table().size() && gate_.table().snapshot(slot, victim) &&
+        gate_.bar(slot, parked)) {
+      result.displaced.push_back({victim, Displaced::Why::evicted});
+      add_to(kEvicted, 1);
+    }
+  }
   return result;
 }
 
 bool Registry::list_exempt(const Login& login, Admission& ret) {
-  const RecordImage record = make_record(login, RecordKind::exempt, 0);
+  const RecordImage record = make_record(login, RecordKind::exempt, {}, 0);
   const auto claim = claim_for(login, record);
   if (!claim) return false;
   gate_.list_exempt(*claim);
@@ -203,26 +171,31 @@ bool Registry::list_exempt(const Login& login, Admission& ret) {
 
 bool Registry::is_reservation_of(SlotRef ref, const Login& login) const {
   Snapshot held;
-  return snapshot(ref, held) && held.record.kind == RecordKind::reservation &&
-         is_record_of(held.record, login);
+  return snapshot(ref, held) && may_bind(held.record, login);
+}
+
+bool Registry::may_bind(const RecordImage& record, const Login& login) const {
+  if (record.kind != RecordKind::reservation || !is_record_of(record, login)) return false;
+  const bool own = is_process(login.self, record.leader_pid, record.leader_start_ticks);
+  const bool of_child = is_process(login.self, record.parent_pid, record.parent_start_ticks);
+  const std::uint64_t connection = connection_hash(login);
+  const bool same_connection =
+      connection == 0 || record.connection_hash == 0 || connection == record.connection_hash;
+  return (own || of_child) && same_connection;
 }
 
 std::optional<SlotRef> Registry::find_reservation(const Login& login,
                                                   std::vector<SlotRef>& ret_strays) {
   std::optional<SlotRef> found;
-  const std::uint64_t connection = make_record(login, RecordKind::session, 0).connection_hash;
   for_each([&](const Snapshot& held) {
     const RecordImage& record = held.record;
     if (record.kind != RecordKind::reservation) return;
-    const bool own = is_process(login.self, record.leader_pid, record.leader_start_ticks);
-    const bool of_child = is_process(login.self, record.parent_pid, record.parent_start_ticks);
-    if (!is_record_of(record, login)) {
-      if (own && is_service_of(record, login.service)) ret_strays.push_back(held.ref);
-      return;
+    if (is_record_of(record, login)) {
+      if (!found && may_bind(record, login)) found = held.ref;
+    } else if (is_service_of(record, login.service) &&
+               is_process(login.self, record.leader_pid, record.leader_start_ticks)) {
+      ret_strays.push_back(held.ref);
     }
-    const bool same_connection =
-        connection == 0 || record.connection_hash == 0 || connection == record.connection_hash;
-    if ((own || of_child) && same_connection && !found) found = held.ref;
   });
   return found;
 }
@@ -240,20 +213,26 @@ std::optional<SlotRef> Registry::find_session(const Login& login, std::string_vi
 
 bool Registry::release(SlotRef ref) {
   Snapshot held;
-  if (!snapshot(ref, held)) return false;
-  return free_slot(ref.slot, held.state);
+  // It may lose its seat or take one again in between.
+  for (int turn = 0; turn < kReleaseTurns && snapshot(ref, held); ++turn)
+    if (free_slot(ref.slot, held.state)) return true;
+  return false;
 }
 
 bool Registry::release_reservation(SlotRef ref) {
   Snapshot held;
-  return snapshot(ref, held) && held.record.kind == RecordKind::reservation &&
-         gate_.remove(ref.slot, held.state.generation);
+  return snapshot(ref, held) && held.record.kind == RecordKind::reservation && release(ref);
 }
 
 bool Registry::free_slot(std::uint32_t slot, const StateWord& state) {
   switch (state.stage) {
     case Stage::seated:
-      return gate_.remove(slot, state.generation);
+      if (!gate_.table().is_reservation(slot)) return gate_.remove(slot, state.generation);
+      if (!gate_.give_back(slot, state.generation)) return false;
+      // Who got its seat back may be idle already: the last search did not know of it.
+      gate_.shared().search.store(0, std::memory_order_relaxed);
+      own_search_ = {};
+      return true;
     case Stage::parked:
       return gate_.drop(slot, state.generation);
     case Stage::evicted:
@@ -267,87 +246,17 @@ bool Registry::free_slot(std::uint32_t slot, const StateWord& state) {
 
 // --- Upkeep ---
 
-Reaped Registry::reap(const Processes& processes, std::uint64_t now_ms) {
-  const std::uint64_t began_us = own_cpu_us();
-  Reaped reaped;
-  struct Leaderless {
-    std::uint32_t slot;
-    StateWord state;
-    pid_t leader;
-  };
-  std::vector<Leaderless> leaderless;
-  bool found_dead = false;  // whether or not somebody else was quicker to free it
-  const auto free_dead = [&](std::uint32_t slot, const StateWord& state) {
-    found_dead = true;
-    return free_slot(slot, state);
-  };
-
-  gate_.count();  // settles: what a process that died after its gate operation left undone
-  for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot) {
-    const StateWord state = gate_.table().state(slot);
-    if (state.stage == Stage::free) continue;
-    if (state.stage == Stage::claimed) {
-      const auto pid = static_cast<pid_t>(state.claimer_pid);
-      const auto start_ticks = processes.start_ticks_if_alive(pid);
-      // A hash of 0 on either side: the start time is not known; in doubt, alive.
-      if (start_ticks && (*start_ticks == 0 || state.claimer_hash == 0 ||
-                          claimer({pid, *start_ticks}).hash == state.claimer_hash))
-        continue;
-      found_dead = true;
-      if (gate_.free_dead_claim(slot, state.generation)) {
-        ++reaped.claims;
-        continue;
-      }
-      // It had got as far as its gate operation: what it holds is a seat, looked at below.
-    }
-    Snapshot held;
-    if (!gate_.table().snapshot(slot, held)) continue;
-    const RecordImage& record = held.record;
-    const ProcessId leader{static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
-    const Life life = processes.life(leader);
-    if (record.kind == RecordKind::reservation) {
-      const ProcessId parent{static_cast<pid_t>(record.parent_pid), record.parent_start_ticks};
-      const bool ended = record.ends_boottime_ms != 0 && now_ms >= record.ends_boottime_ms;
-      const bool abandoned =
-          life != Life::alive && (now_ms >= record.opened_boottime_ms + kMakerDeathGrace_ms ||
-                                  processes.life(parent) != Life::alive);
-      if ((ended || abandoned) && free_dead(slot, held.state)) ++reaped.reservations;
-    } else if (life == Life::reused) {
-      if (free_dead(slot, held.state)) ++reaped.sessions;
-    } else if (life == Life::gone) {
-      leaderless.push_back({slot, held.state, leader.pid});
-    }
-  }
-  if (!leaderless.empty()) {
-    const LiveSids sids = processes.live_sids();
-    for (const Leaderless& session : leaderless)
-      if (!sids.contains(session.leader) && free_dead(session.slot, session.state))
-        ++reaped.sessions;
-  }
-
-  add_to(kReapedSessions, reaped.sessions);
-  add_to(kReapedReservations, reaped.reservations);
-  add_to(kReapedClaims, reaped.claims);
-  const std::uint64_t cost_us = own_cpu_us() - began_us;
-  const std::uint64_t pause_ms =
-      found_dead || cost_us < kCheapReap_us
-          ? 0
-          : std::min(kMaxReapInterval_ms, kReapCostFactor * cost_us / 1000);
-  // Relaxed: a hint about time, nothing else is read through it.
-  gate_.shared().reap_not_before_ms.store(now_ms + pause_ms, std::memory_order_relaxed);
-  return reaped;
-}
-
-bool Registry::may_skip_reap(std::uint64_t now_ms) const {
-  const std::uint64_t not_before =
-      gate_.shared().reap_not_before_ms.load(std::memory_order_relaxed);
-  // A value further ahead than was ever written comes from damage: believe the clock.
-  return now_ms < not_before && not_before <= now_ms + kMaxReapInterval_ms;
+std::optional<std::uint32_t> Registry::group_index(std::string_view name, std::int32_t limit) {
+  const std::uint64_t hash = hash64(mapped_.header().hash_key, name);
+  const auto index = gate_.group_index(hash != 0 ? hash : 1);
+  if (index) gate_.note_group_limit(*index, limit);
+  return index;
 }
 
 bool Registry::mark_revoked(SlotRef ref, std::string_view reason) {
   const std::string fits(utf8_prefix(reason.substr(0, reason.find('\0')), kReasonBytes));
-  return gate_.table().mark_revoked(ref, fits, reason_checksum(fits));
+  return ref.slot < gate_.table().size() &&
+         gate_.table().mark_revoked(ref, fits, reason_checksum(fits));
 }
 
 std::int32_t Registry::limit_in_force(std::int32_t configured) const {
@@ -357,19 +266,12 @@ std::int32_t Registry::limit_in_force(std::int32_t configured) const {
 
 // --- Reading ---
 
-void Registry::for_each(const std::function<void(const Snapshot&)>& visit) {
-  gate_.count();  // settles, so that no seat is shown that was given up before
-  Snapshot held;
-  for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot)
-    if (gate_.table().snapshot(slot, held)) visit(held);
-}
-
 bool Registry::snapshot(SlotRef ref, Snapshot& ret) const {
   return ref.slot < gate_.table().size() && gate_.table().snapshot(ref.slot, ret) && ret.ref == ref;
 }
 
 bool Registry::is_user_of(const RecordImage& record, std::string_view user) const {
-  return record.user_hash == hash128(mapped_.header().hash_key, user);
+  return record.user_hash == user_hash(user);
 }
 
 bool Registry::is_service_of(const RecordImage& record, std::string_view service) const {
@@ -382,19 +284,28 @@ std::uint64_t Registry::counter(Counter counter) const {
 
 // --- Private ---
 
-RecordImage Registry::make_record(const Login& login, RecordKind kind,
-                                  std::uint64_t ends_ms) const {
+SessionId Registry::new_id(const Login& login) {
+  const std::array<std::uint64_t, 3> unique = {++ids_made_, login.self.start_ticks,
+                                               static_cast<std::uint64_t>(login.self.pid)};
+  return hash128(id_key_, bytes_of(unique));
+}
+
+RecordImage Registry::make_record(const Login& login, RecordKind kind, const Terms& terms,
+                                  std::uint64_t ends_ms) {
   const HashKey& key = mapped_.header().hash_key;
   const Now at = now();
   RecordImage record{};
-  if (!random_bytes(record.id)) {
-    // A kernel without randomness to give: unique still, only not unguessable (no secret anyway).
-    const auto ticks = std::chrono::steady_clock::now().time_since_epoch().count();
-    record.id = hash128(key, std::string(bytes_of(login.self)) + std::string(bytes_of(ticks)));
-  }
-  record.user_hash = hash128(key, login.user);
+  record.id = new_id(login);
+  record.user_hash = user_hash(login.user);
+  record.idle_after_s = terms.idle_after_s;
+  record.ttl_s = terms.ttl_s;
+  for (const GroupRule& group : terms.groups)
+    record.groups |= std::uint64_t{1} << group.index;
+  record.victim_slot = kNoSlot;
   record.uid = login.uid;
   record.kind = kind;
+  record.user_limit = terms.user_limit;
+  record.flags = terms.may_use_reserved ? RecordFlags::may_use_reserved : RecordFlags::none;
   record.leader_pid = static_cast<std::uint32_t>(login.self.pid);
   record.parent_pid = static_cast<std::uint32_t>(login.parent.pid);
   record.leader_start_ticks = login.self.start_ticks;
@@ -402,14 +313,23 @@ RecordImage Registry::make_record(const Login& login, RecordKind kind,
   record.opened_boottime_ms = at.boottime_ms;
   record.opened_realtime_ms = at.realtime_ms;
   record.ends_boottime_ms = ends_ms;
+  if (kind == RecordKind::session && terms.lifetime_ms != 0)
+    record.ends_boottime_ms = at.boottime_ms + terms.lifetime_ms;
   record.service_hash = hash64(key, login.service);
-  record.connection_hash = login.connection.empty() ? 0 : hash64(key, login.connection);
-  record.victim_slot = kNoSlot;
+  record.connection_hash = connection_hash(login);
   copy_text(record.user, login.user);
   copy_text(record.service, login.service);
   copy_text(record.host, login.host);
   copy_text(record.tty, login.tty);
   return record;
+}
+
+std::uint64_t Registry::connection_hash(const Login& login) const {
+  return login.connection.empty() ? 0 : hash64(mapped_.header().hash_key, login.connection);
+}
+
+UserHash Registry::user_hash(std::string_view user) const {
+  return hash128(mapped_.header().hash_key, user);
 }
 
 Claimer Registry::claimer(const ProcessId& id) const {
@@ -422,8 +342,11 @@ Claimer Registry::claimer(const ProcessId& id) const {
 }
 
 std::optional<SlotRef> Registry::claim_for(const Login& login, const RecordImage& record) {
+  // The sessions of a user with a limit stand together, so that they are counted by looking at a
+  // few slots; those of others are spread, so that a thousand of one user make no long run.
   std::uint64_t place = 0;
   memcpy(&place, record.id.data(), sizeof place);
+  if (record.user_limit >= 0) place = gate_.table().home(record.user_hash);
   const auto claim = gate_.table().claim(place, record.user_hash, claimer(login.self));
   if (claim) gate_.table().write_record(*claim, record);
   return claim;

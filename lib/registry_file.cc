@@ -52,7 +52,7 @@ std::uint64_t stamp_of(const HeaderImage& header) {
 }
 
 std::uint64_t file_bytes(std::uint32_t slots) {
-  return std::uint64_t{kHeaderBytes} + std::uint64_t{slots} * kSlotBytes;
+  return std::uint64_t{kSlotsOffset} + std::uint64_t{slots} * kSlotBytes;
 }
 
 // A root process believes only root; others also believe themselves.
@@ -124,7 +124,7 @@ Result<MappedRegistry> open_in(const Fd& dir, const std::string& path, const std
   HeaderImage header{};
   const ssize_t got = pread(fd.get(), &header, sizeof header, 0);
   if (got < 0) return system_error(errno, "cannot read the registry " + path);
-  if (static_cast<std::size_t>(got) < sizeof header || st.st_size < kHeaderBytes)
+  if (static_cast<std::size_t>(got) < sizeof header)
     return Error{Errc::truncated, path + " is cut short" + kRebuild};
   if (header.magic != kMagic)
     return Error{Errc::foreign_file, path + " is not a session registry" + kRebuild};
@@ -132,7 +132,7 @@ Result<MappedRegistry> open_in(const Fd& dir, const std::string& path, const std
     return Error{Errc::other_layout, path + " has the layout of another version" + kRebuild};
   if (header.stamp != stamp_of(header) || header.header_bytes != kHeaderBytes ||
       header.slot_bytes != kSlotBytes || header.capacity == 0 ||
-      header.capacity > kMaxRegistryCapacity || header.slots != header.capacity + kHandoverSlots)
+      header.capacity > kMaxRegistryCapacity || header.slots != slots_for(header.capacity))
     return Error{Errc::corrupt, path + " is damaged (its header)" + kRebuild};
   const auto expected = file_bytes(header.slots);
   if (static_cast<std::uint64_t>(st.st_size) < expected)
@@ -170,7 +170,7 @@ Result<MappedRegistry> create_in(const Fd& dir, const std::string& path, const s
   header.header_bytes = kHeaderBytes;
   header.slot_bytes = kSlotBytes;
   header.capacity = capacity;
-  header.slots = capacity + kHandoverSlots;
+  header.slots = slots_for(capacity);
   header.boot_id = host.boot_id;
   header.pid_namespace = host.pid_namespace;
   header.time_namespace = host.time_namespace;

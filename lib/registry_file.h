@@ -19,6 +19,7 @@
 #include <span>
 #include <string>
 
+#include "failure_table.h"
 #include "layout.h"
 #include "process.h"
 #include "result.h"
@@ -31,8 +32,10 @@ static_assert(sizeof(SharedWords<ProcessAtom>) <= kHeaderBytes - kSharedOffset);
 static_assert(sizeof(Slot<ProcessAtom>) == kSlotBytes);
 // As drawn in layout.h.
 static_assert(kSharedOffset + offsetof(SharedWords<ProcessAtom>, counters) == 448 &&
-              kSharedOffset + offsetof(SharedWords<ProcessAtom>, groups) == 512 &&
-              kSharedOffset + sizeof(SharedWords<ProcessAtom>) == 1024);
+              kSharedOffset + offsetof(SharedWords<ProcessAtom>, daemon_seen_ms) == 640 &&
+              kSharedOffset + offsetof(SharedWords<ProcessAtom>, groups) == 704);
+static_assert(kFailuresOffset + sizeof(FailureWords<ProcessAtom>) == kSlotsOffset &&
+              kSlotsOffset % alignof(Slot<ProcessAtom>) == 0);
 
 class MappedRegistry {
  public:
@@ -43,8 +46,11 @@ class MappedRegistry {
   SharedWords<ProcessAtom>& shared() {
     return *reinterpret_cast<SharedWords<ProcessAtom>*>(base() + kSharedOffset);
   }
+  FailureWords<ProcessAtom>& failures() {
+    return *reinterpret_cast<FailureWords<ProcessAtom>*>(base() + kFailuresOffset);
+  }
   std::span<Slot<ProcessAtom>> slots() {
-    return {reinterpret_cast<Slot<ProcessAtom>*>(base() + kHeaderBytes), header_.slots};
+    return {reinterpret_cast<Slot<ProcessAtom>*>(base() + kSlotsOffset), header_.slots};
   }
 
  private:

@@ -6,6 +6,8 @@ const char* text(State state) {
   switch (state) {
     case State::active:
       return "active";
+    case State::parked:
+      return "parked";
     case State::reserved:
       return "reserved";
     case State::orphaned:
@@ -19,13 +21,14 @@ const char* text(State state) {
 }
 
 std::optional<State> state_named(std::string_view name) {
-  for (const State state :
-       {State::active, State::reserved, State::orphaned, State::ending, State::exempt})
+  for (const State state : {State::active, State::parked, State::reserved, State::orphaned,
+                            State::ending, State::exempt})
     if (name == text(state)) return state;
   return std::nullopt;
 }
 
-std::optional<State> StateReader::state_of(const Snapshot& session) {
+std::optional<State> StateReader::state_of(const Snapshot& session, bool has_terminal,
+                                           std::uint64_t now_ms) {
   const RecordImage& record = session.record;
   if (record.kind == RecordKind::reservation) return State::reserved;
 
@@ -38,7 +41,10 @@ std::optional<State> StateReader::state_of(const Snapshot& session) {
   }
 
   if (record.kind == RecordKind::exempt) return State::exempt;
-  if (session.mark != MarkStage::none) return State::ending;
+  if (session.mark != MarkStage::none || session.state.stage == Stage::evicted)
+    return State::ending;
+  if (now_ms >= expiry_ms(session, has_terminal).value_or(~0ull)) return State::ending;
+  if (session.state.stage == Stage::parked) return State::parked;
   return life == Life::gone ? State::orphaned : State::active;
 }
 

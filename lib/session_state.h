@@ -6,16 +6,17 @@
 #include <optional>
 #include <string_view>
 
-#include "gate.h"
 #include "process.h"
+#include "registry.h"
 
 namespace sessreg {
 
 enum class State {
   active,    // holds a seat
+  parked,    // lives on without a seat, which somebody else needed while it was idle
   reserved,  // a seat taken in the account phase, not yet bound to an opened session
   orphaned,  // the process that opened it is gone, processes of the session still run
-  ending,    // revoked, and its processes have not gone yet
+  ending,    // revoked, evicted, or out of time, and its processes have not gone yet
   exempt,    // listed, neither counted nor refused
 };
 
@@ -29,9 +30,10 @@ class StateReader {
  public:
   explicit StateReader(const Processes& processes) : processes_(&processes) {}
 
+  // `has_terminal`: of its own, that can be looked at (see expiry_ms).
   // nullopt: it is over, its leader and every process whose sid is the leader's pid have gone. A
   // reservation is never over here: its end is Registry::reap()'s to decide.
-  std::optional<State> state_of(const Snapshot& session);
+  std::optional<State> state_of(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
 
  private:
   const Processes* processes_;

@@ -41,6 +41,7 @@ struct Snapshot {
   StateWord state;
   RecordImage record;
   std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
+  bool token_shown;
   MarkStage mark;
   std::uint16_t reason_checksum;
   std::array<char, kReasonBytes> reason;
@@ -63,6 +64,9 @@ class SlotTable {
   std::optional<SlotRef> claim(std::uint64_t start, const UserHash& user, Claimer claimer) {
     const std::uint32_t n = size();
     auto i = static_cast<std::uint32_t>(start % n);
+    // In a large table each of these is a cache miss: let them happen at the same time.
+    __builtin_prefetch(&slots_[home(user)].stray, 1);
+    prefetch(i);
     for (std::uint32_t tried = 0; tried < n; ++tried, i = i + 1 == n ? 0 : i + 1) {
       std::uint64_t seen = slots_[i].state.load(std::memory_order_relaxed);
       const StateWord word = widths_.state(seen);
@@ -81,11 +85,11 @@ class SlotTable {
   }
 
   // Writes the record of a claimed slot. Only the claimer may, and only before its gate operation.
-  void write_record(SlotRef claim, RecordImage record) {
+  void write_record(SlotRef claim, const RecordImage& record) {
     Slot<Atom>& slot = slots_[claim.slot];
-    record.epoch = claim.epoch;
     std::array<std::uint64_t, kRecordWords> words;
     std::memcpy(words.data(), &record, sizeof record);
+    words[kVictimSlotWord] = std::uint64_t{record.victim_slot} << 32 | claim.epoch;
     // Release fence: a reader that sees any of these stores also sees the claim when it reads the
     // state again (it has an acquire fence before that), so it drops what it copied.
     std::atomic_thread_fence(std::memory_order_release);
@@ -205,7 +209,9 @@ class SlotTable {
       std::memcpy(&ret.record, words.data(), sizeof ret.record);
       std::memcpy(ret.reason.data(), reason.data(), sizeof ret.reason);
       ret.ref = {index, ret.record.epoch};
-      ret.last_activity_ms = activity >> 32 == ret.record.epoch ? (activity & 0xffffffff) * 100 : 0;
+      const bool current = activity >> 32 == ret.record.epoch;
+      ret.last_activity_ms = current ? time_of(activity) : 0;
+      ret.token_shown = current && (activity & kTokenShown) != 0;
       ret.mark =
           mark >> 32 == ret.record.epoch ? static_cast<MarkStage>(mark & 0xffff) : MarkStage::none;
       ret.reason_checksum = static_cast<std::uint16_t>(mark >> 16);
@@ -214,24 +220,48 @@ class SlotTable {
     return false;
   }
 
-  // CLOCK_BOOTTIME of the last activity, rounded down to a tenth of a second.
+  // CLOCK_BOOTTIME of the last activity, rounded down to kActivityUnit_ms.
   std::uint64_t last_activity_ms(std::uint32_t slot) const {
-    return (slots_[slot].last_activity.load(std::memory_order_relaxed) & 0xffffffff) * 100;
+    return time_of(slots_[slot].last_activity.load(std::memory_order_relaxed));
+  }
+
+  // The claimer's activity is now. Only the claimer may, while it is claimed: nobody else writes
+  // the word then, as its epoch fits no other occupancy.
+  void stamp(SlotRef claim, std::uint64_t boottime_ms) {
+    slots_[claim.slot].last_activity.store(activity_word(claim.epoch, boottime_ms),
+                                           std::memory_order_relaxed);
   }
 
   // Moves the last activity of that occupancy upwards. nullopt: the slot has another occupant; else
-  // what it was before.
-  std::optional<std::uint64_t> touch(SlotRef ref, std::uint64_t boottime_ms) {
+  // the word as it is now. Where a rest of more than half of the session's idle time ends with it,
+  // or the end of one is still being made known, the word has kWaking: the caller moves the gate,
+  // then calls woken().
+  std::optional<std::uint64_t> touch(SlotRef ref, std::uint64_t boottime_ms, bool by_token,
+                                     std::uint64_t (*clock)()) {
     Atom& word = slots_[ref.slot].last_activity;
-    const std::uint64_t next = activity_word(ref.epoch, boottime_ms);
-    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    const std::uint64_t mine = activity_word(ref.epoch, boottime_ms);
+    // Acquire: pairs with woken(), so that whoever finds the bit gone sees what moved the gate.
+    std::uint64_t seen = word.load(std::memory_order_acquire);
     while (seen >> 32 == ref.epoch) {
-      // Relaxed: the word stands for itself alone.
-      if (seen >= next || word.compare_exchange_strong(seen, next, std::memory_order_relaxed,
-                                                       std::memory_order_relaxed))
-        return (seen & 0xffffffff) * 100;
+      std::uint64_t next = std::max(seen & ~kActivityBitsMask, mine & ~kActivityBitsMask) |
+                           (seen & kActivityBitsMask) | (by_token ? std::uint64_t{kTokenShown} : 0);
+      // By the clock as it is between load and CAS, not by the time that is told: several that were
+      // taken long ago could each seem to end a short rest only.
+      // Sessions that are never idle are spared the clock.
+      const std::uint64_t idle_ms = idle_after_ms(ref.slot);
+      if (idle_ms != 0 && clock() >= time_of(seen) + idle_ms / 2) next |= kWaking;
+      if (next == seen || word.compare_exchange_strong(seen, next, std::memory_order_acq_rel,
+                                                       std::memory_order_acquire))
+        return next;
     }
     return std::nullopt;
+  }
+
+  // The gate has moved since `seen` was there. If the word has changed, whoever changed it does the
+  // same.
+  void woken(std::uint32_t slot, std::uint64_t seen) {
+    slots_[slot].last_activity.compare_exchange_strong(
+        seen, seen & ~std::uint64_t{kWaking}, std::memory_order_release, std::memory_order_relaxed);
   }
 
   // Marks that occupancy as revoked. The first to mark it writes the reason (one that died half-way
@@ -271,12 +301,34 @@ class SlotTable {
         static_cast<std::uint32_t>(record[kVictimSlotWord].load(std::memory_order_relaxed) >> 32),
         static_cast<std::uint32_t>(generation), static_cast<VictimFate>(generation >> 32)};
   }
-  // 0: never idle. Of no meaning if the slot has another occupant by now.
+  // Of the record's words, below: of no meaning if the slot has another occupant by now.
+
+  // 0: never idle.
   std::uint64_t idle_after_ms(std::uint32_t slot) const {
     return (slots_[slot].record[kIdleWord].load(std::memory_order_relaxed) & 0xffffffff) * 1000;
   }
   std::uint64_t groups_of(std::uint32_t slot) const {
     return slots_[slot].record[kGroupsWord].load(std::memory_order_relaxed);
+  }
+  UserHash user_of(std::uint32_t slot) const {
+    const std::array<std::uint64_t, 2> words = {
+        slots_[slot].record[kUserHashWord].load(std::memory_order_relaxed),
+        slots_[slot].record[kUserHashWord + 1].load(std::memory_order_relaxed)};
+    UserHash user;
+    std::memcpy(user.data(), words.data(), sizeof user);
+    return user;
+  }
+  std::uint32_t epoch_of(std::uint32_t slot) const {
+    return static_cast<std::uint32_t>(
+        slots_[slot].record[kVictimSlotWord].load(std::memory_order_relaxed));
+  }
+  bool is_reservation(std::uint32_t slot) const {
+    return slots_[slot].record[kKindWord].load(std::memory_order_relaxed) >> 32 ==
+           static_cast<std::uint64_t>(RecordKind::reservation);
+  }
+  std::int32_t user_limit_of(std::uint32_t slot) const {
+    return static_cast<std::int32_t>(
+        slots_[slot].record[kUserLimitWord].load(std::memory_order_relaxed) & 0xffffffff);
   }
 
  private:
@@ -285,14 +337,14 @@ class SlotTable {
   static constexpr std::size_t kVictimGenerationWord = offsetof(RecordImage, victim_generation) / 8;
   static constexpr std::size_t kGroupsWord = offsetof(RecordImage, groups) / 8;
   static constexpr std::size_t kIdleWord = offsetof(RecordImage, idle_after_s) / 8;
+  static constexpr std::size_t kKindWord = offsetof(RecordImage, kind) / 8;
+  static constexpr std::size_t kUserLimitWord = offsetof(RecordImage, user_limit) / 8;
 
-  UserHash user_of(std::uint32_t slot) const {
-    const std::array<std::uint64_t, 2> words = {
-        slots_[slot].record[kUserHashWord].load(std::memory_order_relaxed),
-        slots_[slot].record[kUserHashWord + 1].load(std::memory_order_relaxed)};
-    UserHash user;
-    std::memcpy(user.data(), words.data(), sizeof user);
-    return user;
+  void prefetch(std::uint32_t slot) const {
+    constexpr std::size_t kLine = 64;
+    const char* const begin = reinterpret_cast<const char*>(&slots_[slot]);
+    for (std::size_t offset = 0; offset < sizeof(Slot<Atom>); offset += kLine)
+      __builtin_prefetch(begin + offset, 1);
   }
 
   void raise_stray(const UserHash& user, std::uint32_t slot) {
@@ -310,9 +362,17 @@ class SlotTable {
     }
   }
 
+  static constexpr std::uint64_t kActivityBitsMask = kWaking | kTokenShown;
+
   static std::uint64_t activity_word(std::uint32_t epoch, std::uint64_t boottime_ms) {
-    return std::uint64_t{epoch} << 32 | std::min<std::uint64_t>(boottime_ms / 100, 0xffffffff);
+    const std::uint64_t units =
+        std::min(boottime_ms / kActivityUnit_ms, std::uint64_t{0xffffffff} >> 2);
+    return std::uint64_t{epoch} << 32 | units << 2;
   }
+  static std::uint64_t time_of(std::uint64_t activity) {
+    return ((activity & 0xffffffff) >> 2) * kActivityUnit_ms;
+  }
+
   static std::uint64_t mark_word(std::uint32_t epoch, std::uint16_t checksum, MarkStage stage) {
     return std::uint64_t{epoch} << 32 | std::uint64_t{checksum} << 16 |
            static_cast<std::uint64_t>(stage);

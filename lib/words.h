@@ -4,6 +4,7 @@
 //   group  | count        | slot         | generation    | op  |   one per limited group
 //   state  | claimer hash | claimer pid  | generation    |stage|   one per slot
 //   stray  | version                     | distance            |   one per slot, as a bucket
+//   search | configuration identity      | until               |   one per registry
 //            high bits                                 low bits
 //
 // Field widths follow from the number of slots: a count and a slot index take what they need, the
@@ -70,6 +71,13 @@ struct StrayWord {
   std::uint32_t distance = 0;
 };
 
+// What the last search of the table found: until then nobody dies, expires or goes idle unseen for
+// longer than a search may be old.
+struct SearchWord {
+  std::uint32_t identity = 0;  // 24 bits of the configuration's that the search knew
+  std::uint64_t until_ms = 0;  // CLOCK_MONOTONIC; 40 bits are 34 years
+};
+
 struct StateWord {
   Stage stage = Stage::free;
   std::uint32_t generation = 0;
@@ -124,6 +132,13 @@ class Widths {
   static constexpr std::uint64_t pack(const StrayWord& w) { return w.version << 21 | w.distance; }
   static constexpr StrayWord stray(std::uint64_t word) {
     return {word >> 21, static_cast<std::uint32_t>(word & mask(21))};
+  }
+
+  static constexpr std::uint64_t pack(const SearchWord& w) {
+    return std::uint64_t{w.identity} << 40 | (w.until_ms & mask(40));
+  }
+  static constexpr SearchWord search(std::uint64_t word) {
+    return {static_cast<std::uint32_t>(word >> 40), word & mask(40)};
   }
 
  private:

@@ -20,9 +20,15 @@ Arguments parse_arguments(int argc, const char** argv) {
       result.debug = true;
     } else if (word == "quiet") {
       result.quiet = true;
+    } else if (word == "preauth") {
+      result.preauth = true;
     } else if (word == "authfail") {
       result.authfail = true;
-    } else if (word != "preauth") {
+    } else if (word == "check_limit") {
+      result.check_limit = true;
+    } else if (word == "observe") {
+      result.observe = true;
+    } else {
       result.ignored.emplace_back(word);
     }
   }

@@ -15,7 +15,10 @@ struct Arguments {
   std::optional<OnError> on_error;
   bool debug = false;
   bool quiet = false;
+  bool preauth = false;
   bool authfail = false;
+  bool check_limit = false;
+  bool observe = false;
 
   std::vector<std::string> ignored;  // unknown words, to be logged
 };

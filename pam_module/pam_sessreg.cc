@@ -1,5 +1,6 @@
 // The six functions that PAM calls. Nothing is thrown into the host process, which may be sshd.
 #include <security/pam_modules.h>
+#include <string.h>
 
 #include "phases.h"
 
@@ -23,7 +24,7 @@ int run(pam_handle_t* pamh, int argc, const char** argv, int code_if_allowed,
         int (Phase::*phase)()) noexcept {
   try {
     const Arguments arguments = sessreg::parse_arguments(argc, argv);
-    return (Phase(pamh, arguments).*phase)();
+    return (Phase(pamh, arguments, Phase::AskForUser::yes).*phase)();
   } catch (...) {
     return sessreg::cannot_work_without_memory(pamh, argc, argv, code_if_allowed);
   }
@@ -34,12 +35,14 @@ int run(pam_handle_t* pamh, int argc, const char** argv, int code_if_allowed,
 #pragma GCC visibility push(default)
 extern "C" {
 
-// `authfail` stands behind a password module that failed, so it says so; every other use of the
-// auth phase leaves the decision to the account phase, which comes after the password.
-int pam_sm_authenticate(pam_handle_t* /*pamh*/, int /*flags*/, int argc, const char** argv) {
+int pam_sm_authenticate(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
   try {
-    return sessreg::parse_arguments(argc, argv).authfail ? PAM_AUTH_ERR : PAM_IGNORE;
+    const Arguments arguments = sessreg::parse_arguments(argc, argv);
+    return Phase(pamh, arguments, Phase::AskForUser::no).authenticate();
   } catch (...) {
+    // The account phase decides. `authfail` stands behind a password module that failed.
+    for (int i = 0; i < argc; ++i)
+      if (strcmp(argv[i], "authfail") == 0) return PAM_AUTH_ERR;
     return PAM_IGNORE;
   }
 }

@@ -7,6 +7,9 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include <charconv>
+
+#include "send_off.h"
 #include "text.h"
 
 namespace sessreg {
@@ -18,11 +21,28 @@ std::string item(pam_handle_t* pamh, int type) {
   return static_cast<const char*>(value);
 }
 
+constexpr const char* kHint = "SESSREG_RESERVATION";
+
 constexpr const char* kCannotWork =
     "Logins cannot be checked at the moment. Please tell the administrator.";
 
 // How often a phase begins again because the configuration was edited under it.
 constexpr int kTurns = 10;
+
+std::string fields_of(const Admission& refused) {
+  std::string fields = std::string("reason=") + text(refused.refusal) +
+                       " count=" + std::to_string(refused.count) +
+                       " limit=" + std::to_string(refused.limit);
+  if (refused.refusal == Refusal::locked)
+    fields += " seconds=" + std::to_string((refused.wait_ms + 999) / 1000);
+  return fields;
+}
+
+std::string fields_of(const Displaced& displaced) {
+  return "id=" + to_hex(displaced.session.record.id) +
+         " of=" + log_value(text_of(displaced.session.record.user)) +
+         " why=" + log_value(text(displaced.why));
+}
 
 Error changes_too_fast() {
   return {Errc::invalid_config, "the configuration changes faster than it can be read"};
@@ -30,9 +50,13 @@ Error changes_too_fast() {
 
 }  // namespace
 
-Phase::Phase(pam_handle_t* pamh, const Arguments& arguments) : pamh_(pamh), arguments_(arguments) {
+Phase::Phase(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask)
+    : pamh_(pamh), arguments_(arguments) {
+  login_.user = item(pamh, PAM_USER);
   const char* typed = nullptr;
-  if (pam_get_user(pamh, &typed, nullptr) == PAM_SUCCESS && typed != nullptr) login_.user = typed;
+  if (ask == AskForUser::yes && pam_get_user(pamh, &typed, nullptr) == PAM_SUCCESS &&
+      typed != nullptr)
+    login_.user = typed;
   // Names may be typed in more than one way (case, domain); the limits know one.
   if (const passwd* entry = pam_modutil_getpwnam(pamh, login_.user.c_str())) {
     login_.user = entry->pw_name;
@@ -56,6 +80,84 @@ Result<Config> Phase::read_config() const {
   return load_config(arguments_.site, config_path());
 }
 
+int Phase::authenticate() {
+  if (arguments_.authfail) {
+    authfail();
+    return PAM_AUTH_ERR;  // also where it cannot count: a password module has failed
+  }
+  if (arguments_.preauth) return preauth();
+  return arguments_.check_limit ? check_limit() : PAM_IGNORE;
+}
+
+// What the auth phases cannot do, the account phase refuses.
+int Phase::preauth() {
+  if (login_.host.empty()) return PAM_IGNORE;
+  const auto config = read_config();
+  if (!config || config->max_failed_auth_per_host == 0) return PAM_IGNORE;
+  auto site = Site::open(*config, config_path());
+  if (!site) {
+    if (site.error().code != Errc::permission_denied || geteuid() == 0)
+      log(LOG_ERR, "cannot look for a blacklisted host", "error=" + log_value(site.error().what));
+    return PAM_IGNORE;
+  }
+  return refuse_blacklisted(*site).value_or(PAM_IGNORE);
+}
+
+void Phase::authfail() {
+  if (login_.host.empty()) return;
+  const auto config = read_config();
+  if (!config || config->max_failed_auth_per_host == 0) return;
+  auto site = Site::open(*config, config_path());
+  if (!site) {
+    if (site.error().code != Errc::permission_denied || geteuid() == 0)
+      log(LOG_ERR, "cannot count a failure", "error=" + log_value(site.error().what));
+    return;
+  }
+  const RemoteHost host = RemoteHost::from_rhost(login_.host);
+  auto failures = site->failures(host);
+  if (!failures) return;
+  const FailureStatus status = failures->failed(host, login_.user, boottime_ms());
+  site->registry().count(kFailedAuths);
+  log(LOG_NOTICE, status.blacklisted ? "remote host blacklisted" : "failure counted",
+      "failures=" + std::to_string(status.failures) +
+          " max=" + std::to_string(config->max_failed_auth_per_host));
+}
+
+int Phase::check_limit() {
+  if (login_.user.empty()) return PAM_IGNORE;
+  const auto config = read_config();
+  if (!config || standing(*config) != Standing::counted) return PAM_IGNORE;
+  auto site = Site::open(*config, config_path());
+  if (!site) return PAM_IGNORE;
+  const auto admission = site->foresee(login_, rules(*config));
+  if (!admission || admission->admitted() || admission->stale_configuration) return PAM_IGNORE;
+  if (arguments_.observe) {
+    log(LOG_NOTICE, "would be refused", fields_of(*admission));
+    return PAM_IGNORE;
+  }
+  return refuse(*site, *admission);
+}
+
+std::optional<int> Phase::refuse_blacklisted(Site& site) {
+  const RemoteHost host = RemoteHost::from_rhost(login_.host);
+  auto failures = site.failures(host);
+  if (!failures) return std::nullopt;
+  const FailureStatus status = failures->attempt(host, boottime_ms());
+  if (!status.blacklisted) return std::nullopt;
+  const std::string fields = "reason=blacklisted failures=" + std::to_string(status.failures);
+  if (arguments_.observe) {
+    log(LOG_NOTICE, "would be refused", fields);
+    return std::nullopt;
+  }
+  site.registry().count(kRefusedBlacklisted);
+  return refuse(fields, site.blacklisted_message(status, login_));
+}
+
+void Phase::erase_failures(Site& site) const {
+  const RemoteHost host = RemoteHost::from_rhost(login_.host);
+  if (auto failures = site.failures(host)) failures->succeeded(host, login_.user, boottime_ms());
+}
+
 int Phase::account() {
   for (int turn = 0; turn < kTurns; ++turn)
     if (const auto code = try_account()) return *code;
@@ -71,12 +173,22 @@ int Phase::open_session() {
 std::optional<int> Phase::try_account() {
   const auto config = read_config();
   if (!config) return cannot_work(config.error(), nullptr, PAM_IGNORE);
-  if (standing(*config) != Standing::counted) {
+  const Standing counts = standing(*config);
+  if (counts == Standing::ignored ||
+      (counts == Standing::exempt && config->max_failed_auth_per_host == 0)) {
     debug("not counted");
     return PAM_IGNORE;
   }
   auto site = Site::open(*config, config_path());
   if (!site) return cannot_work(site.error(), &*config, PAM_IGNORE);
+  if (counts == Standing::exempt) {
+    erase_failures(*site);
+    debug("not counted");
+    return PAM_IGNORE;
+  }
+  // Public-key logins have not met the auth phase.
+  if (const auto code = refuse_blacklisted(*site)) return *code;
+  erase_failures(*site);
 
   const Held* held = get_held(pamh_, arguments_.site);
   if (held != nullptr && held->what == Held::What::reservation) {
@@ -88,10 +200,13 @@ std::optional<int> Phase::try_account() {
     }
     give_back(*held);
   }
-  const auto admission = site->reserve(login_);
+  const Rulebook rulebook = rules(*config);
+  if (const auto code = observe(*site, rulebook)) return *code;
+  const auto admission = site->reserve(login_, rulebook);
   if (!admission) return cannot_work(admission.error(), &*config, PAM_IGNORE);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refuse(*site, *admission);
+  send_off_displaced(*site, *admission);
   remember(*config, *admission, Held::What::reservation);
   debug("reserved");
   return PAM_SUCCESS;
@@ -123,12 +238,18 @@ std::optional<int> Phase::try_open_session() {
     debug("opened already");  // the module stands twice in this stack
     return PAM_SUCCESS;
   }
-  const auto admission = site->open_session(login_, reserved ? &held->ref : nullptr);
+  const Rulebook rulebook = rules(*config);
+  // What the account phase reserved is bound also where `observe` would let anybody through.
+  if (!reserved)
+    if (const auto code = observe(*site, rulebook)) return *code;
+  const auto hint = reserved ? std::optional(held->ref) : hinted_reservation();
+  const auto admission = site->open_session(login_, rulebook, hint ? &*hint : nullptr);
   if (!admission) return cannot_work(admission.error(), &*config, PAM_SUCCESS);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refuse(*site, *admission);
   remember(*config, *admission, Held::What::session);
   put_environment(admission->id);
+  send_off_displaced(*site, *admission);
   debug("opened");
   return PAM_SUCCESS;
 }
@@ -196,6 +317,10 @@ int Phase::cannot_work(const Error& error, const Config* config, int code_if_all
     log(LOG_ALERT, "cannot work, root let through", what);
     return PAM_SUCCESS;
   }
+  if (arguments_.observe) {
+    log(LOG_ALERT, "cannot work, let through", what);
+    return code_if_allowed;
+  }
   const OnError on_error =
       arguments_.on_error.value_or(config != nullptr ? config->on_error : OnError::deny);
   if (on_error == OnError::allow) {
@@ -209,16 +334,44 @@ int Phase::cannot_work(const Error& error, const Config* config, int code_if_all
 }
 
 int Phase::refuse(const Site& site, const Admission& admission) const {
-  log(LOG_NOTICE, "refused",
-      std::string("reason=") + text(admission.refusal) + " count=" +
-          std::to_string(admission.count) + " limit=" + std::to_string(admission.limit));
+  return refuse(fields_of(admission), site.message(admission, login_));
+}
+
+int Phase::refuse(const std::string& fields, const std::string& message) const {
+  log(LOG_NOTICE, "refused", fields);
   // Also where the service set PAM_SILENT: the user must learn why.
-  if (!arguments_.quiet) pam_error(pamh_, "%s", site.message(admission, login_).c_str());
+  if (!arguments_.quiet) pam_error(pamh_, "%s", message.c_str());
   return PAM_PERM_DENIED;
+}
+
+std::optional<int> Phase::observe(Site& site, const Rulebook& rulebook) const {
+  if (!arguments_.observe) return std::nullopt;
+  const auto admission = site.foresee(login_, rulebook);
+  if (!admission) {
+    log(LOG_ALERT, "cannot work, let through", "error=" + log_value(admission.error().what));
+    return PAM_SUCCESS;
+  }
+  if (admission->stale_configuration) return std::nullopt;
+  if (admission->admitted() && admission->displaced.empty()) return std::nullopt;
+  if (!admission->admitted()) log(LOG_NOTICE, "would be refused", fields_of(*admission));
+  for (const Displaced& displaced : admission->displaced)
+    log(LOG_NOTICE, "would take the seat of a session", fields_of(displaced));
+  return PAM_SUCCESS;
+}
+
+void Phase::send_off_displaced(Site& site, const Admission& admission) const {
+  for (const Displaced& displaced : admission.displaced) {
+    log(LOG_NOTICE, "session ended for another", fields_of(displaced));
+    send_off(site.registry(), site.config(), displaced);
+  }
 }
 
 Standing Phase::standing(const Config& config) const {
   return standing_of(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
+}
+
+Rulebook Phase::rules(const Config& config) const {
+  return rules_for(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
 }
 
 bool Phase::is_own(const Held& held) const {
@@ -251,11 +404,34 @@ void Phase::remember(const Config& config, const Admission& admission, Held::Wha
   held.user = login_.user;
   held.service = login_.service;
   held.maker = login_.self;
+  if (what == Held::What::reservation) put_hint(admission.ref);
   // Without it, the open phase finds the reservation, and close the session, by this process's id.
   if (!set_held(pamh_, arguments_.site, held)) debug("PAM keeps no data");
 }
 
+// For an open phase in another process than the account phase's (sshd, keyboard-interactive), which
+// has its environment, but not its data. A hint only, as users may set the environment: it spares
+// a search of the table for what is then checked.
+void Phase::put_hint(SlotRef reservation) const {
+  pam_putenv(pamh_, (std::string(kHint) + "=" + std::to_string(reservation.slot) + ":" +
+                     std::to_string(reservation.epoch))
+                        .c_str());
+}
+
+std::optional<SlotRef> Phase::hinted_reservation() const {
+  const char* hint = pam_getenv(pamh_, kHint);
+  if (hint == nullptr) return std::nullopt;
+  SlotRef ref;
+  const char* const end = hint + strlen(hint);
+  const auto slot = std::from_chars(hint, end, ref.slot);
+  if (slot.ec != std::errc() || slot.ptr == end || *slot.ptr != ':') return std::nullopt;
+  const auto epoch = std::from_chars(slot.ptr + 1, end, ref.epoch);
+  if (epoch.ec != std::errc() || epoch.ptr != end) return std::nullopt;
+  return ref;
+}
+
 void Phase::put_environment(const SessionId& id) const {
+  if (pam_getenv(pamh_, kHint) != nullptr) pam_putenv(pamh_, kHint);  // without a value: removed
   pam_putenv(pamh_, ("SESSREG_ID=" + to_hex(id)).c_str());
   pam_putenv(pamh_, ("SESSREG_SITE=" + arguments_.site).c_str());
 }

@@ -14,9 +14,13 @@ namespace sessreg {
 
 class Phase {
  public:
-  // Takes the login's data from PAM.
-  Phase(pam_handle_t* pamh, const Arguments& arguments);
+  // Whether a login service that does not know the user yet is made to ask.
+  enum class AskForUser { no, yes };
 
+  // Takes the login's data from PAM.
+  Phase(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask);
+
+  int authenticate();   // preauth, authfail, check_limit
   int account();        // reserves a seat
   int open_session();   // binds the reservation, or takes a seat
   int close_session();  // releases; always PAM_SUCCESS
@@ -26,6 +30,16 @@ class Phase {
   std::optional<int> try_account();
   std::optional<int> try_open_session();
 
+  int preauth();
+  void authfail();
+  int check_limit();
+  // Refuses a blacklisted remote host; nullopt: it is none.
+  std::optional<int> refuse_blacklisted(Site& site);
+  void erase_failures(Site& site) const;
+  void send_off_displaced(Site& site, const Admission& admission) const;
+  // With `observe`: the code if nothing is to be done but to log what would have been.
+  std::optional<int> observe(Site& site, const Rulebook& rules) const;
+
   Result<Config> read_config() const;
   // The path that load_config takes: empty for the default.
   std::string config_path() const { return arguments_.conf.value_or(""); }
@@ -33,8 +47,10 @@ class Phase {
   // `code_if_allowed`: what on_error = allow means in this phase.
   int cannot_work(const Error& error, const Config* config, int code_if_allowed) const;
   int refuse(const Site& site, const Admission& admission) const;
+  int refuse(const std::string& fields, const std::string& message) const;
 
   Standing standing(const Config& config) const;
+  Rulebook rules(const Config& config) const;
   bool is_own(const Held& held) const;
   void list_exempt(const Config& config) const;
   // Gives back a reservation of this transaction that is of no use any more.
@@ -42,6 +58,8 @@ class Phase {
   void remember(const Config& config, const Admission& admission, Held::What what) const;
   // Closes what another handle of this process opened, if the environment names it.
   void release_unheld(const HostIdentity& host) const;
+  void put_hint(SlotRef reservation) const;
+  std::optional<SlotRef> hinted_reservation() const;
   void put_environment(const SessionId& id) const;
 
   // One line of key=value fields in the auth log.

@@ -163,7 +163,7 @@ void Ender::look(Ending& ending, const ProcessTable& table) {
     // Its processes have gone without closing it. Asked again, as the table is older than that.
     const SystemProcesses processes;
     StateReader states(processes);
-    if (!states.state_of(held)) {
+    if (!states.state_of(held, false, 0)) {
       registry().release(ending.ref);
       ending.closed = true;
     } else if (getsid(0) == ending.leader.pid) {

@@ -18,6 +18,7 @@ enum ExitCode : int {
   kExitNoSuchSession = 3,
   kExitPermission = 4,
   kExitUnusable = 5,  // the registry or the configuration
+  kExitRefused = 6,
 };
 
 class Failure : public std::exception {

@@ -19,7 +19,7 @@ namespace {
 constexpr std::size_t kRecordOffset = 4 * sizeof(std::uint64_t);
 static_assert(offsetof(Slot<ProcessAtom>, record) == kRecordOffset);
 
-constexpr std::uint32_t kMostSlots = kMaxRegistryCapacity + kHandoverSlots;
+constexpr std::uint32_t kMostSlots = slots_for(kMaxRegistryCapacity);
 
 // The stage lies in the lowest bits whatever the number of slots; see words.h.
 Stage stage_of(std::uint64_t state) {
@@ -40,13 +40,13 @@ LostRecords read_lost_records(const std::string& path) {
   lost.readable = true;
   lost.complete =
       header.slots <= kMostSlots && static_cast<std::uint64_t>(st.st_size) >=
-                                        kHeaderBytes + std::uint64_t{header.slots} * kSlotBytes;
+                                        kSlotsOffset + std::uint64_t{header.slots} * kSlotBytes;
 
   const SystemProcesses processes;
   const LiveSids sids = processes.live_sids();
   std::array<char, kSlotBytes> slot;
   for (std::uint32_t i = 0; i < kMostSlots; ++i) {
-    const auto offset = static_cast<off_t>(kHeaderBytes + std::uint64_t{i} * kSlotBytes);
+    const auto offset = static_cast<off_t>(kSlotsOffset + std::uint64_t{i} * kSlotBytes);
     if (pread(fd.get(), slot.data(), slot.size(), offset) != static_cast<ssize_t>(slot.size()))
       break;
     std::uint64_t state = 0;

@@ -24,6 +24,9 @@ constexpr std::array kCommands = {
     Command{"revoke", declare_revoke, "end sessions"},
     Command{"limit", declare_limit, "show or change the sessions limit"},
     Command{"purge", declare_purge, "drop dead and abandoned entries"},
+    Command{"failures", declare_failures, "show or forget failed authentications by host"},
+    Command{"explain", declare_explain, "say which rules a login would meet, and how it would end"},
+    Command{"check", declare_check, "look for mistakes in configuration, registry and PAM stacks"},
 };
 
 // After "--" there are no options. The parser would take them for global ones there, where the

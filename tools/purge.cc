@@ -2,11 +2,14 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "audit.h"
 #include "command.h"
+#include "ending.h"
 #include "errors.h"
 #include "lost_records.h"
 #include "output.h"
@@ -87,6 +90,26 @@ nlohmann::ordered_json replaced_json(const Replaced& replaced) {
   return json;
 }
 
+struct EndedOverdue {
+  unsigned ended = 0;
+  unsigned left = 0;
+};
+
+// Out of time, evicted or revoked, and still there.
+EndedOverdue end_overdue(OpenSite& site) {
+  const auto sessions = read_sessions(site, ProcessTable::read());
+  std::vector<Session> overdue;
+  std::copy_if(sessions.begin(), sessions.end(), std::back_inserter(overdue),
+               [](const Session& session) { return session.state == State::ending; });
+  EndedOverdue result;
+  if (overdue.empty()) return result;
+  EndingOptions options;
+  options.reason = "its time is up";
+  for (const Ended& ended : end_sessions(site, sessions, overdue, options))
+    ++(ended.result == EndResult::ended ? result.ended : result.left);
+  return result;
+}
+
 int run_purge(const GlobalOptions& global, bool rebuild) {
   std::optional<Replaced> replaced;
   if (rebuild) replaced = replace_if_unusable(load_site_config(global), called_as(global));
@@ -94,11 +117,14 @@ int run_purge(const GlobalOptions& global, bool rebuild) {
   OpenSite site = open_site(global);
   Reaped reaped;
   if (site.registry) reaped = site.registry->reap(SystemProcesses(), now().boottime_ms);
-  if (reaped.any())
+  const EndedOverdue overdue = end_overdue(site);
+  if (reaped.any() || overdue.ended + overdue.left != 0)
     audit("purge", site.config.site,
           {{"sessions", std::to_string(reaped.sessions)},
            {"reservations", std::to_string(reaped.reservations)},
-           {"claims", std::to_string(reaped.claims)}});
+           {"claims", std::to_string(reaped.claims)},
+           {"ended", std::to_string(overdue.ended)},
+           {"survived", std::to_string(overdue.left)}});
 
   if (global.json) {
     nlohmann::ordered_json json;
@@ -106,6 +132,8 @@ int run_purge(const GlobalOptions& global, bool rebuild) {
     json["sessions"] = reaped.sessions;
     json["reservations"] = reaped.reservations;
     json["claims"] = reaped.claims;
+    json["ended"] = overdue.ended;
+    json["survived"] = overdue.left;
     json["replaced"] = replaced ? replaced_json(*replaced) : nullptr;
     print(json_text(json));
     return kExitDone;
@@ -119,6 +147,11 @@ int run_purge(const GlobalOptions& global, bool rebuild) {
       fmt::format("dropped {}, {}, {}\n", plural(reaped.sessions, "dead session", "dead sessions"),
                   plural(reaped.reservations, "abandoned reservation", "abandoned reservations"),
                   plural(reaped.claims, "unfinished login", "unfinished logins"));
+  if (overdue.ended + overdue.left != 0)
+    text += fmt::format("ended {} past their time or revoked",
+                        plural(overdue.ended, "session", "sessions"));
+  if (overdue.left != 0) text += fmt::format(", {} did not go", overdue.left);
+  if (overdue.ended + overdue.left != 0) text += "\n";
   print(text);
   return kExitDone;
 }

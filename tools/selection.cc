@@ -28,7 +28,6 @@ std::vector<State> states_named(const std::string& list) {
   std::vector<State> states;
   if (list.empty()) return states;
   for (const std::string& name : CLI::detail::split(list, ',')) {
-    if (name == "parked") continue;  // no session is, in this version
     const auto state = state_named(name);
     if (!state)
       throw usage_failure(

@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "returning.h"
 #include "terminals.h"
 #include "times.h"
 
@@ -34,41 +35,31 @@ ProcessId leader_of(const Snapshot& snapshot) {
 // A reservation's maker is not a session yet, and its terminal somebody else's.
 std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const ProcessTable& table) {
   if (snapshot.record.kind == RecordKind::reservation) return {};
-  const ProcessId leader = leader_of(snapshot);
-  // Where the pid is another process's now, so is the sid.
-  const ProcessTable::Entry* holder = table.find(leader.pid);
-  const bool reused = holder != nullptr && holder->id != leader;
-  return table.closure(std::array{leader}, reused ? 0 : leader.pid);
+  return sessreg::processes_of(leader_of(snapshot), table);
 }
 
-// True: it has one that can be looked at.
+// True: it has one that can be looked at. A parked session that was typed on asks for a seat.
 bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTable& table,
                              const Now& at) {
-  std::optional<std::int64_t> typed;
-  std::vector<std::uint32_t> seen;
-  for (const auto& process : processes_of(snapshot, table)) {
-    const std::uint32_t tty = process.tty_device;
-    if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
-    const auto terminal = ProcessTerminal::find(process, uid_of(snapshot.record));
-    if (!terminal) continue;  // another process may have the one of that number that is here
-    seen.push_back(tty);
-    if (!typed || terminal->last_typed_realtime_ms() > *typed)
-      typed = terminal->last_typed_realtime_ms();
+  if (snapshot.record.kind == RecordKind::reservation) return false;
+  Registry& registry = *site.registry;
+  std::array look = {TerminalLook{leader_of(snapshot), uid_of(snapshot.record)}};
+  look_at_terminals(look, table);
+  if (!look[0].has_terminal) return false;
+  const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, at);
+  const std::uint64_t last_ms =
+      std::max(snapshot.last_activity_ms, snapshot.record.opened_boottime_ms);
+  // The same moment can differ by how each was rounded.
+  if (typed_ms > last_ms + kActivityUnit_ms && registry.touch(snapshot.ref, typed_ms)) {
+    if (snapshot.state.stage == Stage::parked) come_back(registry, site.config, snapshot);
+    snapshot.last_activity_ms = typed_ms;
+    registry.snapshot(snapshot.ref, snapshot);
   }
-  if (typed) {
-    const std::int64_t ago_ms = std::max<std::int64_t>(0, saturated_sum(at.realtime_ms, -*typed));
-    const std::int64_t then_ms = static_cast<std::int64_t>(at.boottime_ms) - ago_ms;
-    const auto opened_ms = snapshot.record.opened_boottime_ms;
-    if (then_ms > 0 && static_cast<std::uint64_t>(then_ms) > opened_ms &&
-        site.registry->touch(snapshot.ref, static_cast<std::uint64_t>(then_ms)))
-      snapshot.last_activity_ms =
-          std::max(snapshot.last_activity_ms, static_cast<std::uint64_t>(then_ms));
-  }
-  return typed.has_value();
+  return true;
 }
 
 Session session_from(const Snapshot& snapshot, const std::string& site, State state,
-                     const Now& at) {
+                     bool has_terminal, const Now& at) {
   const RecordImage& record = snapshot.record;
   Session session;
   session.snapshot = snapshot;
@@ -87,6 +78,10 @@ Session session_from(const Snapshot& snapshot, const std::string& site, State st
   const std::uint64_t last_ms = std::max(snapshot.last_activity_ms, record.opened_boottime_ms);
   session.last_activity_realtime_ms = saturated_sum(
       record.opened_realtime_ms, static_cast<std::int64_t>(last_ms - record.opened_boottime_ms));
+  session.has_terminal = has_terminal;
+  if (const auto end_ms = expiry_ms(snapshot, has_terminal))
+    session.expires_realtime_ms = saturated_sum(
+        record.opened_realtime_ms, static_cast<std::int64_t>(*end_ms - record.opened_boottime_ms));
   session.idle_ms = at.boottime_ms > last_ms ? at.boottime_ms - last_ms : 0;
   return session;
 }
@@ -126,12 +121,12 @@ std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {
   StateReader states(processes);
   std::vector<Session> sessions;
   for (auto& [id, snapshot] : found) {
-    const auto state = states.state_of(snapshot);
-    if (!state) continue;
     const bool has_terminal = take_typing_as_activity(snapshot, site, table, at);
-    sessions.push_back(session_from(snapshot, site.config.site, *state, at));
-    sessions.back().has_terminal = has_terminal;
+    const auto state = states.state_of(snapshot, has_terminal, at.boottime_ms);
+    if (!state) continue;
+    sessions.push_back(session_from(snapshot, site.config.site, *state, has_terminal, at));
   }
+  site.registry->note_clock(at);
   std::stable_sort(sessions.begin(), sessions.end(),
                    [](const Session& a, const Session& b) { return a.idle_ms > b.idle_ms; });
   return sessions;
@@ -149,7 +144,8 @@ nlohmann::ordered_json to_json(const Session& session) {
   json["state"] = text(session.state);
   json["opened"] = or_null(utc_time(session.opened_realtime_ms));
   json["last_activity"] = or_null(utc_time(session.last_activity_realtime_ms));
-  json["expires"] = nullptr;
+  json["expires"] =
+      or_null(session.expires_realtime_ms ? utc_time(*session.expires_realtime_ms) : std::nullopt);
   json["idle_seconds"] = session.idle_ms / 1000;
   json["pid"] = session.leader.pid;
   json["seat"] = session.has_seat;

@@ -29,6 +29,7 @@ struct Session {
   std::int64_t opened_realtime_ms = 0;
   std::int64_t last_activity_realtime_ms = 0;
   std::uint64_t idle_ms = 0;
+  std::optional<std::int64_t> expires_realtime_ms;
 
   // A session without a terminal (a tunnel, a mount; a container's cannot be seen) is never idle:
   // nobody can see whether it is used.

@@ -42,7 +42,9 @@ int run_show(const GlobalOptions& global, const std::string& id) {
           {"opened", time_with_relative(session.opened_realtime_ms, now_ms)},
           {"last activity", time_with_relative(session.last_activity_realtime_ms, now_ms)},
           {"dangling", session.is_idle_for(site.config.dangling_after) ? "yes" : "no"},
-          {"expires", "-"},
+          {"expires", session.expires_realtime_ms
+                          ? time_with_relative(*session.expires_realtime_ms, now_ms)
+                          : "-"},
           {"pid", std::to_string(session.leader.pid)},
           {"seat", session.has_seat ? "yes" : "no"},
           {"reason", or_dash(session.reason)},

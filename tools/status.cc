@@ -40,6 +40,7 @@ nlohmann::ordered_json status_json(OpenSite& site, const std::vector<Session>& s
   json["capacity"] = site.registry ? static_cast<std::int64_t>(site.registry->capacity())
                                    : static_cast<std::int64_t>(site.config.capacity);
   json["reserved"] = number_in(sessions, State::reserved);
+  json["parked"] = number_in(sessions, State::parked);
   json["orphaned"] = number_in(sessions, State::orphaned);
   json["ending"] = number_in(sessions, State::ending);
   json["exempt"] = number_in(sessions, State::exempt);
@@ -47,7 +48,15 @@ nlohmann::ordered_json status_json(OpenSite& site, const std::vector<Session>& s
   json["admissions"] = counter(kAdmissions);
   json["refusals"] = {{text(Refusal::site_full), counter(kRefusedSiteFull)},
                       {text(Refusal::drain), counter(kRefusedDrain)},
-                      {text(Refusal::table_full), counter(kRefusedTableFull)}};
+                      {text(Refusal::user_full), counter(kRefusedUserFull)},
+                      {text(Refusal::locked), counter(kRefusedLocked)},
+                      {text(Refusal::group_full), counter(kRefusedGroupFull)},
+                      {text(Refusal::table_full), counter(kRefusedTableFull)},
+                      {"blacklisted", counter(kRefusedBlacklisted)}};
+  json["parkings"] = counter(kParked);
+  json["returns"] = counter(kReturned);
+  json["evictions"] = counter(kEvicted);
+  json["failed_authentications"] = counter(kFailedAuths);
   json["reaped"] = {{"sessions", counter(kReapedSessions)},
                     {"reservations", counter(kReapedReservations)},
                     {"claims", counter(kReapedClaims)}};
@@ -74,13 +83,21 @@ std::string status_text(OpenSite& site, const nlohmann::ordered_json& json) {
           {"limit configured", configured_limit_text(site)},
           {"capacity", number("capacity")},
           {"high-water mark", number("high_water_mark")},
+          {"parked", number("parked")},
           {"orphaned", number("orphaned")},
           {"ending", number("ending")},
           {"exempt", number("exempt")},
           {"admissions", number("admissions")},
           {"refusals",
-           fmt::format("site full {}, drain {}, table full {}", refusals["site_full"].dump(),
-                       refusals["drain"].dump(), refusals["table_full"].dump())},
+           fmt::format("site full {}, drain {}, user full {}, locked {}, group full {}, "
+                       "table full {}, blacklisted {}",
+                       refusals["site_full"].dump(), refusals["drain"].dump(),
+                       refusals["user_full"].dump(), refusals["locked"].dump(),
+                       refusals["group_full"].dump(), refusals["table_full"].dump(),
+                       refusals["blacklisted"].dump())},
+          {"parkings", fmt::format("{}, returned {}", number("parkings"), number("returns"))},
+          {"evictions", number("evictions")},
+          {"failed auths", number("failed_authentications")},
           {"reaped",
            fmt::format("dead sessions {}, abandoned reservations {}, unfinished logins {}",
                        reaped["sessions"].dump(), reaped["reservations"].dump(),

@@ -29,6 +29,7 @@ Colour colour_of(State state) {
       return Colour::yellow;
     case State::ending:
       return Colour::red;
+    case State::parked:
     case State::reserved:
     case State::exempt:
       return Colour::dim;
@@ -93,7 +94,8 @@ std::string sessions_table(const std::vector<Session>& sessions, bool with_site,
         {text(session.state), {}, colour_of(session.state)},
         time_cell(session.opened_realtime_ms, now_ms),
         time_cell(session.last_activity_realtime_ms, now_ms),
-        {kAbsent},
+        session.expires_realtime_ms ? time_cell(*session.expires_realtime_ms, now_ms)
+                                    : Cell{kAbsent},
         {std::to_string(session.leader.pid)},
     };
     if (with_site) row.insert(row.begin(), text_cell(session.site));

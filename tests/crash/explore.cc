@@ -1,9 +1,9 @@
 #include "explore.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <optional>
 #include <set>
@@ -37,7 +37,7 @@ Plan make_plan(const Trial& trial) {
   plan.path = child.trace([&] {
     if (in_call) mark(k);
     in_call = child.at_system_call();
-    if (!std::equal(before.begin(), before.end(), trial.watched.begin())) {
+    if (memcmp(before.data(), trial.watched.data(), before.size()) != 0) {
       mark(k);
       std::copy(trial.watched.begin(), trial.watched.end(), before.begin());
     }

@@ -41,7 +41,8 @@ GateScene::~GateScene() {
 
 void GateScene::reset(std::uint32_t seats) {
   new (memory_) Memory{};
-  object = {};
+  object = owner = {};
+  clock_ms = kSeated_ms;
   most = kLimit;
   base = seats;
   extra = 0;
@@ -67,6 +68,8 @@ RecordImage GateScene::record_of(std::uint32_t pid, RecordKind kind) {
   record.victim_fate = VictimFate::freed;
   record.groups = 0;
   record.idle_after_s = record.ttl_s = 0;
+  record.user_limit = -1;
+  record.flags = RecordFlags::none;
   return record;
 }
 
@@ -103,11 +106,13 @@ std::uint32_t GateScene::parked_generation(SlotRef ref) {
   return gate().widths().next_generation(seated_generation(ref));
 }
 
-bool GateScene::evict(std::uint32_t pid, SlotRef victim, const RecordImage& record) {
+bool GateScene::evict(std::uint32_t pid, SlotRef victim, const RecordImage& record,
+                      VictimFate fate) {
   Gate g = gate();
   const SlotRef mine = claim(pid, record);
   if (mine.slot == kNoSlot) return false;
-  if (g.evict(mine, {victim.slot, seated_generation(victim)}, site_rules()).done()) return true;
+  const Victim whom{victim.slot, seated_generation(victim)};
+  if (g.evict(mine, whom, fate, site_rules()).done()) return true;
   g.table().abandon(mine);
   return false;
 }
@@ -124,11 +129,21 @@ bool GateScene::take_idle(std::uint32_t pid, SlotRef victim, const RecordImage& 
 
 bool GateScene::park(SlotRef ref) {
   Gate g = gate();
-  return g.park(ref.slot, seated_generation(ref), kIdleSince_ms, g.configured()) == Outcome::done;
+  return g.park({ref.slot, seated_generation(ref)}, kIdleSince_ms, site_rules()) == Outcome::done;
 }
 
-bool GateScene::return_to_seat(SlotRef parked) {
-  return gate().return_to_seat(parked.slot, parked_generation(parked), site_rules(), false).done();
+bool GateScene::return_to_seat(SlotRef parked, bool over_limit) {
+  return gate()
+      .return_to_seat(parked.slot, parked_generation(parked), site_rules(), over_limit)
+      .done();
+}
+
+bool GateScene::give_back(SlotRef reservation) {
+  return gate().give_back(reservation.slot, seated_generation(reservation));
+}
+
+bool GateScene::bar(SlotRef parked) {
+  return gate().bar(parked.slot, parked_generation(parked));
 }
 
 bool GateScene::drop(SlotRef parked) {
@@ -138,7 +153,8 @@ bool GateScene::drop(SlotRef parked) {
 bool GateScene::free_slot(std::uint32_t slot, const StateWord& state) {
   switch (state.stage) {
     case Stage::seated:
-      return gate().remove(slot, state.generation);
+      return gate().table().is_reservation(slot) ? gate().give_back(slot, state.generation)
+                                                 : gate().remove(slot, state.generation);
     case Stage::parked:
       return gate().drop(slot, state.generation);
     case Stage::evicted:
@@ -197,6 +213,19 @@ std::uint32_t GateScene::seated() const {
       [&](const auto& slot) { return widths.state(slot.state.load()).stage == Stage::seated; }));
 }
 
+void GateScene::demand_not_too_many() {
+  const Widths widths(kSlots);
+  const GateWord named = widths.gate(memory_->shared.gate.load());
+  std::uint32_t half_given_back = 0;
+  if (named.op == GateOp::return_ &&
+      gate().table().is_at(named.slot, named.generation, Stage::seated)) {
+    const auto its = gate().table().victim_of(named.slot);
+    half_given_back = its.slot < kSlots && gate().table().state(its.slot).stage == Stage::seated;
+  }
+  demand(seated() <= static_cast<std::uint32_t>(most) + half_given_back,
+         "more slots are seated than the limit");
+}
+
 std::int32_t GateScene::limit() {
   Gate g = gate();
   const std::int32_t limit = g.override_limit().value_or(g.configured().limit);
@@ -205,8 +234,7 @@ std::int32_t GateScene::limit() {
 }
 
 void GateScene::demand_invariants(std::uint32_t child, std::int64_t expected_count) {
-  // Even unsettled: nobody is seated before somebody's seat was given up.
-  demand(seated() <= static_cast<std::uint32_t>(most), "more slots are seated than the limit");
+  demand_not_too_many();
   Gate g = gate();
   const std::uint32_t count = g.count();
   demand(count == seated(),
@@ -225,10 +253,10 @@ void GateScene::demand_invariants(std::uint32_t child, std::int64_t expected_cou
     demand(g.table().snapshot(slot, held), "an occupied slot cannot be read");
     const RecordImage& record = held.record;
     demand(is_same(record, record_of(record.leader_pid, record.kind)), "a record is torn");
-    // Seated the first, third, … generation after the claim; parked or evicted the second, ….
-    const bool odd = (state.generation - held.ref.epoch) % 2 == 1;
-    demand(odd == (state.stage == Stage::seated || state.stage == Stage::exempt),
-           "an epoch is wrong");
+    // Seated the first, third, … generation after the claim; parked or evicted a later one.
+    const std::uint32_t since = state.generation - held.ref.epoch;
+    const bool odd = state.stage == Stage::seated || state.stage == Stage::exempt;
+    demand(odd ? since % 2 == 1 : since >= 2, "an epoch is wrong");
     if (state.stage == Stage::parked || state.stage == Stage::evicted) continue;
     // A session and the reservation it came from are one seat; nobody has two of either.
     const RecordKind kind = record.kind == RecordKind::exempt ? record.kind : RecordKind::session;
@@ -266,10 +294,9 @@ void GateScene::demand_exact_room(std::int64_t* ret_admitted) {
 // When all have left, every slot is free and can be claimed.
 void GateScene::demand_nothing_left() {
   Gate g = gate();
-  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
-    const StateWord state = g.table().state(slot);
-    free_slot(slot, state);
-  }
+  // Twice: a reservation that is freed may give a seat to one that was parked before.
+  for (std::uint32_t i = 0; i < 2 * kSlots; ++i)
+    free_slot(i % kSlots, g.table().state(i % kSlots));
   demand(g.count() == 0, "the count is not 0 when all have left");
   demand_group_counts();
   for (std::uint32_t slot = 0; slot < kSlots; ++slot)
@@ -330,14 +357,14 @@ Trial trial_of(GateScene& scene, const GateOperation& op) {
   trial.look = [&scene, op](pid_t child) {
     const auto pid = static_cast<std::uint32_t>(child);
     // Before anything settles: happened() settles too.
-    demand(scene.seated() <= static_cast<std::uint32_t>(scene.most),
-           "more slots are seated than the limit");
+    scene.demand_not_too_many();
     const int happened = op.happened(scene, child);
     scene.demand_invariants(pid, scene.base + scene.extra + op.seats_changed * happened);
     return happened;
   };
-  trial.recover = [&scene](pid_t child) {
+  trial.recover = [&scene, op](pid_t child) {
     scene.recover(static_cast<std::uint32_t>(child));
+    if (op.recovered) op.recovered(scene);
     const auto held = static_cast<std::int64_t>(scene.seated());
     scene.demand_invariants(0, held);
     for (const auto& slot : scene.memory().slots) {

@@ -31,7 +31,10 @@ class GateScene {
   static constexpr std::uint32_t kMaker = kLongDead - 1;
   static constexpr std::uint32_t kNewcomer = kLongDead - 2;  // one of the others who comes later
   static constexpr std::uint64_t kActivity_ms = 5'000'000;
-  // Sessions of a scene are opened before it, and are idle.
+  // Whoever takes a seat in a scene does it then, and so is idle.
+  static constexpr std::uint64_t kSeated_ms = 1'500'000;
+  static inline std::uint64_t clock_ms = kSeated_ms;
+  static std::uint64_t clock() { return clock_ms; }
   static constexpr std::uint64_t kIdleSince_ms = 2'000'000;
 
   struct Memory {
@@ -47,7 +50,7 @@ class GateScene {
   // An empty registry with a limit of kLimit, and `seats` of it taken by kFirst, kFirst + 1, ….
   void reset(std::uint32_t seats);
 
-  Gate gate() { return Gate(memory_->shared, memory_->slots, kCapacity); }
+  Gate gate() { return Gate(memory_->shared, memory_->slots, kCapacity, &GateScene::clock); }
   Memory& memory() { return *memory_; }
 
   // --- Building blocks of operations; each one is what lib/registry.cc does ---
@@ -59,12 +62,15 @@ class GateScene {
   bool add(sessreg::SlotRef claim);
   bool admit(std::uint32_t pid, const sessreg::RecordImage& record);
   bool bind(std::uint32_t pid, sessreg::SlotRef reservation, const sessreg::RecordImage& record);
-  bool evict(std::uint32_t pid, sessreg::SlotRef victim, const sessreg::RecordImage& record);
+  bool evict(std::uint32_t pid, sessreg::SlotRef victim, const sessreg::RecordImage& record,
+             sessreg::VictimFate fate = sessreg::VictimFate::evicted);
   bool take_idle(std::uint32_t pid, sessreg::SlotRef victim, const sessreg::RecordImage& record);
   bool remove(sessreg::SlotRef ref);
   // Of sessions in the generation that they have the first time they are seated or parked.
   bool park(sessreg::SlotRef ref);
-  bool return_to_seat(sessreg::SlotRef parked);
+  bool return_to_seat(sessreg::SlotRef parked, bool over_limit = false);
+  bool give_back(sessreg::SlotRef reservation);
+  bool bar(sessreg::SlotRef parked);
   bool drop(sessreg::SlotRef parked);
   // Whatever it is that is seated or listed there, it leaves.
   bool free_slot(std::uint32_t slot, const sessreg::StateWord& state);
@@ -82,6 +88,9 @@ class GateScene {
     return find(pid, kind).has_value();
   }
   std::uint32_t seated() const;  // as the slots say now, settled or not
+  // Even unsettled: nobody is seated before somebody's seat was given up. But where a seat is given
+  // back, the reservation is freed last.
+  void demand_not_too_many();
   std::int32_t limit();
   void demand_invariants(std::uint32_t child, std::int64_t expected_count);
   void demand_group_counts();
@@ -90,6 +99,7 @@ class GateScene {
 
   // Set by rows for later.
   sessreg::SlotRef object;  // what the operation is about
+  sessreg::SlotRef owner;   // whose seat it has
   std::uint64_t nop_before = 0;
   std::int32_t most = 0;  // seats that may ever be held: the highest limit there was
   std::int64_t base = 0, extra = 0;
@@ -111,8 +121,9 @@ struct GateOperation {
   int seats_changed = 0;  // by each unit of `happened`
   // What another process does to the same object; true: it won. Empty: no such thing.
   std::function<bool(GateScene&)> rival{};
-  bool rival_excludes = true;  // exactly one of the child and the rival wins
-  bool changes_limit = false;  // the others must not
+  bool rival_excludes = true;                   // exactly one of the child and the rival wins
+  bool changes_limit = false;                   // the others must not
+  std::function<void(GateScene&)> recovered{};  // parent, after the recovery: throws Broken
 };
 
 Trial trial_of(GateScene& scene, const GateOperation& operation);

@@ -90,6 +90,68 @@ bool evict_object(Scene& scene) {
 bool take_object(Scene& scene) {
   return scene.take_idle(Scene::kMaker, scene.object, session_of(Scene::kMaker));
 }
+// The seat of the first has gone to the maker's reservation, which is the object.
+void seat_goes_to_maker(Scene& scene, VictimFate fate) {
+  object_is_first(scene);
+  scene.owner = scene.object;
+  const RecordImage record = Scene::record_of(Scene::kMaker, RecordKind::reservation);
+  const bool done = fate == VictimFate::parked
+                        ? scene.take_idle(Scene::kMaker, scene.owner, record)
+                        : scene.evict(Scene::kMaker, scene.owner, record, fate);
+  if (!done) throw Broken("the scene cannot be set");
+  scene.object = scene.find(Scene::kMaker, RecordKind::reservation)->ref;
+}
+void seat_is_taken_for_maker(Scene& scene) {
+  seat_goes_to_maker(scene, VictimFate::parked);
+}
+void seat_is_evicted_for_maker(Scene& scene) {
+  seat_goes_to_maker(scene, VictimFate::evicted_at_bind);
+}
+Stage stage_of_owner(Scene& scene) {
+  scene.gate().count();
+  return scene.gate().table().state(scene.owner.slot).stage;
+}
+// Either both or neither; or it was bound, and the owner has no seat.
+int object_is_given_back(Scene& scene, pid_t child) {
+  const int gone = object_is_gone(scene, child);
+  const bool to_owner = gone != 0 && !scene.holds(Scene::kMaker);
+  if ((stage_of_owner(scene) == Stage::seated) != to_owner)
+    throw Broken("a seat was not given back as a whole");
+  return gone;
+}
+int give_back_object(Scene& scene) {
+  return scene.give_back(scene.object);
+}
+// The child's reservation took the seat of the first, and has ended with it.
+void owner_has_it_again(Scene& scene) {
+  if (!scene.rival_won && stage_of_owner(scene) != Stage::seated)
+    throw Broken("the seat that a dead reservation had taken did not come back");
+}
+void owner_is_object(Scene& scene) {
+  object_is_first(scene);
+  scene.owner = scene.object;
+}
+int child_has_reservation(Scene& scene, pid_t child) {
+  return scene.holds(pid_of(child), RecordKind::reservation);
+}
+// With a member of other groups than the reservation's.
+void member_gives_seat_to_maker(Scene& scene) {
+  RecordImage record = session_of(Scene::kFirst);
+  record.groups = 0b011;
+  scene.admit(Scene::kFirst, record);
+  object_is_first(scene);
+  scene.owner = scene.object;
+  scene.gate().set_configured(Scene::kConfigured, {1, 1});
+  record = Scene::record_of(Scene::kMaker, RecordKind::reservation);
+  record.groups = 0b110;
+  if (!scene.take_idle(Scene::kMaker, scene.owner, record)) throw Broken("the scene cannot be set");
+  scene.gate().set_configured({1, 1}, Scene::kConfigured);
+  scene.object = scene.find(Scene::kMaker, RecordKind::reservation)->ref;
+}
+bool is_waking(Scene& scene) {
+  return (scene.memory().slots[scene.object.slot].last_activity.load() & kWaking) != 0;
+}
+
 void build_member(Scene&) {
   my_record = session_of(self());
   my_record.groups = 0b110;
@@ -339,15 +401,155 @@ const std::vector<GateOperation>& operations() {
        .seats_changed = -1,
        .rival = [](Scene& s) { return s.remove(s.object); }},
       {.name = "touch that wakes",
-       .prepare = seat_member,
+       .prepare =
+           [](Scene& s) {
+             seat_member(s);
+             Scene::clock_ms = Scene::kActivity_ms;
+           },
        .act = [](Scene& s) { return int{s.gate().touch(s.object, Scene::kActivity_ms)}; },
        .happened =
            [](Scene& s, pid_t) {
              const bool touched =
                  s.gate().table().last_activity_ms(s.object.slot) == Scene::kActivity_ms;
-             return touched + nop_was_made(s);
+             return touched + nop_was_made(s) + (touched && !is_waking(s));
            },
+       .complete = 3},
+      {.name = "touch that finds another waking",
+       .prepare =
+           [](Scene& s) {
+             seat_member(s);
+             Scene::clock_ms = Scene::kActivity_ms;
+             s.gate().table().touch(s.object, Scene::kActivity_ms, false, &Scene::clock);
+           },
+       .act = [](Scene& s) { return int{s.gate().touch(s.object, Scene::kActivity_ms)}; },
+       .happened = [](Scene& s, pid_t) { return nop_was_made(s) + !is_waking(s); },
        .complete = 2},
+      {.name = "give back",
+       .seats = 3,
+       .prepare = seat_is_taken_for_maker,
+       .act = give_back_object,
+       .happened = object_is_given_back,
+       .rival =
+           [](Scene& s) { return s.bind(Scene::kMaker, s.object, session_of(Scene::kMaker)); }},
+      {.name = "give back, with a seat free",
+       .seats = 3,
+       .prepare =
+           [](Scene& s) {
+             seat_is_evicted_for_maker(s);
+             s.gate().set_configured(Scene::kConfigured, {1, 4});
+             s.most = 4;
+           },
+       .act = give_back_object,
+       .happened = object_is_given_back,
+       .rival = [](Scene& s) { return s.give_back(s.object); }},
+      {.name = "give back to one who has left",
+       .seats = 3,
+       .prepare =
+           [](Scene& s) {
+             seat_is_taken_for_maker(s);
+             s.drop(s.owner);
+           },
+       .act = give_back_object,
+       .happened = object_is_gone,
+       .seats_changed = -1,
+       .rival = [](Scene& s) { return s.give_back(s.object); }},
+      {.name = "give back from group to group",
+       .seats = 0,
+       .prepare = member_gives_seat_to_maker,
+       .act = give_back_object,
+       .happened = object_is_given_back,
+       .rival = [](Scene& s) { return s.give_back(s.object); }},
+      {.name = "bar",
+       .seats = 3,
+       .prepare = object_is_parked,
+       .act = [](Scene& s) { return int{s.bar(s.object)}; },
+       .happened =
+           [](Scene& s, pid_t child) {
+             const int moved = object_is_parked_no_more(s, child);
+             const Stage stage = s.gate().table().state(s.object.slot).stage;
+             if (moved != 0 && stage != (s.rival_won ? Stage::seated : Stage::evicted))
+               throw Broken("barred, but neither evicted nor returned");
+             return moved;
+           },
+       .rival = return_object},
+      {.name = "reserve by eviction until it is bound",
+       .seats = 3,
+       .prepare = owner_is_object,
+       .enter = build_reservation,
+       .act =
+           [](Scene& s) {
+             return int{s.evict(self(), s.object, my_record, VictimFate::evicted_at_bind)};
+           },
+       .happened = child_has_reservation,
+       .rival = remove_object,
+       .recovered = owner_has_it_again},
+      {.name = "reserve an idle seat",
+       .seats = 3,
+       .prepare = owner_is_object,
+       .enter = build_reservation,
+       .act = [](Scene& s) { return int{s.take_idle(self(), s.object, my_record)}; },
+       .happened = child_has_reservation,
+       .rival = remove_object,
+       .recovered = owner_has_it_again},
+      {.name = "bind and bar",
+       .seats = 3,
+       .prepare = seat_is_evicted_for_maker,
+       .enter = build_session,
+       .act = [](Scene& s) { return int{s.bind(self(), s.object, my_record) && s.bar(s.owner)}; },
+       .happened =
+           [](Scene& s, pid_t child) {
+             const int bound = s.holds(pid_of(child));
+             const Stage stage = stage_of_owner(s);
+             if (stage != Stage::parked && stage != Stage::evicted)
+               throw Broken("the victim of a bound reservation is neither parked nor evicted");
+             return bound + (stage == Stage::evicted);
+           },
+       .complete = 2,
+       .seats_changed = 0},
+      {.name = "park the last that is too many (refused)",
+       .seats = 3,
+       .prepare = object_is_first,
+       .act = [](Scene& s) { return int{!s.park(s.object)}; },
+       .happened = object_is_gone,
+       .complete = 0},
+      {.name = "return that ends a rest",
+       .seats = 2,
+       .prepare =
+           [](Scene& s) {
+             seat_member(s);
+             s.gate().set_configured(Scene::kConfigured, {1, 2});
+             if (!s.park(s.object)) throw Broken("the scene cannot be set");
+             s.gate().set_configured({1, 2}, Scene::kConfigured);
+             Scene::clock_ms = Scene::kActivity_ms;
+           },
+       .act = [](Scene& s) { return int{s.return_to_seat(s.object)}; },
+       .happened =
+           [](Scene& s, pid_t child) {
+             const int returned = object_is_parked_no_more(s, child);
+             if (returned != 0 &&
+                 s.gate().table().last_activity_ms(s.object.slot) != Scene::kActivity_ms)
+               throw Broken("returned, and as idle as before");
+             return returned;
+           },
+       .seats_changed = +1,
+       .rival = [](Scene& s) { return s.return_to_seat(s.object); }},
+      {.name = "return over the limit",
+       .seats = 3,
+       .prepare =
+           [](Scene& s) {
+             object_is_parked(s);
+             s.admit(Scene::kMaker, session_of(Scene::kMaker));
+             s.most = 4;
+           },
+       .act = [](Scene& s) { return int{s.return_to_seat(s.object, true)}; },
+       .happened = object_is_parked_no_more,
+       .seats_changed = +1,
+       .rival =
+           [](Scene& s) {
+             const bool won = s.drop(s.object);
+             s.extra -= won;
+             return won;
+           }},
       {.name = "settle an ADD of another",
        .seats = 2,
        .prepare =
@@ -401,6 +603,40 @@ const std::vector<GateOperation>& operations() {
            },
        .act = [](Scene& s) { return s.gate().count(), 1; },
        .happened = nothing_to_see,
+       .complete = 0},
+      {.name = "settle a DROP of another",
+       .seats = 3,
+       .prepare =
+           [](Scene& s) {
+             object_is_parked(s);
+             only_change_gate(s, 0, s.object, s.parked_generation(s.object), GateOp::drop);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened = nothing_to_see,
+       .complete = 0},
+      {.name = "settle a bar of another",
+       .seats = 3,
+       .prepare =
+           [](Scene& s) {
+             object_is_parked(s);
+             only_change_gate(s, 0, s.object, s.parked_generation(s.object), GateOp::park);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened = nothing_to_see,
+       .complete = 0},
+      {.name = "settle a seat given back by another",
+       .seats = 0,
+       .prepare =
+           [](Scene& s) {
+             member_gives_seat_to_maker(s);
+             only_change_gate(s, 0, s.object, s.seated_generation(s.object), GateOp::return_);
+           },
+       .act = [](Scene& s) { return s.gate().count(), 1; },
+       .happened =
+           [](Scene& s, pid_t) {
+             if (stage_of_owner(s) != Stage::seated) throw Broken("a seat was not given back");
+             return 0;
+           },
        .complete = 0},
       {.name = "settle a MOVE of another, from group to group",
        .seats = 1,

@@ -32,7 +32,9 @@ std::span<const std::byte> RegistryScene::image() {
 
 void RegistryScene::reset(std::uint32_t seats) {
   memset(static_cast<void*>(&mapped_.shared()), 0, image().size());
-  object = {};
+  // Anew: it remembers what its own last search found.
+  registry_ = std::move(*Registry::open(dir_ / "site.reg", host_));
+  object = owner = {};
   extra = 0;
   most = kLimit.limit;
   registry_.publish_limit(registry_.published_limit(), kLimit);
@@ -52,9 +54,32 @@ Login RegistryScene::login_of(const ProcessId& self, const std::string& user) {
 }
 
 bool RegistryScene::admit_other() {
-  // Its configuration is what is published: a login that finds another reads the file again.
-  const ConfiguredLimit limit = gate_.configured();
-  return registry_.admit(other("other"), limit, SystemProcesses()).admitted();
+  // Its configuration is what is published: a login that finds another reads the file again. With
+  // a limit of its user it stands at that one's home, each time the same.
+  Terms terms(gate_.configured());
+  terms.user_limit = 100;
+  return registry_.admit(other("other"), terms, RealProcesses()).admitted();
+}
+
+SlotRef RegistryScene::admit_idle(const std::string& user, const Terms& terms) {
+  const Admission admitted = registry_.admit(other(user), terms, RealProcesses());
+  demand(admitted.admitted(), "the scene cannot be set");
+  // Opened, and so last used, some time ago.
+  constexpr std::size_t kOpenedWord = offsetof(RecordImage, opened_boottime_ms) / 8;
+  const std::uint64_t then_ms = now().boottime_ms - 1000 * std::uint64_t{terms.idle_after_s} - 1000;
+  Slot<ProcessAtom>& slot = mapped_.slots()[admitted.ref.slot];
+  slot.record[kOpenedWord].store(then_ms);
+  gate_.table().stamp(admitted.ref, then_ms);
+  return admitted.ref;
+}
+
+void RegistryScene::forget_search() {
+  mapped_.shared().search.store(0);
+}
+
+Stage RegistryScene::stage_of(SlotRef ref) {
+  registry_.count();
+  return gate_.table().state(ref.slot).stage;
 }
 
 void RegistryScene::leave_claim(std::uint32_t pid) {
@@ -103,7 +128,11 @@ void RegistryScene::demand_counted(std::int64_t expected) {
       seated += gate_.table().state(slot).stage == Stage::seated;
     return seated;
   };
-  demand(count_seated() <= most, "more slots are seated than the limit");
+  // Where a seat is given back, the reservation is freed last.
+  const GateWord named = gate_.widths().gate(mapped_.shared().gate.load());
+  const bool half = named.op == GateOp::return_ &&
+                    gate_.table().is_at(named.slot, named.generation, Stage::seated);
+  demand(count_seated() <= most + half, "more slots are seated than the limit");
   const std::int64_t count = registry_.count();
   demand(count == count_seated(), "the count is not the number of seated slots");
   demand(count == expected,
@@ -112,7 +141,7 @@ void RegistryScene::demand_counted(std::int64_t expected) {
 
 // As the next login would. A reservation outlives its maker by the grace time.
 void RegistryScene::recover(pid_t child) {
-  const SystemProcesses processes;
+  const RealProcesses processes;
   std::uint64_t made = 0;
   registry_.for_each([&](const Snapshot& held) {
     if (held.record.leader_pid == static_cast<std::uint32_t>(child) &&
@@ -131,7 +160,7 @@ void RegistryScene::recover(pid_t child) {
 
 void RegistryScene::demand_exact_room() {
   // A login that finds it full would do this itself, and find more room than before.
-  registry_.reap(SystemProcesses(), now().boottime_ms);
+  registry_.reap(RealProcesses(), now().boottime_ms);
   const std::int64_t room =
       std::max<std::int64_t>(0, registry_.limit_in_force(-1) - std::int64_t{registry_.count()});
   std::int64_t admitted = 0;
@@ -143,8 +172,12 @@ void RegistryScene::demand_exact_room() {
 }
 
 void RegistryScene::demand_nothing_left() {
+  // Whoever has a seat again by the release of a reservation is released after it, in whatever
+  // order they stand.
   std::vector<SlotRef> all;
-  registry_.for_each([&](const Snapshot& held) { all.push_back(held.ref); });
+  registry_.for_each([&](const Snapshot& held) {
+    all.insert(held.record.kind == RecordKind::reservation ? all.begin() : all.end(), held.ref);
+  });
   for (const SlotRef ref : all)
     demand(registry_.release(ref), "a session cannot be released");
   demand(registry_.count() == 0, "the count is not 0 when all have left");
@@ -157,13 +190,14 @@ namespace {
 // The others go through every operation, and leave all as it was.
 void churn(RegistryScene& scene) {
   Registry& registry = scene.registry();
-  const ConfiguredLimit limit{1, registry.limit_in_force(-1)};
+  Terms limit(registry.published_limit());
+  limit.user_limit = 100;
   const Login login = scene.other("churn");
-  const SystemProcesses processes;
+  const RealProcesses processes;
   const auto reserved = registry.reserve(login, limit, processes, ~std::uint64_t{0});
   if (reserved.admitted()) {
-    const auto bound = registry.bind(reserved.ref, login, processes);
-    demand(bound.has_value(), "a reservation cannot be bound");
+    const auto bound = registry.bind(reserved.ref, login, limit, processes);
+    demand(bound && bound->admitted(), "a reservation cannot be bound");
     demand(registry.touch(bound->ref, now().boottime_ms), "a session cannot be touched");
     demand(registry.mark_revoked(bound->ref, "no"), "a session cannot be revoked");
     demand(registry.release(bound->ref), "a session cannot be released");
@@ -191,13 +225,15 @@ Trial trial_of(RegistryScene& scene, const RegistryOperation& op) {
   };
   trial.act = [&scene, op] { return op.act(scene); };
   trial.look = [&scene, op](pid_t child) {
-    const int happened = op.happened(scene, child);
-    scene.demand_counted(scene.base + scene.extra + op.seats_changed * happened);
+    const int happened = scene.happened = op.happened(scene, child);
+    const int change = op.change ? op.change(happened) : op.seats_changed * happened;
+    scene.demand_counted(scene.base + scene.extra + change);
     demand(scene.claimed(child) <= 2, "more claims than one process makes");
     return happened;
   };
-  trial.recover = [&scene](pid_t child) {
+  trial.recover = [&scene, op](pid_t child) {
     scene.recover(child);
+    if (op.recovered) op.recovered(scene);
     scene.demand_exact_room();
     scene.demand_nothing_left();
   };
@@ -207,6 +243,8 @@ Trial trial_of(RegistryScene& scene, const RegistryOperation& op) {
       scene.demand_exact_room();
     else
       churn(scene);
+    // They saw no terminals, and so nobody idle.
+    scene.forget_search();
   };
   trial.settle_accounts = [op](Others others, int result, int happened) {
     demand((result == 1) == (happened == op.complete), "what it returned is not what happened");

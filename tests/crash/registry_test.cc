@@ -10,6 +10,7 @@ namespace {
 
 using Scene = RegistryScene;
 constexpr std::uint64_t kForEver = ~std::uint64_t{0};
+constexpr std::uint64_t kTouched_ms = std::uint64_t{1} << 37;
 
 // The child's, made before tracing starts: reading /proc is not the point.
 Login mine;
@@ -21,15 +22,25 @@ void read_self(Scene&) {
 int child_is_listed(Scene& scene, pid_t child) {
   return static_cast<int>(scene.listed(child));
 }
+int child_has_session(Scene& scene, pid_t child) {
+  int sessions = 0;
+  scene.registry().for_each([&](const Snapshot& held) {
+    sessions += held.record.leader_pid == static_cast<std::uint32_t>(child) &&
+                held.record.kind == RecordKind::session;
+  });
+  return sessions;
+}
+// Made by the child before it is traced: only the maker, or its parent, may bind.
+void child_holds_reservation(Scene& scene) {
+  scene.extra = 1;
+}
 // The object is another's, who lives.
 void object_is_session(Scene& scene) {
-  scene.object =
-      scene.registry().admit(scene.other("object"), Scene::kLimit, SystemProcesses()).ref;
+  scene.object = scene.registry().admit(scene.other("object"), Scene::kLimit, RealProcesses()).ref;
 }
 void object_is_reservation(Scene& scene) {
-  scene.object = scene.registry()
-                     .reserve(scene.other("object"), Scene::kLimit, SystemProcesses(), kForEver)
-                     .ref;
+  scene.object =
+      scene.registry().reserve(scene.other("object"), Scene::kLimit, RealProcesses(), kForEver).ref;
 }
 void object_is_exempt(Scene& scene) {
   Admission listed;
@@ -63,6 +74,58 @@ void leave_dead_newcomer(Scene& scene) {
   scene.unsettle_add();
 }
 
+// --- Of users with a limit, idle and parked sessions ---
+
+// Such stand at their user's home, so that every child comes the same way.
+Terms limited_terms(std::int32_t user_limit) {
+  Terms terms(Scene::kLimit);
+  terms.user_limit = user_limit;
+  terms.idle_after_s = terms.shortest_idle_s = 1;
+  return terms;
+}
+const Terms kRoomy = limited_terms(5);
+Terms evicting_terms() {
+  Terms terms = limited_terms(1);
+  terms.evict_after_ms = 0;
+  return terms;
+}
+const Terms kEvicting = evicting_terms();
+
+void read_self_as_object(Scene& scene) {
+  read_self(scene);
+  mine.user = "object";
+}
+void owner_is_idle(Scene& scene) {
+  scene.owner = scene.admit_idle("object", kRoomy);
+}
+void owner_may_be_evicted(Scene& scene) {
+  scene.owner = scene.registry().admit(scene.other("object"), kEvicting, RealProcesses()).ref;
+}
+// The owner's seat has gone to the object, a reservation of this process.
+void owner_is_taken(Scene& scene) {
+  owner_is_idle(scene);
+  scene.object =
+      scene.registry().reserve(scene.other("newcomer"), kRoomy, scene.told(), kForEver).ref;
+  if (scene.stage_of(scene.owner) != Stage::parked) throw Broken("the scene cannot be set");
+}
+// Its seat went to another, who has left.
+void owner_is_parked(Scene& scene) {
+  owner_is_idle(scene);
+  const Admission other = scene.registry().admit(scene.other("newcomer"), kRoomy, scene.told());
+  if (!scene.registry().release(other.ref) || scene.stage_of(scene.owner) != Stage::parked)
+    throw Broken("the scene cannot be set");
+}
+// What has happened, and the owner is in `after` if and only if it has.
+int with_owner(Scene& scene, int happened, Stage before, Stage after) {
+  if (scene.stage_of(scene.owner) != (happened != 0 ? after : before))
+    throw Broken("a seat was handed over by halves");
+  return happened;
+}
+void owner_has_it_again(Scene& scene) {
+  if (scene.stage_of(scene.owner) != Stage::seated)
+    throw Broken("the seat that a dead reservation had taken did not come back");
+}
+
 const std::vector<RegistryOperation>& operations() {
   static const std::vector<RegistryOperation> rows = {
       {.name = "Registry: reserve",
@@ -93,14 +156,17 @@ const std::vector<RegistryOperation>& operations() {
        .complete = 0},
       {.name = "Registry: bind",
        .seats = 2,
-       .prepare = object_is_reservation,
+       .prepare = child_holds_reservation,
        .enter =
            [](Scene& s) {
              read_self(s);
-             mine.user = "object";
+             s.object = s.registry().reserve(mine, Scene::kLimit, s.told(), kForEver).ref;
            },
-       .act = [](Scene& s) { return int{s.registry().bind(s.object, mine, s.told()).has_value()}; },
-       .happened = child_is_listed},
+       .act =
+           [](Scene& s) {
+             return int{s.registry().bind(s.object, mine, Scene::kLimit, s.told()).has_value()};
+           },
+       .happened = child_has_session},
       {.name = "Registry: release",
        .seats = 2,
        .prepare = object_is_session,
@@ -115,12 +181,12 @@ const std::vector<RegistryOperation>& operations() {
        .seats_changed = -1},
       {.name = "Registry: touch",
        .prepare = object_is_session,
-       .act = [](Scene& s) { return int{s.registry().touch(s.object, std::uint64_t{1} << 38)}; },
+       .act = [](Scene& s) { return int{s.registry().touch(s.object, kTouched_ms)}; },
        .happened =
            [](Scene& s, pid_t) {
              Snapshot held;
              s.registry().snapshot(s.object, held);
-             return int{held.last_activity_ms == (std::uint64_t{1} << 38) / 100 * 100};
+             return int{held.last_activity_ms == kTouched_ms / kActivityUnit_ms * kActivityUnit_ms};
            }},
       {.name = "Registry: mark_revoked",
        .prepare = object_is_session,
@@ -156,6 +222,122 @@ const std::vector<RegistryOperation>& operations() {
        .prepare = object_is_exempt,
        .act = [](Scene& s) { return int{s.registry().release(s.object)}; },
        .happened = object_is_gone},
+      {.name = "Registry: reserve that takes an idle seat",
+       .seats = 2,
+       .prepare = owner_is_idle,
+       .enter = read_self,
+       .act =
+           [](Scene& s) {
+             return int{s.registry().reserve(mine, kRoomy, s.told(), kForEver).admitted()};
+           },
+       .happened =
+           [](Scene& s, pid_t child) {
+             return with_owner(s, child_is_listed(s, child), Stage::seated, Stage::parked);
+           },
+       .recovered = owner_has_it_again},
+      {.name = "Registry: reserve that evicts until bound",
+       .prepare = owner_may_be_evicted,
+       .enter = read_self_as_object,
+       .act =
+           [](Scene& s) {
+             return int{s.registry().reserve(mine, kEvicting, s.told(), kForEver).admitted()};
+           },
+       .happened =
+           [](Scene& s, pid_t child) {
+             return with_owner(s, child_is_listed(s, child), Stage::seated, Stage::parked);
+           },
+       .recovered = owner_has_it_again},
+      {.name = "Registry: admit that evicts",
+       .prepare = owner_may_be_evicted,
+       .enter = read_self_as_object,
+       .act =
+           [](Scene& s) {
+             const Admission admitted = s.registry().admit(mine, kEvicting, s.told());
+             return int{admitted.admitted() && admitted.displaced.size() == 1};
+           },
+       .happened =
+           [](Scene& s, pid_t child) {
+             return with_owner(s, child_is_listed(s, child), Stage::seated, Stage::evicted);
+           }},
+      {.name = "Registry: bind that bars",
+       .prepare = owner_may_be_evicted,
+       .enter =
+           [](Scene& s) {
+             read_self_as_object(s);
+             s.object = s.registry().reserve(mine, kEvicting, s.told(), kForEver).ref;
+           },
+       .act =
+           [](Scene& s) {
+             const auto bound = s.registry().bind(s.object, mine, kEvicting, s.told());
+             return int{bound && bound->admitted() && bound->displaced.size() == 1};
+           },
+       .happened =
+           [](Scene& s, pid_t child) {
+             const Stage stage = s.stage_of(s.owner);
+             if (stage != Stage::parked && stage != Stage::evicted)
+               throw Broken("the victim of a bound reservation is neither parked nor evicted");
+             return child_has_session(s, child) + (stage == Stage::evicted);
+           },
+       .complete = 2,
+       .seats_changed = 0,
+       .recovered =
+           [](Scene& s) {
+             // Bound, and killed before it could bar: then it stays parked.
+             constexpr std::array kAfter = {Stage::seated, Stage::parked, Stage::evicted};
+             if (s.stage_of(s.owner) != kAfter[static_cast<std::size_t>(s.happened)])
+               throw Broken("the victim of a reservation is not what it should be");
+           }},
+      {.name = "Registry: release_reservation that gives a seat back",
+       .seats = 2,
+       .prepare = owner_is_taken,
+       .act = [](Scene& s) { return int{s.registry().release_reservation(s.object)}; },
+       .happened =
+           [](Scene& s, pid_t child) {
+             return with_owner(s, object_is_gone(s, child), Stage::parked, Stage::seated);
+           }},
+      {.name = "Registry: return_to_seat",
+       .seats = 2,
+       .prepare = owner_is_parked,
+       .act =
+           [](Scene& s) {
+             return int{s.registry().return_to_seat(s.owner, Scene::kLimit, false).done()};
+           },
+       .happened = [](Scene& s, pid_t) { return int{s.stage_of(s.owner) == Stage::seated}; },
+       .seats_changed = +1},
+      {.name = "Registry: return_to_seat over the limit",
+       .seats = 2,
+       .prepare =
+           [](Scene& s) {
+             owner_is_parked(s);
+             s.admit_other();
+             s.most = 4;
+           },
+       .act =
+           [](Scene& s) {
+             return int{s.registry().return_to_seat(s.owner, Scene::kLimit, true).done()};
+           },
+       .happened = [](Scene& s, pid_t) { return int{s.stage_of(s.owner) == Stage::seated}; },
+       .seats_changed = +1},
+      {.name = "Registry: admit above a lowered limit: parks one, takes one",
+       .prepare =
+           [](Scene& s) {
+             owner_is_idle(s);
+             s.object = s.owner;
+             s.owner = s.admit_idle("another", kRoomy);
+             s.registry().set_override(2);
+           },
+       .enter = read_self,
+       .act = [](Scene& s) { return int{s.registry().admit(mine, kRoomy, s.told()).admitted()}; },
+       .happened =
+           [](Scene& s, pid_t child) {
+             const int parked =
+                 (s.stage_of(s.owner) == Stage::parked) + (s.stage_of(s.object) == Stage::parked);
+             const int listed = child_is_listed(s, child);
+             if (listed != (parked == 2)) throw Broken("a seat was handed over by halves");
+             return parked + listed;
+           },
+       .complete = 3,
+       .change = [](int happened) { return happened > 0 ? -1 : 0; }},
       {.name = "Registry: reap of a newcomer that the gate names",
        .prepare = leave_dead_newcomer,
        .act = [](Scene& s) { return s.registry().reap(s.told(), now().boottime_ms), 1; },
@@ -181,4 +363,41 @@ TEST_CASE("a registry operation is whole or has not begun, wherever its process 
     INFO(operation.name);
     CHECK_NOTHROW(all_tallies().push_back(explore(trial_of(scene, operation))));
   }
+}
+
+TEST_CASE("a login that its user's limit refuses parks nobody") {
+  RegistryScene scene;
+  scene.reset(1);
+  Terms one = limited_terms(1);
+  REQUIRE(scene.registry().admit(scene.other("newcomer"), one, RealProcesses()).admitted());
+  owner_is_idle(scene);
+  const Admission refused = scene.registry().admit(scene.other("newcomer"), one, scene.told());
+  CHECK_FALSE(refused.admitted());
+  CHECK(scene.stage_of(scene.owner) == Stage::seated);
+}
+
+TEST_CASE("a session that is released is released, whoever takes its seat meanwhile") {
+  RegistryScene scene;
+  Trial trial = trial_of(scene, {.name = "Registry: release while its seat is taken",
+                                 .seats = 2,
+                                 .prepare = owner_is_idle,
+                                 .act = [](Scene& s) { return int{s.registry().release(s.owner)}; },
+                                 .happened =
+                                     [](Scene& s, pid_t) {
+                                       Snapshot held;
+                                       return int{!s.registry().snapshot(s.owner, held)};
+                                     },
+                                 .seats_changed = -1});
+  trial.others = {Others::rival};
+  trial.look = [&scene](pid_t) {
+    Snapshot held;
+    return int{!scene.registry().snapshot(scene.owner, held)};
+  };
+  trial.work = [&scene](Others, pid_t) {
+    scene.registry().admit(scene.other("newcomer"), kRoomy, scene.told());
+  };
+  trial.settle_accounts = [](Others, int result, int happened) {
+    if (result != 1 || happened != 1) throw Broken("it was not released");
+  };
+  CHECK_NOTHROW(all_tallies().push_back(explore(trial)));
 }

@@ -1,9 +1,9 @@
 #include "explore.h"
 
 #include <array>
-#include <cstring>
 #include <memory>
 #include <random>
+#include <utility>
 
 #include "fiber.h"
 
@@ -25,12 +25,18 @@ using Choose = std::function<std::size_t(std::size_t count)>;
 class Run;
 Run* running = nullptr;
 
-// Runs the schedules of one scenario, one after the other, over the same memory.
+// Runs the schedules of one scenario, one after the other, over the same memory. What comes next is
+// decided on the stack of the actor that made the last access, so that stacks are changed only
+// where another goes on.
 class Run {
  public:
   explicit Run(const Scenario& scenario) : scenario_(scenario) {
-    world_.memory = {};
+    World::acting = 0;
+    World::ticking = scenario.ticking;
+    World::ticks = 0;
+    memory_changed = true;
     scenario.prepare(world_);
+    ticks_ = World::ticks;
     prepared_ = std::make_unique<World::Memory>(world_.memory);
   }
 
@@ -45,74 +51,126 @@ class Run {
 
   static void act(void* argument) {
     const auto* at = static_cast<Argument*>(argument);
-    // The first access is a choice like the others.
-    at->run->fibers_[at->actor].yield();
     at->run->world_.actor_begins();
     at->run->scenario_.actors[at->actor].act(at->run->world_);
   }
-  static void pause() { running->fibers_[running->current_].yield(); }
+  static void pause() { running->before_next_access(); }
+  void before_next_access();
+  void decide();
+  void choose_next();
 
   std::string text_of(const std::vector<Step>& steps) const;
 
   const Scenario& scenario_;
   World world_;
   std::unique_ptr<World::Memory> prepared_;
+  std::uint64_t ticks_ = 0;
   std::array<Fiber, kMaxActors> fibers_;
   std::array<Argument, kMaxActors> arguments_{};
+
+  // Of the schedule that runs.
+  const Choose* choose_ = nullptr;
+  int preemptions_ = 0, deaths_ = 0;
+  std::array<bool, kMaxActors> enabled_{};
+  std::array<bool, kMaxActors> fresh_{};  // has made no access yet
   std::size_t current_ = kNobody;
+  std::vector<Step> steps_;
+  std::string broken_;
 };
 
 void Run::once(const Choose& choose, int preemptions, int deaths) {
-  const std::size_t n = scenario_.actors.size();
   world_.memory = *prepared_;
   world_.begin();
-  std::array<bool, kMaxActors> enabled{};
-  for (std::size_t i = 0; i < n; ++i) {
+  World::ticks = ticks_;
+  choose_ = &choose;
+  preemptions_ = preemptions;
+  deaths_ = deaths;
+  enabled_.fill(false);
+  for (std::size_t i = 0; i < scenario_.actors.size(); ++i) {
     arguments_[i] = {this, i};
-    enabled[i] = true;
+    enabled_[i] = fresh_[i] = true;
     fibers_[i].start(act, &arguments_[i]);
-    fibers_[i].resume();
   }
-  std::vector<Step> steps;
+  steps_.clear();
+  broken_.clear();
   current_ = kNobody;
   running = this;
+  choose_next();
+  before_access = pause;
+  while (current_ != kNobody) {
+    const std::size_t at = current_;
+    if (fibers_[at].resume()) continue;
+    // It has finished; else it has decided itself.
+    enabled_[at] = false;
+    decide();
+  }
+  before_access = nullptr;
   try {
-    for (;;) {
-      std::array<Step, 2 * kMaxActors> possible;
-      std::size_t count = 0;
-      const bool goes_on = current_ != kNobody && enabled[current_];
-      if (goes_on) possible[count++] = {current_, false};
-      if (!goes_on || preemptions > 0)
-        for (std::size_t i = 0; i < n; ++i)
-          if (enabled[i] && i != current_) possible[count++] = {i, false};
-      if (goes_on && deaths > 0 && scenario_.actors[current_].dies_as != 0)
-        possible[count++] = {current_, true};
-      if (count == 0) break;
-      const Step next = possible[count == 1 ? 0 : choose(count)];
-      steps.push_back(next);
-      if (goes_on && next.actor != current_) --preemptions;
-      current_ = next.actor;
-      if (next.dies) {
-        --deaths;
-        enabled[current_] = false;
-        world_.dead[scenario_.actors[current_].dies_as] = true;
-        continue;
-      }
-      world_.acting = current_;
-      before_access = pause;
-      enabled[current_] = fibers_[current_].resume();
-      before_access = nullptr;
-      world_.check();
-      if (steps.size() > kTooLong) throw Broken("it does not come to an end");
-    }
+    if (!broken_.empty()) throw Broken(broken_);
+    World::acting = 0;
     if (scenario_.check) scenario_.check(world_);
     world_.check_end();
   } catch (const Broken& e) {
-    before_access = nullptr;
-    throw Broken(scenario_.name + ": " + e.what() + "; schedule: " + text_of(steps));
+    throw Broken(scenario_.name + ": " + e.what() + "; schedule: " + text_of(steps_));
   }
   ++explored.schedules;
-  explored.accesses += steps.size();
+  explored.accesses += steps_.size();
+}
+
+// On the stack of the actor, which owns nothing here, as it may not come back.
+void Run::before_next_access() {
+  const std::size_t self = current_;
+  // The first access was chosen when the actor was.
+  if (std::exchange(fresh_[self], false)) return;
+  decide();
+  if (current_ != self) fibers_[self].yield();
+}
+
+// After an access: is all well, and whose is the next one?
+void Run::decide() {
+  try {
+    world_.check();
+    if (steps_.size() > kTooLong) throw Broken("it does not come to an end");
+    choose_next();
+  } catch (const Broken& e) {
+    broken_ = e.what();
+    current_ = kNobody;
+  }
+}
+
+void Run::choose_next() {
+  for (;;) {
+    std::array<Step, 2 * kMaxActors> possible;
+    std::size_t count = 0;
+    const bool goes_on = current_ != kNobody && enabled_[current_];
+    if (goes_on && preemptions_ <= 0 && (deaths_ == 0 || scenario_.actors[current_].dies_as == 0)) {
+      steps_.push_back({current_, false});
+      ++World::ticks;
+      return;
+    }
+    if (goes_on) possible[count++] = {current_, false};
+    if (!goes_on || preemptions_ > 0)
+      for (std::size_t i = 0; i < scenario_.actors.size(); ++i)
+        if (enabled_[i] && i != current_) possible[count++] = {i, false};
+    if (goes_on && deaths_ > 0 && scenario_.actors[current_].dies_as != 0)
+      possible[count++] = {current_, true};
+    if (count == 0) {
+      current_ = kNobody;
+      return;
+    }
+    const Step next = possible[count == 1 ? 0 : (*choose_)(count)];
+    steps_.push_back(next);
+    if (goes_on && next.actor != current_) --preemptions_;
+    current_ = next.actor;
+    World::acting = current_;
+    if (!next.dies) {
+      ++World::ticks;
+      return;
+    }
+    --deaths_;
+    enabled_[current_] = false;
+    world_.dead[scenario_.actors[current_].dies_as] = true;
+  }
 }
 
 // "admit 5, release 3, admit dies": so many accesses of each in turn.

@@ -28,6 +28,7 @@ struct Scenario {
   int deaths = 0;
   // After all have finished; throws Broken. Optional.
   std::function<void(World&)> check{};
+  bool ticking = false;  // the clock moves at every access; see World
 };
 
 struct Explored {

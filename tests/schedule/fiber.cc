@@ -35,14 +35,16 @@ void forget_stack(char*, std::size_t) {}
 
 }  // namespace
 
-Fiber::Fiber() : stack_(std::make_unique<char[]>(kStackBytes)) {}
+Fiber::Fiber() : stack_(std::make_unique<char[]>(kStackBytes)) {
+  // Once: it is a system call.
+  getcontext(&inside_);
+}
 
 void Fiber::start(void (*body)(void*), void* argument) {
   forget_stack(stack_.get(), kStackBytes);
   body_ = body;
   argument_ = argument;
   done_ = false;
-  getcontext(&inside_);
   inside_.uc_stack.ss_sp = stack_.get();
   inside_.uc_stack.ss_size = kStackBytes;
   inside_.uc_link = nullptr;

@@ -7,6 +7,16 @@
 
 // Numbers of sessions and their processes; the actors' own are 1, 2 and 3, those of check_end() 10
 // and more.
-inline constexpr std::uint32_t kOld = 4, kOlder = 5, kLeft = 6;
+inline constexpr std::uint32_t kOld = 4, kOlder = 5, kLeft = 6, kNew = 7;
 
 std::vector<Scenario> scenarios();
+// Of faults that lib/ has had.
+std::vector<Scenario> faulty_scenarios();
+
+// kOld and kOlder were seated (refs[0], refs[1]), kOld is parked; the limit is 2. With claims of 1
+// and 2 (refs[2], refs[3]) if wanted.
+std::function<void(World&)> prepared_with_parked(bool of_1, bool of_2);
+// kOld's seat (refs[0]) was taken for the reservation kNew (refs[4]), idle or evicted; then the
+// limit is `limit`.
+std::function<void(World&)> prepared_with_reservation(std::int32_t limit, bool of_1, bool of_2,
+                                                      sessreg::VictimFate fate);

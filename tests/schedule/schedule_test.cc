@@ -33,3 +33,8 @@ TEST_CASE("and of random schedules beyond the bound") {
     CHECK_NOTHROW(explore_random(scenario, seed, 3000));
   }
 }
+
+TEST_CASE("faults that were in the code once") {
+  for (const Scenario& scenario : faulty_scenarios())
+    CHECK_NOTHROW(explore_all(scenario));
+}

@@ -8,6 +8,8 @@
 
 // Called before each access of an actor; nullptr: outside of a schedule.
 inline void (*before_access)() = nullptr;
+// Set by every access that wrote.
+inline bool memory_changed = false;
 
 class ScheduledAtom {
  public:
@@ -18,6 +20,7 @@ class ScheduledAtom {
   void store(std::uint64_t value, std::memory_order) {
     pause();
     value_ = value;
+    memory_changed = true;
   }
   bool compare_exchange_strong(std::uint64_t& seen, std::uint64_t next, std::memory_order,
                                std::memory_order) {
@@ -27,12 +30,14 @@ class ScheduledAtom {
       return false;
     }
     value_ = next;
+    memory_changed = true;
     return true;
   }
   std::uint64_t fetch_add(std::uint64_t more, std::memory_order) {
     pause();
     const std::uint64_t before = value_;
     value_ += more;
+    memory_changed = true;
     return before;
   }
 

@@ -1,6 +1,7 @@
 #include "world.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 
 using namespace sessreg;
@@ -18,25 +19,37 @@ constexpr std::size_t kEpochWord = offsetof(RecordImage, epoch) / 8;
 constexpr std::size_t kVictimGenerationWord = offsetof(RecordImage, victim_generation) / 8;
 constexpr std::size_t kGroupsWord = offsetof(RecordImage, groups) / 8;
 constexpr std::size_t kIdleWord = offsetof(RecordImage, idle_after_s) / 8;
-static_assert(offsetof(RecordImage, epoch) % 8 == 0 && offsetof(RecordImage, ttl_s) % 8 == 4);
+constexpr std::size_t kKindWord = offsetof(RecordImage, kind) / 8;
+constexpr std::size_t kUserLimitWord = offsetof(RecordImage, user_limit) / 8;
+constexpr std::size_t kOpenedWord = offsetof(RecordImage, opened_boottime_ms) / 8;
+static_assert(offsetof(RecordImage, epoch) % 8 == 0 && offsetof(RecordImage, ttl_s) % 8 == 4 &&
+              offsetof(RecordImage, uid) % 8 == 0 && offsetof(RecordImage, flags) % 8 == 4);
 
 bool is_of_pattern(std::size_t word) {
   return word != kWhoWord && word != kEpochWord && word != kVictimGenerationWord &&
-         word != kGroupsWord && word != kIdleWord;
+         word != kGroupsWord && word != kIdleWord && word != kKindWord && word != kUserLimitWord &&
+         word != kOpenedWord;
 }
 
 std::uint64_t pattern(std::uint64_t who, std::size_t word) {
   return who << 32 | (word * 0x01010101);
 }
 
+// What seen_of() makes a bit of: free seats from kFewest on, and the two flags.
+constexpr int kFewest = -8, kMost = 7;
+struct Seen {
+  std::int32_t free;
+  bool user_full, group_full;
+};
+
 }  // namespace
 
-RecordImage World::record_of(std::uint32_t who, const Traits& traits) {
+RecordImage World::record_of(std::uint32_t who, const Traits& its) const {
   std::array<std::uint64_t, kRecordWords> words;
   for (std::size_t i = 0; i < kRecordWords; ++i)
     words[i] = pattern(who, i);
   words[kWhoWord] = who;
-  const std::uint32_t user = traits.user != 0 ? traits.user : who;
+  const std::uint32_t user = its.user != 0 ? its.user : who;
   for (std::size_t i = kUserWord; i < kUserWord + 2; ++i)
     words[i] = pattern(user, i);
   RecordImage record;
@@ -44,51 +57,42 @@ RecordImage World::record_of(std::uint32_t who, const Traits& traits) {
   record.victim_slot = kNoSlot;
   record.victim_generation = 0;
   record.victim_fate = VictimFate::freed;
-  record.groups = traits.groups;
-  record.idle_after_s = traits.idle_after_s;
+  record.groups = its.groups;
+  record.idle_after_s = its.idle_after_s;
   record.ttl_s = 0;
+  record.uid = 0;
+  record.kind = its.reservation ? RecordKind::reservation : RecordKind::session;
+  record.user_limit = its.user != 0 && its.user == limited_user ? user_limit : -1;
+  record.flags = RecordFlags::none;
+  record.opened_boottime_ms = active_ms(who);
   return record;
 }
 
 // --- Actors ---
 
 std::optional<SlotRef> World::claim(std::uint32_t who) {
-  const RecordImage record = record_of(who, traits[who]);
+  const RecordImage record = record_of(who);
   const auto claimed = gate.table().claim(0, record.user_hash, Claimer{who, 1});
   if (claimed) gate.table().write_record(*claimed, record);
   return claimed;
 }
 
 Rules World::rules_of(std::uint32_t who) {
-  Rules rules{gate.configured(), 0, record_of(who, traits[who]).user_hash, -1, {}};
+  Rules rules{gate.configured(), traits[who].held_back, record_of(who).user_hash, -1, {}};
   if (traits[who].user != 0 && traits[who].user == limited_user) rules.user_limit = user_limit;
   group_rule_[0] = {0, group_limit};
   if (group_limit >= 0 && (traits[who].groups & 1) != 0) rules.groups = group_rule_;
   return rules;
 }
 
-bool World::is_true_refusal(Outcome outcome) const {
-  const Full& found = found_full_[acting];
-  switch (outcome) {
-    case Outcome::user_full:
-      return found.user;
-    case Outcome::group_full:
-      return found.group;
-    case Outcome::site_full:
-      return found.site;
-    default:
-      return outcome != Outcome::table_full;
-  }
-}
-
 bool World::add(SlotRef claim) {
   const std::uint32_t who = claimer_at(claim.slot);
+  clock_ms[acting] = active_ms(who);
   for (;;) {
     const Decision decision = gate.add(claim, rules_of(who));
     if (decision.done()) return true;
     if (decision.outcome == Outcome::stale_configuration) continue;
-    if (!is_true_refusal(decision.outcome))
-      fail("refused, though at no instant all seats were taken");
+    if (!is_true(decision.outcome, who, 1)) fail("refused, though at no instant it was full");
     gate.table().abandon(claim);
     return false;
   }
@@ -101,10 +105,10 @@ bool World::admit(std::uint32_t who) {
 }
 
 bool World::bind(std::uint32_t who, SlotRef reservation) {
+  clock_ms[acting] = active_ms(who);
   const auto claimed = claim(who);
   if (!claimed) return false;
-  if (gate.bind(*claimed, {reservation.slot, seated_generation(reservation)}) == Outcome::done)
-    return true;
+  if (gate.bind(*claimed, seat_of(reservation)) == Outcome::done) return true;
   gate.table().abandon(*claimed);
   return false;
 }
@@ -113,38 +117,65 @@ bool World::release(SlotRef ref) {
   return gate.remove(ref.slot, seated_generation(ref));
 }
 
-bool World::evict(SlotRef claim, SlotRef victim) {
-  const Decision decision =
-      gate.evict(claim, {victim.slot, seated_generation(victim)}, rules_of(claimer_at(claim.slot)));
+bool World::evict(SlotRef claim, SlotRef victim, VictimFate fate) {
+  const std::uint32_t who = claimer_at(claim.slot);
+  clock_ms[acting] = active_ms(who);
+  const Decision decision = gate.evict(claim, seat_of(victim), fate, rules_of(who));
   if (decision.done()) return true;
-  if (!is_true_refusal(decision.outcome)) fail("an eviction refused, though there was room");
+  if (!is_true(decision.outcome, who, 0)) fail("an eviction refused, though there was room");
   gate.table().abandon(claim);
   return false;
 }
 
-bool World::take_idle(SlotRef claim, SlotRef victim, std::uint64_t idle_since_ms) {
-  const Decision decision = gate.take_idle(claim, {victim.slot, seated_generation(victim)},
-                                           idle_since_ms, rules_of(claimer_at(claim.slot)));
+bool World::take_idle(SlotRef claim, const Victim& victim, std::uint64_t idle_since_ms) {
+  const std::uint32_t who = claimer_at(claim.slot);
+  clock_ms[acting] = active_ms(who);
+  const Decision decision = gate.take_idle(claim, victim, idle_since_ms, rules_of(who));
   if (decision.done()) return true;
-  if (!is_true_refusal(decision.outcome)) fail("an idle seat refused, though there was room");
+  // has_room: for an ADD.
+  if (!is_true(decision.outcome, who, decision.outcome == Outcome::has_room))
+    fail("an idle seat refused, though at no instant it had to be");
   gate.table().abandon(claim);
   return false;
 }
 
-bool World::return_to_seat(std::uint32_t who, SlotRef parked) {
+bool World::return_to_seat(std::uint32_t who, SlotRef parked, bool over_limit) {
+  clock_ms[acting] = active_ms(who) + kReturned_ms;
   const Decision decision =
-      gate.return_to_seat(parked.slot, parked_generation(parked), rules_of(who), false);
-  if (!is_true_refusal(decision.outcome)) fail("a return refused, though there was room");
+      gate.return_to_seat(parked.slot, parked_generation(parked), rules_of(who), over_limit);
+  if (!is_true(decision.outcome, who, 1)) fail("a return refused, though there was room");
   return decision.done();
 }
 
-bool World::park(SlotRef ref, std::uint64_t idle_since_ms) {
-  return gate.park(ref.slot, seated_generation(ref), idle_since_ms, gate.configured()) ==
-         Outcome::done;
+bool World::park(std::uint32_t who, const Victim& victim, std::uint64_t idle_since_ms) {
+  const Outcome outcome = gate.park(victim, idle_since_ms, rules_of(who));
+  if (outcome == Outcome::has_room && !is_true(outcome, who, 0))
+    fail("not parked, though its seat alone would never have made room");
+  return outcome == Outcome::done;
+}
+
+bool World::give_back(SlotRef reservation) {
+  return gate.give_back(reservation.slot, seated_generation(reservation));
+}
+
+bool World::bar(SlotRef parked) {
+  return gate.bar(parked.slot, parked_generation(parked));
 }
 
 bool World::drop(SlotRef parked) {
   return gate.drop(parked.slot, parked_generation(parked));
+}
+
+void World::leave(std::uint32_t who, SlotRef ref) {
+  for (;;) {
+    const StateWord state = gate.table().state(ref.slot);
+    if (state.claimer_pid != who) return;
+    bool left = false;
+    if (state.stage == Stage::seated) left = gate.remove(ref.slot, state.generation);
+    if (state.stage == Stage::parked) left = gate.drop(ref.slot, state.generation);
+    if (state.stage == Stage::evicted) left = gate.unlist_evicted(ref.slot, state.generation);
+    if (left) return;
+  }
 }
 
 void World::reap() {
@@ -156,7 +187,12 @@ void World::reap() {
     Snapshot held;
     if (!gate.table().snapshot(slot, held) || !dead[held.state.claimer_pid]) continue;
     const std::uint32_t generation = held.state.generation;
-    if (held.state.stage == Stage::seated) gate.remove(slot, generation);
+    if (held.state.stage == Stage::seated) {
+      if (held.record.kind == RecordKind::reservation)
+        gate.give_back(slot, generation);
+      else
+        gate.remove(slot, generation);
+    }
     if (held.state.stage == Stage::parked) gate.drop(slot, generation);
     if (held.state.stage == Stage::evicted) gate.unlist_evicted(slot, generation);
   }
@@ -172,12 +208,28 @@ void World::read_all() {
     if (who != held.state.claimer_pid) fail("a record of another occupant was read");
     for (std::size_t i = 0; i < kRecordWords; ++i)
       if (is_of_pattern(i) && words[i] != pattern(who, i)) fail("a torn record was read");
-    // Seated the first, third, … generation after the claim; parked or evicted the second, ….
-    const bool odd = (held.state.generation - held.ref.epoch) % 2 == 1;
-    if (odd != (held.state.stage == Stage::seated)) fail("an epoch is wrong");
-    if (held.last_activity_ms != 0 && held.last_activity_ms / 1'000'000 != who &&
-        held.last_activity_ms != held.record.opened_boottime_ms / 100 % (1ull << 32) * 100)
-      fail("another's activity was read");
+    if (words[kOpenedWord] != active_ms(held.state.claimer_pid)) fail("a torn record was read");
+    // Seated the first, third, … generation after the claim; parked or evicted another one.
+    const std::uint32_t since = held.state.generation - held.ref.epoch;
+    if (held.state.stage == Stage::seated ? since % 2 == 0 : since < 2) fail("an epoch is wrong");
+    if (held.last_activity_ms / active_ms(1) != who) fail("another's activity was read");
+  }
+}
+
+void World::search() {
+  const std::uint64_t began = clock() / kActivityUnit_ms * kActivityUnit_ms;
+  gate.nop();
+  std::array<std::uint64_t, kSlots> passed{};
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot)
+    passed[slot] = memory.slots[slot].state.load(std::memory_order_acquire);
+  const States now = settled(gate_word(), states());
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+    if (now[slot].stage != Stage::seated) continue;
+    const StateWord at = gate.widths().state(passed[slot]);
+    if (at.stage == Stage::seated && at.generation == now[slot].generation) continue;
+    const std::uint64_t activity = memory.slots[slot].last_activity.peek() & 0xffffffff;
+    if ((activity >> 2) * kActivityUnit_ms < began)
+      fail("a search missed one whose activity is older than it");
   }
 }
 
@@ -194,36 +246,81 @@ GateWord World::gate_word() const {
   return gate.widths().gate(memory.shared.gate.peek());
 }
 
+RecordImage World::record_at(std::uint32_t slot) const {
+  std::array<std::uint64_t, kRecordWords> words;
+  for (std::size_t i = 0; i < kRecordWords; ++i)
+    words[i] = memory.slots[slot].record[i].peek();
+  RecordImage record;
+  std::memcpy(&record, words.data(), sizeof record);
+  return record;
+}
+
 World::States World::settled(const GateWord& named, States slots) const {
+  if (named.slot >= kSlots) return slots;
+  const auto is_at = [&](std::uint32_t slot, std::uint32_t generation, Stage stage) {
+    return slot < kSlots && slots[slot].stage == stage && slots[slot].generation == generation;
+  };
   const auto move_on = [&](std::uint32_t slot, std::uint32_t generation, Stage from, Stage to) {
-    if (slot >= kSlots) return;
+    if (!is_at(slot, generation, from)) return;
     StateWord& state = slots[slot];
-    if (state.stage != from || state.generation != generation) return;
     state.stage = to;
     state.generation = gate.widths().next_generation(generation);
     if (to == Stage::free) state.claimer_pid = state.claimer_hash = 0;
   };
-  if (named.op == GateOp::add) move_on(named.slot, named.generation, Stage::claimed, Stage::seated);
-  if (named.op == GateOp::remove) move_on(named.slot, named.generation, Stage::seated, Stage::free);
-  if (named.op == GateOp::park) move_on(named.slot, named.generation, Stage::seated, Stage::parked);
-  if (named.op == GateOp::return_)
-    move_on(named.slot, named.generation, Stage::parked, Stage::seated);
-  if (named.op == GateOp::drop) move_on(named.slot, named.generation, Stage::parked, Stage::free);
-  if (named.op == GateOp::move && named.slot < kSlots &&
-      slots[named.slot].stage == Stage::claimed &&
-      slots[named.slot].generation == named.generation) {
-    RecordImage record;
-    std::array<std::uint64_t, kRecordWords> words;
-    for (std::size_t i = 0; i < kRecordWords; ++i)
-      words[i] = memory.slots[named.slot].record[i].peek();
-    std::memcpy(&record, words.data(), sizeof record);
-    const Stage fate = record.victim_fate == VictimFate::parked    ? Stage::parked
-                       : record.victim_fate == VictimFate::evicted ? Stage::evicted
-                                                                   : Stage::free;
-    move_on(record.victim_slot, record.victim_generation, Stage::seated, fate);
-    move_on(named.slot, named.generation, Stage::claimed, Stage::seated);
+  const auto [count, slot, generation, op] = named;
+  switch (op) {
+    case GateOp::add:
+      move_on(slot, generation, Stage::claimed, Stage::seated);
+      break;
+    case GateOp::remove:
+      move_on(slot, generation, Stage::seated, Stage::free);
+      break;
+    case GateOp::park:
+      if (is_at(slot, generation, Stage::parked))
+        move_on(slot, generation, Stage::parked, Stage::evicted);
+      else
+        move_on(slot, generation, Stage::seated, Stage::parked);
+      break;
+    case GateOp::return_:
+      if (is_at(slot, generation, Stage::seated)) {
+        const RecordImage reservation = record_at(slot);
+        move_on(reservation.victim_slot,
+                gate.widths().next_generation(reservation.victim_generation), Stage::parked,
+                Stage::seated);
+        move_on(slot, generation, Stage::seated, Stage::free);
+      } else {
+        move_on(slot, generation, Stage::parked, Stage::seated);
+      }
+      break;
+    case GateOp::drop:
+      move_on(slot, generation, Stage::parked, Stage::free);
+      break;
+    case GateOp::move:
+      if (is_at(slot, generation, Stage::claimed)) {
+        const RecordImage newcomer = record_at(slot);
+        const VictimFate fate = newcomer.victim_fate;
+        move_on(newcomer.victim_slot, newcomer.victim_generation, Stage::seated,
+                fate == VictimFate::evicted ? Stage::evicted
+                : fate == VictimFate::freed ? Stage::free
+                                            : Stage::parked);
+        move_on(slot, generation, Stage::claimed, Stage::seated);
+      }
+      break;
+    default:
+      break;
   }
   return slots;
+}
+
+// The one moment when there is a seat too many: its owner has it again, and the reservation is not
+// free yet.
+bool World::is_half_given_back(const States& slots) const {
+  const GateWord named = gate_word();
+  if (named.op != GateOp::return_ || named.slot >= kSlots) return false;
+  const StateWord& state = slots[named.slot];
+  if (state.stage != Stage::seated || state.generation != named.generation) return false;
+  const RecordImage reservation = record_at(named.slot);
+  return reservation.victim_slot < kSlots && slots[reservation.victim_slot].stage == Stage::seated;
 }
 
 std::uint32_t World::count_seated() const {
@@ -232,17 +329,15 @@ std::uint32_t World::count_seated() const {
       now.begin(), now.end(), [](const StateWord& s) { return s.stage == Stage::seated; }));
 }
 
-bool World::is_seated(std::uint32_t who) const {
+bool World::has_stage(std::uint32_t who, Stage stage) const {
   const States now = settled(gate_word(), states());
-  return std::any_of(now.begin(), now.end(), [&](const StateWord& s) {
-    return s.stage == Stage::seated && s.claimer_pid == who;
-  });
+  return std::any_of(now.begin(), now.end(),
+                     [&](const StateWord& s) { return s.stage == stage && s.claimer_pid == who; });
 }
 
 std::int32_t World::limit_now() const {
   const std::uint64_t changed = memory.shared.override_limit.peek();
-  const std::uint64_t word =
-      (changed & kOverrideSet) != 0 ? changed : memory.shared.configured.peek();
+  const std::uint64_t word = (changed & kLimitSet) != 0 ? changed : memory.shared.configured.peek();
   return static_cast<std::int32_t>(word & 0xffffffff);
 }
 
@@ -272,31 +367,76 @@ std::int32_t World::held_by_group(const States& slots, std::size_t group) const 
   return held;
 }
 
-World::Full World::full_now() const {
-  const auto count = static_cast<std::int32_t>(gate_word().count);
-  Full full{.site = count >= std::min(allowed_least_, limit_now()), .user = false, .group = false};
-  if (user_limit < 0 && group_limit < 0) return full;
-  const States now = settled(gate_word(), states());
-  full.user = user_limit >= 0 && held_by_limited_user(now) >= user_limit;
-  full.group = group_limit >= 0 && held_by_group(now, 0) >= group_limit;
-  return full;
+std::uint64_t World::seen_of(const States& now) const {
+  const bool user_full = user_limit >= 0 && held_by_limited_user(now) >= user_limit;
+  const bool group_full = group_limit >= 0 && held_by_group(now, 0) >= group_limit;
+  std::uint64_t seen = 0;
+  for (const std::int32_t limit : {allowed_least_, allowed_most_}) {
+    const int free = limit - static_cast<std::int32_t>(gate_word().count);
+    const auto row = static_cast<unsigned>(std::clamp(free, kFewest, kMost) - kFewest);
+    seen |= std::uint64_t{1} << (row * 4 + user_full * 2u + group_full);
+  }
+  return seen;
+}
+
+// Whether at some instant since the actor began it was as `is` says.
+template <class Is>
+bool World::has_seen(Is is) const {
+  for (std::uint64_t seen = seen_[acting] | seen_now_; seen != 0; seen &= seen - 1) {
+    const int bit = std::countr_zero(seen);
+    if (is(Seen{bit / 4 + kFewest, (bit & 2) != 0, (bit & 1) != 0})) return true;
+  }
+  return false;
+}
+
+bool World::is_true(Outcome outcome, std::uint32_t who, std::int32_t more) const {
+  const Traits& its = traits[who];
+  const std::int32_t needed = more + its.held_back;
+  const bool limited = user_limit >= 0 && its.user != 0 && its.user == limited_user;
+  const bool member = group_limit >= 0 && (its.groups & 1) != 0;
+  switch (outcome) {
+    case Outcome::user_full:
+      return limited && has_seen([](Seen at) { return at.user_full; });
+    case Outcome::group_full:
+      return member && has_seen([](Seen at) { return at.group_full; });
+    case Outcome::site_full:
+      return has_seen([&](Seen at) { return at.free < needed; });
+    case Outcome::table_full:
+      return has_seen([&](Seen at) {
+        return limit_now() - at.free + more > static_cast<std::int32_t>(kCapacity);
+      });
+    case Outcome::has_room:
+      // With a victim's seat, a full user or group may have room.
+      return has_seen([&](Seen at) {
+        return at.free >= needed &&
+               (more == 0 || ((!limited || !at.user_full) && (!member || !at.group_full)));
+      });
+    default:
+      return true;
+  }
 }
 
 void World::begin() {
   failure = nullptr;
   was_woken = false;
+  won.fill(false);
   dead.fill(false);
+  clock_ms.fill(0);
   last_states_ = states();
   last_gate_ = memory.shared.gate.peek();
   allowed_most_ = allowed_least_ = limit_now();
   // A scene may begin above a lowered limit.
   highest_ever_ = std::max(limit_now(), static_cast<std::int32_t>(count_seated()));
   changing_limit_ = 0;
-  found_full_.fill({});
+  seen_now_ = seen_of(settled(gate_word(), last_states_));
+  seen_.fill(0);
+  memory_changed = true;
 }
 
 void World::check() {
   if (failure != nullptr) throw Broken(failure);
+  if (!memory_changed) return;
+  memory_changed = false;
   const States now = states();
   allowed_most_ = std::max(allowed_most_, limit_now());
   allowed_least_ = std::min(allowed_least_, limit_now());
@@ -307,12 +447,9 @@ void World::check() {
   check_seats(now);
   last_states_ = now;
   last_gate_ = memory.shared.gate.peek();
-  const Full full = full_now();
-  for (Full& found : found_full_) {
-    found.site |= full.site;
-    found.user |= full.user;
-    found.group |= full.group;
-  }
+  seen_now_ = seen_of(settled(gate_word(), now));
+  for (std::uint64_t& seen : seen_)
+    seen |= seen_now_;
 }
 
 void World::check_seats(const States& now) const {
@@ -326,10 +463,21 @@ void World::check_seats(const States& now) const {
     demand((sessions & bit) == 0, "a session is seated twice");
     sessions |= bit;
   }
-  demand(gate_word().count == count_seated(), "the count is not the number of seats");
-  demand(seated <= highest_ever_, "more are seated than the limit");
-  demand(user_limit < 0 || held_by_limited_user(now) <= user_limit, "a user has too many seats");
-  demand(group_limit < 0 || held_by_group(now, 0) <= group_limit, "a group has too many seats");
+  const States finished = settled(gate_word(), now);
+  const auto count = static_cast<std::int32_t>(gate_word().count);
+  demand(count == std::count_if(finished.begin(), finished.end(),
+                                [](const StateWord& s) { return s.stage == Stage::seated; }),
+         "the count is not the number of seats");
+  demand(count <= static_cast<std::int32_t>(kCapacity), "more are seated than the capacity");
+  demand(seated <= highest_ever_ + is_half_given_back(now), "more are seated than the limit");
+  demand(
+      user_limit < 0 || std::max(held_by_limited_user(finished),
+                                 held_by_limited_user(now) - is_half_given_back(now)) <= user_limit,
+      "a user has too many seats");
+  demand(
+      group_limit < 0 || std::max(held_by_group(finished, 0),
+                                  held_by_group(now, 0) - is_half_given_back(now)) <= group_limit,
+      "a group has too many seats");
 }
 
 // When nothing is left to settle.
@@ -347,23 +495,71 @@ void World::check_gate_change(const States& now) {
   for (std::size_t i = 0; i < kSlots; ++i)
     demand(finished[i].generation == now[i].generation, "the gate moved on from unfinished work");
   check_groups(now);
+  if (after.op != GateOp::nop && after.op != GateOp::none) {
+    demand(after.slot < kSlots, "the gate names no slot");
+    demand(settled(after, now)[after.slot].generation != now[after.slot].generation,
+           "the gate names a slot that is not as the operation needs it");
+  }
   const int more = static_cast<int>(after.count) - static_cast<int>(before.count);
   switch (after.op) {
     case GateOp::add:
       demand(more == 1, "an ADD that does not add one");
-      demand(static_cast<std::int32_t>(after.count) <= allowed_most_, "admitted above the limit");
+      check_room(after, false);
       break;
     case GateOp::return_:
-      demand(more == 1, "a RETURN that does not add one");
-      demand(static_cast<std::int32_t>(after.count) <= allowed_most_, "returned above the limit");
+      if (now[after.slot].stage == Stage::parked) {
+        demand(more == 1, "a RETURN that does not add one");
+        check_room(after, true);
+      } else {
+        const RecordImage reservation = record_at(after.slot);
+        demand(more == 0, "a seat given back changes the count");
+        demand(
+            reservation.victim_slot < kSlots && now[reservation.victim_slot].stage == Stage::parked,
+            "a seat given back to one who is not parked");
+      }
       break;
     case GateOp::remove:
-    case GateOp::park:
-      demand(more == -1, "a REMOVE or PARK that does not remove one");
+      demand(more == -1, "a REMOVE that does not remove one");
       break;
+    case GateOp::park:
+      if (now[after.slot].stage == Stage::parked) {
+        demand(more == 0, "a parked session barred changes the count");
+        break;
+      }
+      demand(more == -1, "a PARK that does not remove one");
+      {
+        // For whom is not known here: for one who may have the fewest.
+        std::int32_t held_back = 0;
+        for (const Traits& its : traits)
+          held_back = std::max(held_back, its.held_back);
+        demand(static_cast<std::int32_t>(before.count) + held_back > allowed_least_ ||
+                   user_limit >= 0 || group_limit >= 0,
+               "parked, though its seat alone would have made room");
+      }
+      break;
+    case GateOp::move: {
+      demand(more == 0, "a MOVE that changes the count");
+      const RecordImage newcomer = record_at(after.slot);
+      demand(newcomer.victim_slot < kSlots && now[newcomer.victim_slot].stage == Stage::seated &&
+                 now[newcomer.victim_slot].generation == newcomer.victim_generation,
+             "a MOVE of a seat that nobody has");
+      if (newcomer.victim_fate != VictimFate::freed) check_room(after, false);
+      break;
+    }
     default:
       demand(more == 0, "an operation that must not changes the count");
   }
+}
+
+void World::check_room(const GateWord& after, bool is_return) {
+  const auto count = static_cast<std::int32_t>(after.count);
+  if (is_return && returns_over_limit) {
+    highest_ever_ = std::max(highest_ever_, count);
+    return;
+  }
+  const std::int32_t held_back = traits[claimer_at(after.slot)].held_back;
+  demand(count + held_back <= allowed_most_,
+         is_return ? "returned above the limit" : "admitted above the limit");
 }
 
 // What begins or ends without a seat, by anybody; all else only while the gate names it.
@@ -396,7 +592,7 @@ void World::check_end() {
   // Newcomers under numbers that nobody else has, so that none is seated twice.
   std::uint32_t who = 10;
   const std::int32_t limit = std::min(limit_now(), static_cast<std::int32_t>(kCapacity));
-  found_full_.fill({true, true, true});
+  seen_.fill(~std::uint64_t{0});
   while (static_cast<std::int32_t>(gate.count()) < limit) {
     demand(admit(who++), "a free seat cannot be taken");
     check_seats(states());

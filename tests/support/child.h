@@ -66,10 +66,15 @@ class Child {
   }
   // The exit status; -1: ended by a signal.
   int wait() {
+    const int status = wait_status();
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  }
+  // As waitpid(2) gives it; -1: it was waited for already.
+  int wait_status() {
     int status = 0;
     if (pid_ <= 0 || waitpid(pid_, &status, 0) != pid_) return -1;
     pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    return status;
   }
 
  private:

@@ -14,8 +14,9 @@ using namespace sessreg;
 namespace {
 
 const std::vector<std::vector<std::string>> kCommands = {
-    {"list"},  {"status"},          {"limit"},       {"limit", "5"},
-    {"purge"}, {"revoke", "--all"}, {"show", "0000"}};
+    {"list"},         {"status"},   {"limit"},
+    {"limit", "5"},   {"purge"},    {"revoke", "--all"},
+    {"show", "0000"}, {"failures"}, {"explain", "nobody"}};
 
 void check_one_line(const ToolResult& result) {
   CHECK(result.out == "");
@@ -74,7 +75,7 @@ TEST_CASE("an option that is given twice is named") {
 
 TEST_CASE("commands of later versions do not exist") {
   const Sandbox sandbox;
-  for (const char* command : {"touch", "token", "explain", "failures", "check", "metrics"})
+  for (const char* command : {"touch", "token", "metrics"})
     CHECK(sandbox.tool({command}).code == 2);
 }
 
@@ -212,6 +213,8 @@ TEST_CASE("a result that nobody gets is exit code 1") {
                                                                      {"status"},
                                                                      {"limit"},
                                                                      {"purge"},
+                                                                     {"failures"},
+                                                                     {"explain", "nobody"},
                                                                      {"--help"},
                                                                      {"--version"}}) {
     CAPTURE(arguments);

@@ -150,7 +150,7 @@ TEST_CASE("purge drops what is dead and says how many of each") {
         "dropped 2 dead sessions, 1 abandoned reservation, 0 unfinished logins\n");
   CHECK(sandbox.tool({"purge", "--json"}).json() ==
         nlohmann::json::parse(R"({"site":"default","sessions":0,"reservations":0,"claims":0,
-                                  "replaced":null})"));
+                                  "ended":0,"survived":0,"replaced":null})"));
   CHECK(sandbox.registry().count() == 1);
 }
 
@@ -251,9 +251,9 @@ TEST_CASE("a purge that drops something is noted in the authentication log") {
   }
   CHECK(code == 0);
   REQUIRE(size > 0);
-  CHECK_THAT(
-      std::string(line, static_cast<std::size_t>(size)),
-      Catch::Contains("event=purge site=default sessions=1 reservations=0 claims=0 by_uid="));
+  CHECK_THAT(std::string(line, static_cast<std::size_t>(size)),
+             Catch::Contains("event=purge site=default sessions=1 reservations=0 claims=0 ended=0 "
+                             "survived=0 by_uid="));
 }
 
 TEST_CASE("rebuild replaces a file that is no registry at all") {

@@ -136,14 +136,41 @@ TEST_CASE("filters fit together, and names are compared as a whole") {
   CHECK(users_in(sandbox.tool({"list", "--json", "--user", long_name.substr(0, 40)})).empty());
 }
 
-TEST_CASE("no session is parked in this version, but it can be asked for") {
+TEST_CASE("a session that lost its seat while it was idle is shown as parked, until it is used") {
+  Sandbox sandbox("sessions_limit = 1\nidle_after = 1s\n");
+  int terminal = -1;
+  const Process idle(sleeps, &terminal), newcomer(sleeps);
+  Terms terms = sandbox.terms();
+  terms.idle_after_s = terms.shortest_idle_s = 1;
+  sandbox.admit(owning_its_terminal(login_of("alice", idle)), terms);
+  usleep(1'500'000);
+  const Admission second = sandbox.admit(login_of("bob", newcomer), terms);
+  const ToolResult parked = sandbox.tool({"list", "--json", "--state", "parked"});
+  CHECK(users_in(parked) == Names{"alice"});
+  CHECK(parked.json()["active"] == 1);
+  CHECK(parked.json()["sessions"][0]["seat"] == false);
+  CHECK(users_in(sandbox.tool({"list", "--json", "--state", "active"})) == Names{"bob"});
+
+  CHECK(sandbox.registry().release(second.ref));
+  usleep(300'000);
+  const timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
+  REQUIRE(utimensat(AT_FDCWD, ptsname(terminal), times, 0) == 0);
+  CHECK(users_in(sandbox.tool({"list", "--json", "--state", "active"})) == Names{"alice"});
+}
+
+TEST_CASE("a session past its lifetime is ending, and purge ends it") {
   Sandbox sandbox;
   const Process process(sleeps);
-  sandbox.admit(login_of("alice", process));
-  const ToolResult parked = sandbox.tool({"list", "--json", "--state", "parked"});
-  CHECK(parked.code == 0);
-  CHECK(users_in(parked).empty());
-  CHECK(users_in(sandbox.tool({"list", "--json", "--state", "parked,active"})).size() == 1);
+  Terms terms = sandbox.terms();
+  terms.lifetime_ms = 200;
+  sandbox.admit(login_of("alice", process), terms);
+  usleep(400'000);
+  const auto listed = sandbox.tool({"list", "--json"}).json();
+  CHECK(listed["active"] == 1);  // counted until its processes have gone
+  CHECK(listed["sessions"][0]["state"] == "ending");
+  CHECK(listed["sessions"][0]["expires"].is_string());
+  CHECK(sandbox.tool({"purge", "--json"}).json()["ended"] == 1);
+  CHECK(sandbox.tool({"list", "--json"}).json()["active"] == 0);
 }
 
 TEST_CASE("the typing on somebody else's terminal is not this session's activity") {

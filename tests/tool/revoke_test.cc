@@ -315,9 +315,9 @@ TEST_CASE("a terminal of another devpts instance is not mistaken for ours of tha
 TEST_CASE("whole names decide who is revoked, not what fits into a record") {
   Sandbox sandbox;
   const Process first(sleeps), second(sleeps);
-  const std::string user(40, 'u'), service(32, 's'), host(56, 'h');
+  const std::string user(40, 'u'), service(24, 's'), host(48, 'h');
   sandbox.admit(login_of(user + "1", first, service + "1", host + "1"));
-  sandbox.admit(login_of("bob", second, "sshd", std::string(52, 'h')));
+  sandbox.admit(login_of("bob", second, "sshd", std::string(44, 'h')));
   for (const auto& [option, value] :
        {std::pair{"--user", user}, std::pair{"--user", user + "2"}, std::pair{"--service", service},
         std::pair{"--service", service + "2"}, std::pair{"--host", host},
@@ -327,7 +327,7 @@ TEST_CASE("whole names decide who is revoked, not what fits into a record") {
   }
   for (const auto& [option, value] :
        {std::pair{"--user", user + "1"}, std::pair{"--service", service + "1"},
-        std::pair{"--host", std::string(52, 'h')}}) {
+        std::pair{"--host", std::string(44, 'h')}}) {
     CAPTURE(option, value);
     CHECK(sandbox.tool({"revoke", option, value, "--dry-run"}).code == 0);
   }

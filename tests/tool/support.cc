@@ -294,9 +294,13 @@ ConfiguredLimit limit_of(const Sandbox& sandbox) {
 
 }  // namespace
 
-Admission Sandbox::admit(const Login& login) {
-  registry().publish_limit(registry().published_limit(), limit_of(*this));
-  const Admission admission = registry().admit(login, limit_of(*this), SystemProcesses());
+Terms Sandbox::terms() {
+  return limit_of(*this);
+}
+
+Admission Sandbox::admit(const Login& login, const Terms& terms) {
+  registry().publish_limit(registry().published_limit(), terms.site);
+  const Admission admission = registry().admit(login, terms, SystemProcesses());
   REQUIRE(admission.admitted());
   return admission;
 }

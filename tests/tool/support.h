@@ -88,7 +88,10 @@ class Sandbox {
   std::string conf_path() const { return directory_ + "/test.conf"; }
 
   sessreg::Registry& registry();
-  sessreg::Admission admit(const sessreg::Login& login);
+  // The site's limit as it is configured, and no other rule.
+  sessreg::Terms terms();
+  sessreg::Admission admit(const sessreg::Login& login) { return admit(login, terms()); }
+  sessreg::Admission admit(const sessreg::Login& login, const sessreg::Terms& terms);
   sessreg::Admission reserve(const sessreg::Login& login);
 
   ToolResult tool(std::vector<std::string> arguments, const ToolOptions& options = {}) const;

@@ -186,15 +186,9 @@ TEST_CASE("the same key in two places is set in both") {
 }
 
 TEST_CASE("a key without an effect yet is refused, after every other fault of its line") {
-  CHECK(fault("\nuser_sessions_limit = 1") ==
-        "FILE:2: user_sessions_limit is not yet supported by this version; remove the line");
   CHECK(fault("token = perhaps") == "FILE:1: token: 'perhaps' is not known; write yes or no");
   CHECK(fault("token = no") ==
         "FILE:1: token is not yet supported by this version; remove the line");
-  CHECK(fault("[group staff]\nsessions_limit = 5") ==
-        "FILE:2: sessions_limit is not yet supported by this version; remove the line");
-  CHECK(fault("message_locked = {seconds}") ==
-        "FILE:1: message_locked is not yet supported by this version; remove the line");
 }
 
 TEST_CASE("sections are kept in the order of the file") {

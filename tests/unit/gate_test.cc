@@ -22,9 +22,11 @@ UserHash user(std::uint64_t number) {
 // A registry in plain memory.
 struct Memory {
   explicit Memory(std::uint32_t slot_count = 8, std::uint32_t capacity = 8)
-      : slots(slot_count), gate(*shared, slots, capacity) {
+      : slots(slot_count), gate(*shared, slots, capacity, [] { return clock_ms; }) {
+    clock_ms = 0;
     gate.set_configured(gate.configured(), {0, -1});
   }
+  static inline std::uint64_t clock_ms = 0;
   std::unique_ptr<SharedWords<ProcessAtom>> shared = std::make_unique<SharedWords<ProcessAtom>>();
   std::vector<Slot<ProcessAtom>> slots;
   Gate<ProcessAtom> gate;
@@ -38,6 +40,7 @@ struct Memory {
   Victim add(RecordImage record = {}) {
     const SlotRef ref = claim(0, record);
     Rules any = rules();
+    clock_ms = record.opened_boottime_ms;
     REQUIRE(gate.add(ref, any).done());
     return victim(ref.slot);
   }
@@ -156,7 +159,7 @@ TEST_CASE("naming a victim keeps the rest of the record") {
   RecordImage record = record_of(7, 5, 1000);
   const SlotRef newcomer = m.claim(5, record);
   m.gate.table().write_victim(newcomer, 3, 9, VictimFate::evicted);
-  REQUIRE(m.gate.add(newcomer, m.rules()).done());
+  m.gate.list_exempt(newcomer);  // ADD would forget the victim
   Snapshot seen;
   REQUIRE(m.gate.table().snapshot(newcomer.slot, seen));
   CHECK(seen.ref == newcomer);
@@ -297,16 +300,15 @@ TEST_CASE("a group's limit counts the seats of its members, through every operat
   // A victim of the group makes room in it, another does not.
   const Victim outsider = m.add(record_of(3));
   const SlotRef newcomer = m.claim(0, record_of(4, in_staff));
-  CHECK(m.gate.evict(newcomer, outsider, rules).outcome == Outcome::group_full);
-  CHECK(m.gate.evict(newcomer, one, rules).done());
+  CHECK(m.gate.evict(newcomer, outsider, VictimFate::evicted, rules).outcome ==
+        Outcome::group_full);
+  CHECK(m.gate.evict(newcomer, one, VictimFate::evicted, rules).done());
   CHECK(m.gate.group_count(staff) == 2);
   CHECK(m.stage(one.slot) == Stage::evicted);
 
   const Victim seat = m.victim(newcomer.slot);
   rules.groups = {};
-  rules.site.limit = 2;
-  m.rules(2);
-  CHECK(m.gate.park(seat.slot, seat.generation, 1000, {0, 2}) == Outcome::done);
+  CHECK(m.gate.park(seat, 1000, m.rules(2)) == Outcome::done);
   CHECK(m.gate.group_count(staff) == 1);
   m.rules(-1);
   rules.site.limit = -1;
@@ -350,12 +352,12 @@ TEST_CASE("eviction repeats the user's check with the victim counted as gone") {
   Rules rules = m.rules();
   rules.user = user(1);
   rules.user_limit = 1;
-  CHECK(m.gate.evict(newcomer, others, rules).outcome == Outcome::user_full);
+  CHECK(m.gate.evict(newcomer, others, VictimFate::evicted, rules).outcome == Outcome::user_full);
   CHECK(m.stage(others.slot) == Stage::seated);
-  CHECK(m.gate.evict(newcomer, own, rules).done());
+  CHECK(m.gate.evict(newcomer, own, VictimFate::evicted, rules).done());
   CHECK(m.stage(own.slot) == Stage::evicted);
   CHECK(m.gate.count() == 2);
-  CHECK(m.gate.evict(m.claim(), own, rules).outcome == Outcome::gone);
+  CHECK(m.gate.evict(m.claim(), own, VictimFate::evicted, rules).outcome == Outcome::gone);
   CHECK(m.gate.unlist_evicted(own.slot, m.victim(own.slot).generation));
   CHECK(m.stage(own.slot) == Stage::free);
 }
@@ -403,9 +405,8 @@ TEST_CASE("an idle session gives its seat at exactly the limit, and only if it i
 TEST_CASE("above a lowered limit idle sessions are parked down to it and no further") {
   Memory m;
   const Victim a = m.add(), b = m.add();
-  m.rules(1);
-  CHECK(m.gate.park(a.slot, a.generation, 0, {0, 1}) == Outcome::done);
-  CHECK(m.gate.park(b.slot, b.generation, 0, {0, 1}) == Outcome::has_room);
+  CHECK(m.gate.park(a, 0, m.rules(1)) == Outcome::done);
+  CHECK(m.gate.park(b, 0, m.rules(1)) == Outcome::has_room);
   CHECK(m.gate.count() == 1);
 }
 
@@ -417,10 +418,26 @@ TEST_CASE("activity after half the idle time moves the gate, sooner it does not"
   const SlotRef ref{seat.slot, seat.generation - 1};
   const auto gate = [&] { return m.shared->gate.load(); };
   const std::uint64_t before = gate();
-  CHECK(m.gate.touch(ref, 129'900));
+  m.clock_ms = 129'800;
+  CHECK(m.gate.touch(ref, 129'800));
   CHECK(gate() == before);
+  m.clock_ms = 160'000;
   CHECK(m.gate.touch(ref, 160'000));
   CHECK(gate() != before);
+  SECTION("and so does each further one until the first has moved it") {
+    auto& word = m.gate.table()[ref.slot].last_activity;
+    word.store(word.load() | kWaking);  // as one leaves it that died before its NOP
+    const std::uint64_t between = gate();
+    CHECK(m.gate.touch(ref, 160'000));
+    CHECK(gate() != between);
+    CHECK((word.load() & kWaking) == 0);
+  }
+  SECTION("and so does one that tells of a time long ago") {
+    m.clock_ms = 200'000;
+    const std::uint64_t between = gate();
+    CHECK(m.gate.touch(ref, 160'200));
+    CHECK(gate() != between);
+  }
   CHECK_FALSE(m.gate.touch({seat.slot, seat.generation}, 200'000));
 }
 
@@ -473,12 +490,14 @@ TEST_CASE("words of nonsense anywhere end in an answer, never in a crash or a ha
     if (!claim) continue;
     m.gate.table().write_record(*claim, record_of(random(), random()));
     const auto slot = static_cast<std::uint32_t>(random() % 8);
-    m.gate.evict(*claim, m.victim(slot), rules);
+    m.gate.evict(*claim, m.victim(slot), static_cast<VictimFate>(random() % 5), rules);
     m.gate.take_idle(*claim, m.victim(slot), random(), rules);
     m.gate.bind(*claim, {static_cast<std::uint32_t>(random()), 1});
     m.gate.add(*claim, rules);
     m.gate.return_to_seat(slot, m.victim(slot).generation, rules, true);
-    m.gate.park(slot, m.victim(slot).generation, random(), rules.site);
+    m.gate.park(m.victim(slot), random(), rules);
+    m.gate.give_back(slot, m.victim(slot).generation);
+    m.gate.bar(slot, m.victim(slot).generation);
     m.gate.remove(slot, m.victim(slot).generation);
     m.gate.drop(slot, m.victim(slot).generation);
     m.gate.nop();

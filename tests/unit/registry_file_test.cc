@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "../support/child.h"
+#include "../support/exercise.h"
 #include "../support/temp_dir.h"
 #include "registry.h"
 
@@ -62,8 +63,7 @@ TEST_CASE("a registry is made on first use, 0600 in a directory of 0755, and the
   struct stat st {};
   REQUIRE(stat(f.path.c_str(), &st) == 0);
   CHECK((st.st_mode & 07777) == 0600);
-  CHECK(static_cast<std::uint64_t>(st.st_size) ==
-        kHeaderBytes + (8u + kHandoverSlots) * kSlotBytes);
+  CHECK(static_cast<std::uint64_t>(st.st_size) == kSlotsOffset + slots_for(8) * kSlotBytes);
   REQUIRE(stat((f.dir / "sub").c_str(), &st) == 0);
   CHECK((st.st_mode & 07777) == 0755);
   const auto again = open_registry_file(f.path, f.host);
@@ -187,7 +187,7 @@ TEST_CASE("a registry of another boot is replaced once, however many find it") {
       login.user = "a";
       login.self = self_id();
       registry->publish_limit(registry->published_limit(), {1, -1});
-      if (registry->admit(login, {1, -1}, SystemProcesses()).admitted()) ++admitted;
+      if (registry->admit(login, ConfiguredLimit{1, -1}, SystemProcesses()).admitted()) ++admitted;
     });
   }
   for (auto& thread : threads)
@@ -229,7 +229,7 @@ TEST_CASE("creators at one instant agree on one file") {
         Login login;
         login.user = "a";
         login.self = self_id();
-        if (registry->admit(login, {1, -1}, SystemProcesses()).admitted()) ++good;
+        if (registry->admit(login, ConfiguredLimit{1, -1}, SystemProcesses()).admitted()) ++good;
       });
     }
     for (auto& thread : threads)
@@ -251,7 +251,7 @@ TEST_CASE("nothing stays open or mapped after a registry object has gone") {
     CHECK(line.find(f.dir.path()) == std::string::npos);
 }
 
-TEST_CASE("every truncation and every flipped header byte is an error or a working registry") {
+TEST_CASE("every truncation and every flipped byte is an error or a working registry") {
   Fixture f;
   f.create(2);
   std::ifstream in(f.path, std::ios::binary);
@@ -259,22 +259,21 @@ TEST_CASE("every truncation and every flipped header byte is an error or a worki
   const auto try_out = [&](const std::string& bytes) {
     f.dir.write("site.reg", bytes);
     chmod(f.path.c_str(), 0600);
-    auto registry = Registry::open(f.path, f.host);
-    if (!registry) return;
-    Login login;
-    login.user = "a";
-    login.self = self_id();
-    registry->publish_limit(registry->published_limit(), {1, 2});
-    const auto admission = registry->admit(login, {1, 2}, SystemProcesses());
-    if (admission.admitted()) registry->release(admission.ref);
-    registry->for_each([](const Snapshot&) {});
-    registry->reap(SystemProcesses(), now().boottime_ms);
+    exercise_registry(f.path, f.host);
   };
   for (const std::size_t size : {0ul, 1ul, 95ul, 96ul, 1023ul, 1024ul, 1025ul, good.size() - 1})
     try_out(good.substr(0, size));
-  for (std::size_t i = 0; i < kHeaderBytes; ++i) {
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < 1536; ++i)
+    places.push_back(i);
+  // One byte of each word of a slot in use, and of the failures.
+  for (std::size_t i = 0; i < kSlotBytes; i += 8)
+    places.push_back(kSlotsOffset + i + i / 8 % 8);
+  for (std::size_t i = 0; i < 512; i += 8)
+    places.push_back(kFailuresOffset + i + i / 8 % 8);
+  for (const std::size_t place : places) {
     std::string bytes = good;
-    bytes[i] = static_cast<char>(~bytes[i]);
+    bytes[place] = static_cast<char>(~bytes[place]);
     try_out(bytes);
   }
 }

@@ -2,83 +2,11 @@
 
 #include <algorithm>
 #include <catch2/catch.hpp>
-#include <map>
-#include <set>
 #include <thread>
 
-#include "../support/temp_dir.h"
+#include "registry_fixture.h"
 
 using namespace sessreg;
-
-namespace {
-
-// Says who is dead as the test wants it; everybody else is alive.
-class FakeProcesses final : public Processes {
- public:
-  void kill(pid_t pid) { gone_.insert(pid); }
-  void reuse(pid_t pid) { reused_.insert(pid); }
-  void leave_running(pid_t sid) { sids_.insert(sid); }
-  void end_session(pid_t sid) { sids_.erase(sid); }
-
-  Life life(const ProcessId& id) const override {
-    if (reused_.contains(id.pid)) return Life::reused;
-    return gone_.contains(id.pid) ? Life::gone : Life::alive;
-  }
-  LiveSids live_sids() const override {
-    ++searches;
-    return LiveSids(std::vector<pid_t>(sids_.begin(), sids_.end()));
-  }
-  std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override {
-    if (gone_.contains(pid)) return std::nullopt;
-    return reused_.contains(pid) ? 999 : 100;
-  }
-
-  mutable int searches = 0;
-
- private:
-  std::set<pid_t> gone_, reused_, sids_;
-};
-
-constexpr ConfiguredLimit unlimited{1, -1};
-ConfiguredLimit limit_of(std::int32_t limit) {
-  return {1, limit};
-}
-
-class Fixture {
- public:
-  explicit Fixture(std::uint32_t capacity = 64)
-      : host(*host_identity()),
-        registry(std::move(*Registry::open_or_create(dir / "site.reg", host, capacity))) {}
-
-  Login login(const std::string& user, pid_t pid = 1000, pid_t parent = 1) const {
-    Login result;
-    result.user = user;
-    result.service = "sshd";
-    result.self = {pid, 100};
-    result.parent = {parent, 100};
-    return result;
-  }
-  Admission admit(const std::string& user, ConfiguredLimit limit, pid_t pid = 1000) {
-    registry.publish_limit(registry.published_limit(), limit);
-    return registry.admit(login(user, pid), limit, processes);
-  }
-  Admission reserve(const Login& from, ConfiguredLimit limit, std::uint64_t lasts_ms = 130'000) {
-    registry.publish_limit(registry.published_limit(), limit);
-    return registry.reserve(from, limit, processes, now().boottime_ms + lasts_ms);
-  }
-  std::size_t listed() {
-    std::size_t n = 0;
-    registry.for_each([&](const Snapshot&) { ++n; });
-    return n;
-  }
-
-  TempDir dir;
-  HostIdentity host;
-  Registry registry;
-  FakeProcesses processes;
-};
-
-}  // namespace
 
 TEST_CASE("admits up to the limit and refuses the next with the reason") {
   Fixture f;
@@ -149,7 +77,7 @@ TEST_CASE("bind keeps the seat, the id and the count") {
   const auto reserved = f.reserve(login, limit_of(1));
   REQUIRE(reserved.admitted());
   CHECK(f.reserve(f.login("b", 2000), limit_of(1)).refusal == Refusal::site_full);
-  const auto bound = f.registry.bind(reserved.ref, login, f.processes);
+  const auto bound = f.registry.bind(reserved.ref, login, unlimited, f.processes);
   REQUIRE(bound);
   CHECK(bound->id == reserved.id);
   CHECK(bound->ref.slot != reserved.ref.slot);
@@ -159,7 +87,7 @@ TEST_CASE("bind keeps the seat, the id and the count") {
   REQUIRE(f.registry.snapshot(bound->ref, session));
   CHECK(session.record.kind == RecordKind::session);
   CHECK(text_of(session.record.user) == "a");
-  CHECK_FALSE(f.registry.bind(reserved.ref, login, f.processes));
+  CHECK_FALSE(f.registry.bind(reserved.ref, login, unlimited, f.processes));
 }
 
 TEST_CASE("bind works with every seat taken") {
@@ -168,18 +96,18 @@ TEST_CASE("bind works with every seat taken") {
   for (pid_t pid = 1000; pid < 1004; ++pid)
     reserved.emplace_back(f.login("a", pid), f.reserve(f.login("a", pid), unlimited));
   for (const auto& [login, admission] : reserved)
-    CHECK(f.registry.bind(admission.ref, login, f.processes));
+    CHECK(f.registry.bind(admission.ref, login, unlimited, f.processes));
   CHECK(f.registry.count() == 4);
 }
 
 TEST_CASE("another user or service cannot bind a reservation") {
   Fixture f;
   const auto reserved = f.reserve(f.login("a"), unlimited);
-  CHECK_FALSE(f.registry.bind(reserved.ref, f.login("b"), f.processes));
+  CHECK_FALSE(f.registry.bind(reserved.ref, f.login("b"), unlimited, f.processes));
   Login other_service = f.login("a");
   other_service.service = "login";
-  CHECK_FALSE(f.registry.bind(reserved.ref, other_service, f.processes));
-  CHECK(f.registry.bind(reserved.ref, f.login("a"), f.processes));
+  CHECK_FALSE(f.registry.bind(reserved.ref, other_service, unlimited, f.processes));
+  CHECK(f.registry.bind(reserved.ref, f.login("a"), unlimited, f.processes));
 }
 
 TEST_CASE("the parent of a maker that has exited finds the reservation") {
@@ -305,11 +233,11 @@ TEST_CASE("lowering the limit blocks newcomers and throws nobody out") {
 TEST_CASE("a login with another configuration than the registry's is told to read it again") {
   Fixture f;
   f.registry.publish_limit(f.registry.published_limit(), {7, 1});
-  const auto stale = f.registry.admit(f.login("a"), {8, 5}, f.processes);
+  const auto stale = f.registry.admit(f.login("a"), ConfiguredLimit{8, 5}, f.processes);
   CHECK(stale.stale_configuration);
   CHECK_FALSE(stale.admitted());
   CHECK(f.registry.count() == 0);
-  CHECK(f.registry.admit(f.login("a"), {7, 1}, f.processes).admitted());
+  CHECK(f.registry.admit(f.login("a"), ConfiguredLimit{7, 1}, f.processes).admitted());
 }
 
 TEST_CASE("activity only moves forward") {
@@ -320,7 +248,7 @@ TEST_CASE("activity only moves forward") {
   CHECK(f.registry.touch(session.ref, later - 30'000));
   Snapshot seen;
   REQUIRE(f.registry.snapshot(session.ref, seen));
-  CHECK(seen.last_activity_ms == later / 100 * 100);
+  CHECK(seen.last_activity_ms == later / kActivityUnit_ms * kActivityUnit_ms);
 }
 
 TEST_CASE("the first revocation's reason stays, cut at a character") {
@@ -356,7 +284,7 @@ TEST_CASE("threads that come and go at once never exceed the limit, and leave no
         }
         ++admitted;
         if (i % 2 == 0) {
-          const auto bound = mine.bind(seat.ref, login, f.processes);
+          const auto bound = mine.bind(seat.ref, login, unlimited, f.processes);
           if (bound) seat = *bound;
         }
         --inside;

@@ -1,12 +1,12 @@
 #include "terminals.h"
 
 #include <fcntl.h>
-#include <fmt/core.h>
 #include <limits.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "fd.h"
@@ -25,9 +25,10 @@ std::string name_of(dev_t device) {
   // The kernel numbers pseudo-terminals on through the minors of one major; the further majors are
   // the old scheme's.
   if (major_number >= kFirstPtsMajor && major_number <= kLastPtsMajor)
-    return fmt::format("pts/{}", (major_number - kFirstPtsMajor) * kPtsOfOneMajor + minor_number);
+    return "pts/" + std::to_string((major_number - kFirstPtsMajor) * kPtsOfOneMajor + minor_number);
 
-  const std::string link = fmt::format("/sys/dev/char/{}:{}", major_number, minor_number);
+  const std::string link =
+      "/sys/dev/char/" + std::to_string(major_number) + ":" + std::to_string(minor_number);
   std::array<char, PATH_MAX> target;
   const ssize_t size = readlink(link.c_str(), target.data(), target.size());
   if (size > 0) {
@@ -36,7 +37,7 @@ std::string name_of(dev_t device) {
   }
   constexpr unsigned kConsoleMajor = 4, kFirstSerialMinor = 64;
   if (major_number == kConsoleMajor && minor_number < kFirstSerialMinor)
-    return fmt::format("tty{}", minor_number);
+    return "tty" + std::to_string(minor_number);
   return {};
 }
 
@@ -51,15 +52,16 @@ bool sees_our_mounts(pid_t pid) {
   struct stat own {
   }, its{};
   return stat("/proc/self/ns/mnt", &own) == 0 &&
-         stat(fmt::format("/proc/{}/ns/mnt", pid).c_str(), &its) == 0 && own.st_dev == its.st_dev &&
-         own.st_ino == its.st_ino;
+         stat(("/proc/" + std::to_string(pid) + "/ns/mnt").c_str(), &its) == 0 &&
+         own.st_dev == its.st_dev && own.st_ino == its.st_ino;
 }
 
 bool has_open(pid_t pid, const struct stat& terminal) {
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     struct stat its {};
-    if (stat(fmt::format("/proc/{}/fd/{}", pid, fd).c_str(), &its) == 0 && S_ISCHR(its.st_mode) &&
-        its.st_dev == terminal.st_dev && its.st_rdev == terminal.st_rdev)
+    const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
+    if (stat(path.c_str(), &its) == 0 && S_ISCHR(its.st_mode) && its.st_dev == terminal.st_dev &&
+        its.st_rdev == terminal.st_rdev)
       return true;
   }
   return false;
@@ -103,8 +105,36 @@ bool ProcessTerminal::write(std::string_view line) const {
       st.st_rdev != device_ || st.st_uid != owner_)
     return false;
   // A terminal in raw mode needs the carriage return.
-  const std::string text = fmt::format("\r\n{}\r\n", line);
+  const std::string text = "\r\n" + std::string(line) + "\r\n";
   return ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const ProcessTable& table) {
+  // Where the pid is another process's now, so is the sid.
+  const ProcessTable::Entry* holder = table.find(leader.pid);
+  const bool reused = holder != nullptr && holder->id != leader;
+  return table.closure(std::array{leader}, reused ? 0 : leader.pid);
+}
+
+void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table) {
+  for (TerminalLook& look : looks) {
+    std::vector<std::uint32_t> seen;
+    for (const auto& process : processes_of(look.leader, table)) {
+      const std::uint32_t tty = process.tty_device;
+      if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
+      const auto terminal = ProcessTerminal::find(process, look.uid);
+      if (!terminal) continue;  // another process may have the one of that number that is here
+      seen.push_back(tty);
+      look.typed_realtime_ms =
+          look.has_terminal ? std::max(look.typed_realtime_ms, terminal->last_typed_realtime_ms())
+                            : terminal->last_typed_realtime_ms();
+      look.has_terminal = true;
+    }
+  }
+}
+
+void SystemProcesses::look_at_terminals(std::span<TerminalLook> looks) const {
+  if (!looks.empty()) sessreg::look_at_terminals(looks, ProcessTable::read());
 }
 
 }  // namespace sessreg

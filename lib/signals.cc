@@ -1,12 +1,10 @@
 #include "signals.h"
 
-#include <fmt/core.h>
 #include <limits.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <array>
-#include <fstream>
 
 #include "fd.h"
 
@@ -60,7 +58,7 @@ const Program* find_program(std::string_view name) {
 std::string program_of(pid_t pid) {
   std::array<char, PATH_MAX> target;
   const ssize_t size =
-      readlink(fmt::format("/proc/{}/exe", pid).c_str(), target.data(), target.size());
+      readlink(("/proc/" + std::to_string(pid) + "/exe").c_str(), target.data(), target.size());
   if (size <= 0) return {};
   std::string_view path(target.data(), static_cast<std::size_t>(size));
   // A package upgrade replaces the file under a running process.
@@ -69,15 +67,9 @@ std::string program_of(pid_t pid) {
   return std::string(path.substr(path.rfind('/') + 1));
 }
 
-std::string command_of(pid_t pid) {
-  std::ifstream file(fmt::format("/proc/{}/comm", pid));
-  std::string name;
-  std::getline(file, name);
-  return name;
-}
-
 Manner manner_of(pid_t leader, std::string_view service) {
-  for (const std::string& name : {program_of(leader), command_of(leader), std::string(service)})
+  for (const std::string& name :
+       {program_of(leader), process_command(leader), std::string(service)})
     if (const Program* program = find_program(name)) return program->manner;
   return Manner::term_leader;
 }
@@ -103,7 +95,7 @@ FirstSignal first_signal(const ProcessId& leader, std::string_view service,
   for (const auto& member : members) {
     if (member.parent != leader.pid) continue;
     children.push_back(member.id);
-    if (command_of(member.id.pid) == kBridge) bridges.push_back(member.id);
+    if (process_command(member.id.pid) == kBridge) bridges.push_back(member.id);
   }
   const Manner manner = manner_of(leader.pid, service);
   if (manner == Manner::term_leader || children.empty()) return {{leader}, SIGTERM};

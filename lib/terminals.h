@@ -8,8 +8,10 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "process_table.h"
 
@@ -39,5 +41,12 @@ class ProcessTerminal {
   uid_t owner_ = 0;
   std::int64_t last_typed_realtime_ms_ = 0;
 };
+
+// Looks at the terminals of all processes of each session: of its leader, of those whose sid is the
+// leader's pid, and of what descends from these.
+void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table);
+
+// The processes of a session with that leader; see ProcessTable::closure.
+std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const ProcessTable& table);
 
 }  // namespace sessreg

@@ -1,0 +1,258 @@
+// Every rule as a login meets it: its code, and the text that its user reads.
+#include <sys/wait.h>
+
+#include <catch2/catch.hpp>
+
+#include "../support/child.h"
+#include "transaction.h"
+
+namespace {
+
+using Texts = std::vector<std::string>;
+
+// A site with a service for each use of the module in the auth phase.
+class RuleSite : public PamSite {
+ public:
+  explicit RuleSite(const std::string& config, const std::string& arguments = "")
+      : PamSite(config, arguments) {
+    for (const char* word : {"preauth", "authfail", "check_limit"})
+      write_service(word, word);
+  }
+  int preauth(const char* host, const char* user = "daemon") {
+    return authenticate("preauth", host, user);
+  }
+  void fail(const char* host, const char* user = "daemon") {
+    CHECK(authenticate("authfail", host, user) == PAM_AUTH_ERR);
+  }
+
+ private:
+  int authenticate(const char* service, const char* host, const char* user) {
+    Transaction t(*this, user, service);
+    pam_set_item(t.handle(), PAM_RHOST, host);
+    return t.authenticate();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("at a user's limit that user is refused with a message of its own") {
+  RuleSite site("user_sessions_limit = 1\n");
+  Transaction a(site, "daemon"), b(site, "daemon"), c(site, "bin");
+  CHECK(a.account() == PAM_SUCCESS);
+  CHECK(b.account() == PAM_PERM_DENIED);
+  CHECK(b.texts() ==
+        Texts{"You may have at most 1 sessions at once. Please end one of them and try again."});
+  CHECK(c.account() == PAM_SUCCESS);
+}
+
+TEST_CASE("the user's section wins over the service's, that over the group's, that over the top") {
+  RuleSite site(
+      "user_sessions_limit = 0\n[group daemon]\nuser_sessions_limit = 1\n"
+      "[service login]\nuser_sessions_limit = 2\n[user bin]\nuser_sessions_limit = 3\n");
+  const auto admitted = [&](const char* user, const char* service) {
+    std::vector<std::unique_ptr<Transaction>> inside;
+    for (;;) {
+      inside.push_back(std::make_unique<Transaction>(site, user, service));
+      if (inside.back()->account() != PAM_SUCCESS) return inside.size() - 1;
+    }
+  };
+  CHECK(admitted("games", "sshd") == 0);
+  CHECK(admitted("daemon", "sshd") == 1);
+  CHECK(admitted("daemon", "login") == 2);
+  CHECK(admitted("bin", "login") == 3);
+}
+
+TEST_CASE("a group's members share its seats") {
+  RuleSite site("[group daemon]\nsessions_limit = 1\n");
+  Transaction a(site, "daemon"), b(site, "daemon"), c(site, "bin");
+  CHECK(a.account() == PAM_SUCCESS);
+  CHECK(b.account() == PAM_PERM_DENIED);
+  CHECK(b.texts() ==
+        Texts{"Your group may have at most 1 sessions at once. Please try again later."});
+  CHECK(c.account() == PAM_SUCCESS);
+}
+
+TEST_CASE("while locked the user is told for how long, then the newest wins") {
+  RuleSite site("user_sessions_limit = 1\nuser_limit_policy = lock_then_evict\nuser_lock = 2s\n");
+  Pipe opened, leave;
+  Child older([&] {
+    signal(SIGTERM, SIG_DFL);  // the test framework's own handler would report it
+    Transaction t(site, "daemon");
+    const int code = t.open_session();
+    opened.put(static_cast<char>(code));
+    leave.get();
+    return 0;
+  });
+  REQUIRE(opened.get() == PAM_SUCCESS);
+  Transaction locked(site, "daemon");
+  CHECK(locked.account() == PAM_PERM_DENIED);
+  REQUIRE(locked.texts().size() == 1);
+  CHECK_THAT(locked.texts()[0],
+             Catch::Matches("You are already logged in elsewhere\\. Please end that session, or "
+                            "try again in [12] seconds\\."));
+  usleep(2'100'000);
+  Transaction newest(site, "daemon");
+  CHECK(newest.account() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(newest.open_session() == PAM_SUCCESS);
+  // It got its service's first signal: SIGTERM.
+  const int status = older.wait_status();
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGTERM);
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("who was evicted by a login that is never opened keeps the seat") {
+  RuleSite site("user_sessions_limit = 1\nuser_limit_policy = evict\n");
+  Pipe opened, leave;
+  Child older([&] {
+    Transaction t(site, "daemon");
+    opened.put(static_cast<char>(t.open_session()));
+    leave.get();
+    return t.close_session() == PAM_SUCCESS ? 0 : 1;
+  });
+  REQUIRE(opened.get() == PAM_SUCCESS);
+  {
+    Transaction newer(site, "daemon");
+    CHECK(newer.account() == PAM_SUCCESS);
+  }
+  CHECK(site.seats() == 1);
+  auto registry = site.registry();
+  int seated = 0;
+  registry.for_each([&](const sessreg::Snapshot& session) {
+    CHECK(session.state.stage == sessreg::Stage::seated);
+    CHECK(session.mark == sessreg::MarkStage::none);
+    ++seated;
+  });
+  CHECK(seated == 1);
+  leave.put('x');
+  CHECK(older.wait() == 0);
+}
+
+TEST_CASE("the last seats are refused to whom they are not reserved for") {
+  RuleSite site("sessions_limit = 2\nreserved_sessions = 1\nreserved_for = @bin\n");
+  Transaction a(site, "daemon"), b(site, "daemon"), c(site, "bin");
+  CHECK(a.account() == PAM_SUCCESS);
+  CHECK(b.account() == PAM_PERM_DENIED);
+  CHECK(c.account() == PAM_SUCCESS);
+}
+
+TEST_CASE("a remote host is blacklisted after its failures, also for the right password") {
+  RuleSite site("max_failed_auth_per_host = 3\nblacklist_time = 100s\n");
+  for (int i = 0; i < 2; ++i)
+    site.fail("192.0.2.7", "games");
+  CHECK(site.preauth("192.0.2.7") == kIgnored);
+  site.fail("192.0.2.7");
+  CHECK(site.preauth("192.0.2.7") == PAM_PERM_DENIED);
+  CHECK(site.preauth("192.0.2.8") == kIgnored);
+  // A public-key login meets the account phase only.
+  Transaction key(site, "daemon");
+  CHECK(key.account() == PAM_PERM_DENIED);
+  REQUIRE(key.texts().size() == 1);
+  CHECK_THAT(key.texts()[0], Catch::Matches("Too many failed logins from your address\\. Please "
+                                            "try again in (100|99) seconds\\."));
+  CHECK(site.registry().counter(sessreg::kFailedAuths) == 3);
+  CHECK(site.registry().counter(sessreg::kRefusedBlacklisted) == 2);
+}
+
+TEST_CASE("a success erases that user's failures from that host and nobody else's") {
+  RuleSite site("max_failed_auth_per_host = 3\n");
+  site.fail("192.0.2.7", "daemon");
+  site.fail("192.0.2.7", "games");
+  {
+    Transaction success(site, "daemon");
+    CHECK(success.account() == PAM_SUCCESS);
+  }
+  site.fail("192.0.2.7", "games");
+  CHECK(site.preauth("192.0.2.7") == kIgnored);
+  site.fail("192.0.2.7", "games");
+  CHECK(site.preauth("192.0.2.7") == PAM_PERM_DENIED);
+}
+
+TEST_CASE("nothing is counted without a remote host, for an exempt one, or by default") {
+  RuleSite counting("max_failed_auth_per_host = 1\nblacklist_exempt = 198.51.100.0/24\n");
+  counting.fail("");
+  CHECK(counting.preauth("") == kIgnored);
+  counting.fail("198.51.100.9");
+  CHECK(counting.preauth("198.51.100.9") == kIgnored);
+  RuleSite silent("");
+  for (int i = 0; i < 50; ++i)
+    silent.fail("192.0.2.7");
+  CHECK(silent.preauth("192.0.2.7") == kIgnored);
+}
+
+TEST_CASE("the auth phases decide nothing when they cannot work, but a failure stays one") {
+  RuleSite site("max_failed_auth_per_host = ten\n");
+  CHECK(site.preauth("192.0.2.7") == kIgnored);
+  site.fail("192.0.2.7");
+}
+
+TEST_CASE("check_limit refuses before the password what account would refuse, and takes nothing") {
+  RuleSite site("sessions_limit = 1\n");
+  Transaction early(site, "daemon", "check_limit");
+  CHECK(early.authenticate() == kIgnored);
+  CHECK(site.seats() == 0);
+  Transaction inside(site, "bin");
+  CHECK(inside.account() == PAM_SUCCESS);
+  Transaction late(site, "daemon", "check_limit");
+  CHECK(late.authenticate() == PAM_PERM_DENIED);
+  CHECK(late.texts() ==
+        Texts{"There are more than 1 active user sessions. Please try again later."});
+  Transaction root(site, "root", "check_limit");
+  CHECK(root.authenticate() == kIgnored);
+}
+
+TEST_CASE("check_limit counts nobody who has died, nor whom account would evict") {
+  RuleSite site("user_sessions_limit = 1\nuser_limit_policy = evict\n");
+  Transaction inside(site, "daemon");
+  CHECK(inside.open_session() == PAM_SUCCESS);
+  Transaction early(site, "daemon", "check_limit");
+  CHECK(early.authenticate() == kIgnored);
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("with observe nobody is refused or evicted, and nobody told") {
+  for (const std::string rule :
+       {"sessions_limit = 1\n", "user_sessions_limit = 1\nuser_limit_policy = evict\n"}) {
+    RuleSite site(rule, "observe");
+    Transaction a(site, "daemon"), b(site, "daemon");
+    CHECK(a.account() == PAM_SUCCESS);
+    CHECK(a.open_session() == PAM_SUCCESS);
+    CHECK(b.account() == PAM_SUCCESS);
+    CHECK(b.open_session() == PAM_SUCCESS);
+    CHECK(b.texts().empty());
+    CHECK(site.seats() == 1);
+    CHECK(b.close_session() == PAM_SUCCESS);
+    CHECK(site.seats() == 1);
+    CHECK(a.close_session() == PAM_SUCCESS);
+    CHECK(site.seats() == 0);
+  }
+}
+
+TEST_CASE("an account phase in a child is found by the hint, which is gone after open") {
+  RuleSite site("sessions_limit = 1\n");
+  Pipe hint;
+  Transaction parent(site, "daemon");
+  Child child([&] {
+    Transaction t(site, "daemon");
+    if (t.account() != PAM_SUCCESS) return 1;
+    for (const char c : t.env("SESSREG_RESERVATION"))
+      hint.put(c);
+    hint.put('\n');
+    _exit(0);  // as sshd's does: nothing is cleaned up
+  });
+  std::string text = "SESSREG_RESERVATION=";
+  for (int c = hint.get(); c != '\n' && c != -1; c = hint.get())
+    text += static_cast<char>(c);
+  child.wait();
+  REQUIRE(pam_putenv(parent.handle(), text.c_str()) == PAM_SUCCESS);
+  CHECK(parent.open_session() == PAM_SUCCESS);
+  CHECK(parent.env("SESSREG_RESERVATION").empty());
+  CHECK(site.seats() == 1);
+  // What anybody may write there is no more than a hint.
+  for (const char* forged : {"0:1", "99999999:0", "x", "1:", ":", "4294967295:4294967295"}) {
+    Transaction other(site, "bin");
+    pam_putenv(other.handle(), (std::string("SESSREG_RESERVATION=") + forged).c_str());
+    CHECK(other.open_session() == PAM_PERM_DENIED);
+  }
+}

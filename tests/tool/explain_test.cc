@@ -1,0 +1,218 @@
+// sessreg explain.
+#include <fcntl.h>
+#include <grp.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "clock.h"
+#include "remote_host.h"
+#include "support.h"
+
+using namespace sessreg;
+
+namespace {
+
+nlohmann::json rule(const nlohmann::json& json, const std::string& key,
+                    const std::string& from = {}) {
+  for (const auto& each : json["rules"])
+    if (each["key"] == key && (from.empty() || each["from"] == from)) return each;
+  return nullptr;
+}
+
+std::string last_line(const std::string& text) {
+  const std::size_t end = text.find_last_not_of('\n');
+  return text.substr(text.rfind('\n', end) + 1);
+}
+
+}  // namespace
+
+TEST_CASE("each rule is explained with its value and where it comes from") {
+  const Sandbox sandbox(
+      "sessions_limit = 7\nuser_lock = 5m\nsession_ttl = 90s\n"
+      "[user nobody]\nuser_sessions_limit = 2\n"
+      "[service sshd]\nuser_sessions_limit = 3\nuser_limit_policy = evict\n"
+      "[group nogroup]\nidle_after = 1h\nuser_limit_policy = deny\nsessions_limit = 5\n");
+  const ToolResult result = sandbox.tool({"explain", "nobody"});
+  CHECK(result.code == 0);
+  CHECK(result.out ==
+        "user     nobody (uid 65534)\n"
+        "service  sshd\n"
+        "from     -\n"
+        "site     default (" +
+            sandbox.conf_path() +
+            ")\n"
+            "\n"
+            "rule                      value              from             now\n"
+            "sessions_limit            7                  top              0 taken\n"
+            "sessions_limit            5                  [group nogroup]  0 held\n"
+            "user_sessions_limit       2                  [user nobody]    0 held\n"
+            "user_limit_policy         evict              [service sshd]   -\n"
+            "user_lock                 5m                 top              -\n"
+            "session_lifetime          unlimited          default          -\n"
+            "session_ttl               90s                top              -\n"
+            "idle_after                1h                 [group nogroup]  -\n"
+            "reserved_sessions         0                  default          -\n"
+            "reserved_for              root @sudo @wheel  default          -\n"
+            "max_failed_auth_per_host  off                default          -\n"
+            "blacklist_time            1m                 default          -\n"
+            "\n"
+            "nobody would be admitted\n");
+  const nlohmann::json json = sandbox.tool({"explain", "nobody", "--json"}).json();
+  CHECK(json["verdict"] == "admitted");
+  CHECK(json["uid"] == 65534);
+  CHECK(json["registry_exists"] == false);
+  CHECK(rule(json, "session_ttl") ==
+        nlohmann::json::parse(R"({"key":"session_ttl","value":90,"from":"top"})"));
+  CHECK(rule(json, "sessions_limit", "[group nogroup]")["value"] == 5);
+  // Another service has no section.
+  const nlohmann::json other =
+      sandbox.tool({"explain", "nobody", "--service", "login", "--json"}).json();
+  CHECK(rule(other, "user_limit_policy")["from"] == "[group nogroup]");
+}
+
+TEST_CASE("an explanation makes no registry, and leaves nothing behind") {
+  const Sandbox sandbox("sessions_limit = 0\n");
+  const ToolResult result = sandbox.tool({"explain", "nobody"});
+  CHECK(result.code == 6);
+  CHECK(last_line(result.out) ==
+        "nobody would be refused: drain: No new logins are admitted at the moment. Please try "
+        "again later.\n");
+  CHECK(access(sandbox.registry_path().c_str(), F_OK) != 0);
+}
+
+TEST_CASE("who would be refused is told the message of the user, exit code 6") {
+  Sandbox sandbox("sessions_limit = 1\nmessage_site_full = {user}: {count} of {limit}\n");
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  const ToolResult result = sandbox.tool({"explain", "nobody"});
+  CHECK(result.code == 6);
+  CHECK(last_line(result.out) == "nobody would be refused: site_full: nobody: 1 of 1\n");
+  CHECK_THAT(result.out, !Catch::Contains("seats of nobody"));
+  const ToolResult as_json = sandbox.tool({"explain", "nobody", "--json"});
+  CHECK(as_json.code == 6);
+  CHECK(as_json.json()["verdict"] == "refused");
+  CHECK(as_json.json()["refusal"] == "site_full");
+  CHECK(as_json.json()["message"] == "nobody: 1 of 1");
+  CHECK(as_json.json()["active"] == 1);
+}
+
+TEST_CASE("the user's own sessions are named, and the one that would give way") {
+  Sandbox sandbox("user_sessions_limit = 1\nuser_limit_policy = evict\n");
+  const Process process(sleeps);
+  Terms terms = sandbox.terms();
+  terms.user_limit = 1;
+  const std::string id = id_of(sandbox.admit(login_of("nobody", process), terms));
+  ToolResult result = sandbox.tool({"explain", "nobody"});
+  CHECK(result.code == 0);
+  CHECK_THAT(result.out, Catch::Contains("\nseats of nobody:\nid "));
+  CHECK_THAT(result.out, Catch::Contains("\nwould give way:\n"));
+  CHECK_THAT(result.out, Catch::Matches("(.|\n)*\n" + id +
+                                        " +nobody +(now|[0-9]+s ago) +(now|[0-9]+s ago) "
+                                        "+ended\n\nnobody would be admitted\n"));
+  const nlohmann::json json = sandbox.tool({"explain", "nobody", "--json"}).json();
+  CHECK(json["sessions"][0]["id"] == id);
+  CHECK(json["gives_way"][0]["id"] == id);
+  CHECK(json["gives_way"][0]["fate"] == "ended");
+  // Nothing came of it.
+  CHECK(sandbox.tool({"list", "--json"}).json()["active"] == 1);
+  CHECK(process.is_running());
+
+  sandbox.configure("user_sessions_limit = 1\nuser_limit_policy = lock_then_evict\n");
+  result = sandbox.tool({"explain", "nobody"});
+  CHECK(result.code == 6);
+  CHECK_THAT(last_line(result.out),
+             Catch::StartsWith("nobody would be refused: locked: You are already logged in "
+                               "elsewhere. Please end that session, or try again in "));
+}
+
+TEST_CASE("an explanation publishes no limit") {
+  Sandbox sandbox("sessions_limit = 7\n");
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  sandbox.configure("sessions_limit = 1\n");
+  CHECK(sandbox.tool({"explain", "nobody"}).code == 6);
+  CHECK(sandbox.tool({"limit", "--json"}).json()["limit"] == 7);
+}
+
+TEST_CASE("a limit that was set is the one that is explained") {
+  Sandbox sandbox("sessions_limit = 7\n");
+  CHECK(sandbox.tool({"limit", "0"}).code == 0);
+  const ToolResult result = sandbox.tool({"explain", "nobody", "--json"});
+  CHECK(result.code == 6);
+  CHECK(rule(result.json(), "sessions_limit")["value"] == 0);
+  CHECK(rule(result.json(), "sessions_limit")["from"] ==
+        "'sessreg --conf " + sandbox.conf_path() + " limit'");
+}
+
+TEST_CASE("exempt users and ignored services have no rules") {
+  const Sandbox sandbox("sessions_limit = 0\nexempt = root @nogroup\n");
+  ToolResult result = sandbox.tool({"explain", "root"});
+  CHECK(result.code == 0);
+  CHECK(last_line(result.out) ==
+        "root is exempt: neither counted nor refused ('exempt' names the user)\n");
+  CHECK(last_line(sandbox.tool({"explain", "nobody"}).out) ==
+        "nobody is exempt: neither counted nor refused ('exempt' names @nogroup)\n");
+  result = sandbox.tool({"explain", "nobody", "--service", "cron"});
+  CHECK(result.code == 0);
+  CHECK(last_line(result.out) == "ignored service: 'ignore_services' names it\n");
+  const nlohmann::json json =
+      sandbox.tool({"explain", "nobody", "--service", "cron", "--json"}).json();
+  CHECK(json["verdict"] == "ignored");
+  CHECK(json["rules"].empty());
+}
+
+TEST_CASE("a blacklisted host is refused, and its time does not start anew") {
+  Sandbox sandbox("max_failed_auth_per_host = 2\nblacklist_time = 1h\n");
+  auto failures = sandbox.registry().failures({2, 3600 * 1000});
+  const RemoteHost host = RemoteHost::from_rhost("192.0.2.1");
+  const std::uint64_t failed_ms = boottime_ms() - 60'000;
+  for (int i = 0; i < 2; ++i)
+    failures.failed(host, "alice", failed_ms);
+  const ToolResult result = sandbox.tool({"explain", "nobody", "--host", "192.0.2.1"});
+  CHECK(result.code == 6);
+  CHECK_THAT(result.out, Catch::Contains("from     192.0.2.1 (2 failed authentications, "
+                                         "blacklisted)\n"));
+  CHECK_THAT(last_line(result.out), Catch::StartsWith("nobody would be refused: blacklisted: Too "
+                                                      "many failed logins from your address."));
+  CHECK(failures.status(host, boottime_ms()).until_ms == failed_ms + 3600 * 1000);
+  const nlohmann::json json =
+      sandbox.tool({"explain", "nobody", "--host", "192.0.2.2", "--json"}).json();
+  CHECK(json["verdict"] == "admitted");
+  CHECK(json["failures"] == 0);
+  CHECK(json["blacklisted"] == false);
+  CHECK_THAT(sandbox.tool({"explain", "nobody", "--host", "127.0.0.1"}).out,
+             Catch::Contains("from     127.0.0.1 (its failures are not counted)\n"));
+}
+
+TEST_CASE("a user that this host does not know is explained by name") {
+  const Sandbox sandbox("[user no-such-user]\nuser_sessions_limit = 0\n");
+  const ToolResult result = sandbox.tool({"explain", "no-such-user"});
+  CHECK(result.code == 6);
+  CHECK_THAT(result.out, Catch::StartsWith(
+                             "user     no-such-user (no such user on this host: explained by name "
+                             "only)\n"));
+  CHECK_THAT(last_line(result.out),
+             Catch::StartsWith("no-such-user would be refused: user_full: "));
+  CHECK(sandbox.tool({"explain", "no-such-user", "--json"}).json()["uid"].is_null());
+}
+
+TEST_CASE("explain fails as other commands do") {
+  Sandbox sandbox;
+  for (const auto& arguments :
+       std::vector<std::vector<std::string>>{{"explain"},
+                                             {"explain", ""},
+                                             {"explain", "a", "b"},
+                                             {"explain", "a", "--service", ""},
+                                             {"explain", "a", "--host", ""}}) {
+    CAPTURE(arguments);
+    CHECK(sandbox.tool(arguments).code == 2);
+  }
+  sandbox.registry();
+  REQUIRE(truncate(sandbox.registry_path().c_str(), 4096) == 0);
+  CHECK(sandbox.tool({"explain", "nobody"}).code == 5);
+  sandbox.configure("sessions_limit = many\n");
+  CHECK(sandbox.tool({"explain", "nobody"}).code == 5);
+  CHECK_THAT(sandbox.tool({"explain", "x\x1b[2J", "--conf", "/none"}).err,
+             !Catch::Contains("\x1b"));
+}

@@ -1,0 +1,97 @@
+// The PAM stacks of a host as libpam reads them: pam.d(5), libpam/pam_handlers.c, and Debian's
+// "@include".
+//
+// What is read may be anything: files are bounded (host_file.h), includes go kMostIncludes deep,
+// and kMostLines are read for a stack. Texts are as they were read: escape them before they are
+// shown.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace sessreg {
+
+inline constexpr unsigned kMostIncludes = 16;  // PAM_SUBSTACK_MAX_LEVEL
+inline constexpr std::size_t kMostLines = 16384;
+inline constexpr std::size_t kMostServices = 4096;
+
+// One line of a file, continuations joined.
+struct PamLine {
+  std::string file;
+  unsigned number = 0;  // of its first physical line
+  std::string type;     // in lower case, without '-': "auth", …; "@include"
+  std::string control;  // in lower case; of "[success=1 default=ignore]" what is inside
+  std::string module;   // a path or a name; of an include the file
+  std::vector<std::string> arguments;
+
+  std::string_view module_name() const;  // without its directory
+  bool is_substack() const { return control == "substack"; }
+};
+
+// A line at its place in a stack.
+struct PamEntry {
+  const PamLine* line;
+  unsigned level;  // of substacks; the "substack" line itself, which is an entry, too, stands above
+};
+
+struct PamService {
+  std::string name;
+  std::vector<PamEntry> entries;  // of all types, includes followed
+
+  std::vector<PamEntry> of_type(std::string_view type) const;
+};
+
+struct PamProblem {
+  std::string file;
+  unsigned number = 0;  // 0: the file as a whole
+  std::string what, mend;
+};
+
+class PamStacks {
+ public:
+  // Of each name the file in the first directory that has it.
+  explicit PamStacks(std::vector<std::string> directories);
+
+  const std::vector<PamService>& services() const { return services_; }
+  const std::vector<PamProblem>& problems() const { return problems_; }
+  // Whether another file includes lines of that type from this one.
+  bool is_included(const std::string& file, const std::string& type) const;
+
+ private:
+  struct File;
+
+  void read_directory(const std::string& directory, std::map<std::string, std::string>& ret_paths);
+  const File& file(const std::string& path);
+  void append(PamService& service, const std::string& path, const std::string& type,
+              unsigned includes, unsigned level);
+  void include(PamService& service, const PamLine& line, const std::string& type, unsigned includes,
+               unsigned level);
+  void add_problem(PamProblem problem);
+
+  std::vector<std::string> directories_;
+  std::size_t visited_ = 0;  // lines, for the stack that is being read; an include counts each time
+  std::map<std::string, std::shared_ptr<const File>> files_;
+  std::map<std::pair<std::string, std::string>, bool> included_;
+  std::vector<PamService> services_;
+  std::vector<PamProblem> problems_;
+};
+
+// What libpam does with an answer of a module.
+struct PamAction {
+  enum class Kind { ignore, ok, done, bad, die, reset, jump };
+  Kind kind = Kind::bad;
+  unsigned jump = 0;
+};
+// `answer` as in a control: "success", "perm_denied", … ret_valid: libpam can read the control;
+// what it cannot, it takes for "bad" whatever the answer.
+PamAction action_on(const std::string& control, std::string_view answer, bool* ret_valid = nullptr);
+
+// Whether a stack goes on from entry `from` to entry `to` when that and all between succeed.
+// Entries are of one type.
+bool success_leads_to(const std::vector<PamEntry>& entries, std::size_t from, std::size_t to);
+
+}  // namespace sessreg

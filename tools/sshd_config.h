@@ -1,0 +1,30 @@
+// The few settings of sshd_config(5) that decide whether PAM is asked, and what it is told.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace sessreg {
+
+struct SshdSetting {
+  std::string value;  // in lower case
+  std::string file;
+  unsigned line = 0;
+};
+
+struct SshdConfig {
+  bool exists = false;
+  // Of the first line that sets it, outside of Match blocks; includes are followed.
+  std::optional<SshdSetting> use_pam;
+  std::optional<SshdSetting> use_dns;
+  // Files that cannot be read: what, and the mend.
+  struct Problem {
+    std::string file, what, mend;
+  };
+  std::vector<Problem> problems;
+};
+
+SshdConfig read_sshd_config(const std::string& path);
+
+}  // namespace sessreg
