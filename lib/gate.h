@@ -621,8 +621,9 @@ class Gate {
       if (is_over(group_limit(i), std::uint64_t{seats_of_group(i)} + 1 - (given_up >> i & 1)))
         return false;
     }
-    const UserHash user = table_.user_of(owner.slot);
-    return !is_over(table_.user_limit_of(owner.slot), seats_of_user(user, reservation) + 1);
+    const std::int32_t user_limit = table_.user_limit_of(owner.slot);
+    return user_limit < 0 ||
+           !is_over(user_limit, seats_of_user(table_.user_of(owner.slot), reservation) + 1);
   }
 
   // Without the one in slot `except`.

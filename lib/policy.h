@@ -63,7 +63,7 @@ Seconds shortest_idle(const Config& config);
 
 // Group membership by the login's own group list (getgrouplist), so that large groups and any NSS
 // source work without listing a group's members. A name that cannot be looked up matches nobody.
-// `primary_group`: of the user's passwd entry.
-InGroup groups_of(const std::string& user, unsigned primary_group);
+// `primary_group`: of the user's passwd entry; unset: there is none, and the user is in no group.
+InGroup groups_of(const std::string& user, std::optional<unsigned> primary_group);
 
 }  // namespace sessreg

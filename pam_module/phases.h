@@ -69,7 +69,7 @@ class Phase {
   pam_handle_t* pamh_;
   const Arguments& arguments_;
   Login login_;
-  unsigned primary_group_ = 0;
+  std::optional<unsigned> primary_group_;  // unset: no such user
 };
 
 // When there is no memory to decide anything: root is let through, on_error= of the line is obeyed.

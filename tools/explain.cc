@@ -38,8 +38,8 @@ struct ExplainOptions {
 
 struct User {
   std::string name;
-  std::optional<uid_t> uid;  // none: there is no such user
-  gid_t primary_group = 0;
+  std::optional<uid_t> uid;               // none: there is no such user
+  std::optional<unsigned> primary_group;  // unset: no such user
 };
 
 enum class Verdict { admitted, refused, exempt, ignored };

@@ -82,11 +82,13 @@ std::string_view nearest_word(std::string_view argument) {
   for (char& c : name)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   std::string_view nearest;
-  std::size_t least = 3;
+  std::size_t least = 6;
   for (const std::string_view word : kWords) {
     const std::string_view bare = word.substr(0, word.find('='));
     const std::size_t distance = edit_distance(name, bare);
-    if (distance < least && distance <= bare.size() / 2) least = distance, nearest = word;
+    const bool alike = (equals == std::string_view::npos) == (bare.size() == word.size());
+    const std::size_t cost = 2 * distance + (alike ? 0 : 1);
+    if (cost < least && distance <= bare.size() / 2) least = cost, nearest = word;
   }
   return nearest;
 }

@@ -105,11 +105,11 @@ TEST_CASE("the stalest session comes first, and other orders can be asked for") 
   Sandbox sandbox;
   const Process process(sleeps), other(sleeps), third(sleeps);
   const Admission zoe = sandbox.admit(login_of("zoe", process));
-  usleep(150'000);  // activity is kept in tenths of a second
+  usleep(250'000);  // activity is kept in fifths of a second
   sandbox.admit(login_of("bob", other));
-  usleep(150'000);
+  usleep(250'000);
   sandbox.admit(login_of("carol", third));
-  usleep(150'000);
+  usleep(250'000);
   sandbox.registry().touch(zoe.ref, now().boottime_ms);
   CHECK(users_in(sandbox.tool({"list", "--json"})) == Names{"bob", "carol", "zoe"});
   CHECK(users_in(sandbox.tool({"--json", "list", "--sort", "opened"})) ==

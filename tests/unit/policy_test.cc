@@ -42,6 +42,7 @@ TEST_CASE("group membership comes from the login's own group list") {
   CHECK_FALSE(groups_of("root", 0)("daemon"));
   CHECK_FALSE(groups_of("root", 0)("no-such-group"));
   CHECK_FALSE(groups_of("no-such-user", 12345)("root"));
+  CHECK_FALSE(groups_of("no-such-user", std::nullopt)("root"));
 }
 
 TEST_CASE("user, then service, then the first matching group, then the top, key by key") {
