@@ -154,8 +154,8 @@ class Registry {
   bool release_reservation(SlotRef ref);
   // What reserve() would answer, and who would give way. Takes nothing; frees what is dead.
   Admission foresee(const Login& login, const Terms& terms, const Processes& processes);
-  // A parked session takes a seat again, under the user's limit it was admitted with.
-  // `or_over_limit`: also if no limit leaves room.
+  // A parked session that is not revoked takes a seat again, under the user's limit it was admitted
+  // with. `or_over_limit`: also if no limit leaves room.
   Decision return_to_seat(SlotRef ref, const Terms& terms, bool or_over_limit);
 
   // --- Upkeep ---

@@ -282,7 +282,9 @@ Admission Registry::refuse(Attempt& attempt, const Decision& decision) {
 
 Decision Registry::return_to_seat(SlotRef ref, const Terms& terms, bool or_over_limit) {
   Snapshot session;
-  if (!snapshot(ref, session) || session.state.stage != Stage::parked)
+  // Whoever is revoked has no claim to a seat any more.
+  if (!snapshot(ref, session) || session.state.stage != Stage::parked ||
+      session.mark != MarkStage::none)
     return {Outcome::gone, -1, 0};
   const RecordImage& record = session.record;
   std::array<GroupRule, kMaxGroups> groups;

@@ -14,6 +14,7 @@ Return come_back(Registry& registry, const Config& config, const Snapshot& parke
     const bool or_over_limit = config.on_return == OnReturn::admit;
     const Decision decision = registry.return_to_seat(parked.ref, terms, or_over_limit);
     if (decision.done()) return Return::seated;
+    if (decision.outcome == Outcome::gone) return Return::waits;  // or it is being ended already
     if (decision.outcome == Outcome::stale_configuration && turn < kTurns) continue;
     break;
   }

@@ -239,10 +239,10 @@ std::optional<int> Phase::try_open_session() {
     return PAM_SUCCESS;
   }
   const Rulebook rulebook = rules(*config);
-  // What the account phase reserved is bound also where `observe` would let anybody through.
-  if (!reserved)
-    if (const auto code = observe(*site, rulebook)) return *code;
   const auto hint = reserved ? std::optional(held->ref) : hinted_reservation();
+  // What the account phase reserved is bound also where `observe` would let anybody through.
+  if (!hint || !site->registry().is_reservation_of(*hint, login_))
+    if (const auto code = observe(*site, rulebook)) return *code;
   const auto admission = site->open_session(login_, rulebook, hint ? &*hint : nullptr);
   if (!admission) return cannot_work(admission.error(), &*config, PAM_SUCCESS);
   if (admission->stale_configuration) return std::nullopt;

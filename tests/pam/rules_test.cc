@@ -230,7 +230,8 @@ TEST_CASE("with observe nobody is refused or evicted, and nobody told") {
 }
 
 TEST_CASE("an account phase in a child is found by the hint, which is gone after open") {
-  RuleSite site("sessions_limit = 1\n");
+  const bool observing = GENERATE(false, true);
+  RuleSite site("sessions_limit = 1\n", observing ? "observe" : "");
   Pipe hint;
   Transaction parent(site, "daemon");
   Child child([&] {
@@ -249,6 +250,8 @@ TEST_CASE("an account phase in a child is found by the hint, which is gone after
   CHECK(parent.open_session() == PAM_SUCCESS);
   CHECK(parent.env("SESSREG_RESERVATION").empty());
   CHECK(site.seats() == 1);
+  CHECK_FALSE(parent.env("SESSREG_ID").empty());
+  if (observing) return;
   // What anybody may write there is no more than a hint.
   for (const char* forged : {"0:1", "99999999:0", "x", "1:", ":", "4294967295:4294967295"}) {
     Transaction other(site, "bin");

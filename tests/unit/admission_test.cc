@@ -244,6 +244,12 @@ TEST_CASE("an idle session yields its seat when somebody waits, and not before")
     CHECK(f.stage(b.ref) == Stage::seated);
     CHECK(f.registry.counter(kReturned) == 1);
   }
+  SECTION("but not if it was revoked meanwhile") {
+    CHECK(f.registry.release(c.ref));
+    CHECK(f.registry.mark_revoked(b.ref, "no more"));
+    CHECK(f.registry.return_to_seat(b.ref, two, true).outcome == Outcome::gone);
+    CHECK(f.registry.count() == 1);
+  }
   SECTION("or over the limit where that is allowed") {
     CHECK(f.registry.return_to_seat(b.ref, two, true).done());
     CHECK(f.registry.count() == 3);
