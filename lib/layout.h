@@ -131,7 +131,7 @@ struct alignas(64) Slot {
   Atom state;          // StateWord
   Atom stray;          // StrayWord, of the bucket that this slot's index is
   Atom last_activity;  // epoch << 32 | CLOCK_BOOTTIME in kActivityUnit_ms << 2 | ActivityBits
-  Atom mark;           // epoch << 32 | reason checksum << 16 | MarkStage
+  Atom mark;           // epoch << 32 | reason checksum << 16 | grace in s << 2 | MarkStage
   std::array<Atom, kRecordWords> record;
   std::array<Atom, kReasonWords> reason;
 };
@@ -145,6 +145,7 @@ enum ActivityBits : std::uint64_t {
 };
 
 enum class MarkStage : std::uint32_t { none = 0, writing = 1, revoked = 2 };
+inline constexpr std::uint32_t kLongestGrace_s = 0x3fff;  // longer ones are told as that
 
 enum Counter : std::size_t {
   kAdmissions,

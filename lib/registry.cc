@@ -1,5 +1,6 @@
 #include "registry.h"
 
+#include <sodium/utils.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -48,6 +49,15 @@ std::string to_hex(const SessionId& id) {
     hex += kDigits[byte & 15];
   }
   return hex;
+}
+
+ProcessId leader_of(const RecordImage& record) {
+  return {static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
+}
+
+std::optional<std::uint32_t> uid_of(const RecordImage& record) {
+  if (record.uid == kNoUid) return std::nullopt;
+  return record.uid;
 }
 
 const char* text(Refusal refusal) {
@@ -127,12 +137,12 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   record.groups = held.record.groups;
   record.user_limit = held.record.user_limit;
   record.flags = held.record.flags;
-  auto claim = claim_for(login, record);
+  Admission result;
+  auto claim = claim_for(login, record, result);
   if (!claim) {
     reap(processes, boottime_ms());
-    claim = claim_for(login, record);
+    claim = claim_for(login, record, result);
   }
-  Admission result;
   if (!claim) {
     result.refusal = Refusal::table_full;
     result.limit = static_cast<std::int32_t>(capacity());
@@ -160,8 +170,8 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
 }
 
 bool Registry::list_exempt(const Login& login, Admission& ret) {
-  const RecordImage record = make_record(login, RecordKind::exempt, {}, 0);
-  const auto claim = claim_for(login, record);
+  RecordImage record = make_record(login, RecordKind::exempt, {}, 0);
+  const auto claim = claim_for(login, record, ret);
   if (!claim) return false;
   gate_.list_exempt(*claim);
   ret.ref = *claim;
@@ -253,10 +263,31 @@ std::optional<std::uint32_t> Registry::group_index(std::string_view name, std::i
   return index;
 }
 
-bool Registry::mark_revoked(SlotRef ref, std::string_view reason) {
+bool Registry::mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s) {
   const std::string fits(utf8_prefix(reason.substr(0, reason.find('\0')), kReasonBytes));
   return ref.slot < gate_.table().size() &&
-         gate_.table().mark_revoked(ref, fits, reason_checksum(fits));
+         gate_.table().mark_revoked(ref, fits, reason_checksum(fits), grace_s);
+}
+
+TokenDigest Registry::token_digest(std::string_view token) const {
+  return hash128(mapped_.header().hash_key, token);
+}
+
+bool Registry::session_of_token(std::uint32_t slot, const TokenDigest& digest,
+                                Snapshot& ret) const {
+  constexpr TokenDigest kNone{};
+  return slot < gate_.table().size() && gate_.table().snapshot(slot, ret) && digest != kNone &&
+         sodium_memcmp(ret.record.token_digest.data(), digest.data(), digest.size()) == 0;
+}
+
+void Registry::note_daemon(pid_t pid, std::uint64_t now_ms) {
+  gate_.shared().daemon_pid.store(static_cast<std::uint64_t>(pid), std::memory_order_relaxed);
+  gate_.shared().daemon_seen_ms.store(now_ms, std::memory_order_relaxed);
+}
+
+Registry::Daemon Registry::daemon() const {
+  return {static_cast<pid_t>(gate_.shared().daemon_pid.load(std::memory_order_relaxed)),
+          gate_.shared().daemon_seen_ms.load(std::memory_order_relaxed)};
 }
 
 std::int32_t Registry::limit_in_force(std::int32_t configured) const {
@@ -341,14 +372,20 @@ Claimer Registry::claimer(const ProcessId& id) const {
           id.start_ticks == 0 ? 0 : static_cast<std::uint32_t>(hash % values + 1)};
 }
 
-std::optional<SlotRef> Registry::claim_for(const Login& login, const RecordImage& record) {
+std::optional<SlotRef> Registry::claim_for(const Login& login, RecordImage& record,
+                                           Admission& ret) {
   // The sessions of a user with a limit stand together, so that they are counted by looking at a
   // few slots; those of others are spread, so that a thousand of one user make no long run.
   std::uint64_t place = 0;
   memcpy(&place, record.id.data(), sizeof place);
   if (record.user_limit >= 0) place = gate_.table().home(record.user_hash);
   const auto claim = gate_.table().claim(place, record.user_hash, claimer(login.self));
-  if (claim) gate_.table().write_record(*claim, record);
+  if (!claim) return claim;
+  if (make_token_ && record.kind != RecordKind::reservation) {
+    ret.token = make_token_(record, claim->slot);
+    if (!ret.token.empty()) record.token_digest = token_digest(ret.token);
+  }
+  gate_.table().write_record(*claim, record);
   return claim;
 }
 

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,10 +27,22 @@ namespace sessreg {
 using SessionId = std::array<std::uint8_t, 16>;
 std::string to_hex(const SessionId& id);
 
+inline constexpr std::uint32_t kNoUid = 0xffffffff;  // the user has no passwd entry
+
+// The process that opened the session or made the reservation, and its user.
+ProcessId leader_of(const RecordImage& record);
+std::optional<std::uint32_t> uid_of(const RecordImage& record);
+
+using TokenDigest = std::array<std::uint8_t, 16>;
+
+// Makes a session's token (token.h) when its record is complete and its slot known, before anybody
+// sees it. Empty: it gets none.
+using TokenMaker = std::function<std::string(const RecordImage& record, std::uint32_t slot)>;
+
 // What a login brings with it.
 struct Login {
   std::string user;  // the whole name; decides
-  std::uint32_t uid = 0xffffffff;
+  std::uint32_t uid = kNoUid;
   std::string service;
   std::string host;
   std::string tty;
@@ -81,6 +95,7 @@ struct Admission {
   std::uint64_t wait_ms = 0;  // locked: for so long
   SlotRef ref;
   SessionId id{};
+  std::string token;  // of a session that was opened, if it has one
   std::vector<Displaced> displaced;
 
   bool admitted() const { return refusal == Refusal::none && !stale_configuration; }
@@ -120,6 +135,9 @@ class Registry {
                                          std::uint32_t capacity);
 
   explicit Registry(MappedRegistry mapped);
+
+  // From now on the sessions that this object opens get tokens.
+  void set_token_maker(TokenMaker maker) { make_token_ = std::move(maker); }
 
   // --- Logging in and out ---
 
@@ -170,6 +188,9 @@ class Registry {
 
   // Frees every seat and slot whose processes have gone or whose reservation has ended.
   Reaped reap(const Processes& processes, std::uint64_t now_ms);
+  // The same of these slots alone.
+  Reaped reap(std::span<const std::uint32_t> slots, const Processes& processes,
+              std::uint64_t now_ms);
 
   // The entry of that limited group, made if there is none; nullopt: there are kMaxGroups others.
   std::optional<std::uint32_t> group_index(std::string_view name, std::int32_t limit);
@@ -178,7 +199,23 @@ class Registry {
   bool touch(SlotRef ref, std::uint64_t now_ms, bool by_token = false) {
     return ref.slot < gate_.table().size() && gate_.touch(ref, now_ms, by_token);
   }
-  bool mark_revoked(SlotRef ref, std::string_view reason);
+  // `grace_s`: for so long its revoker waits before it signals a second time.
+  bool mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s = 0);
+
+  // What a session's record knows its token by: a keyed hash of the text.
+  TokenDigest token_digest(std::string_view token) const;
+  // The session in that slot, if its token has that digest; compared in constant time.
+  bool session_of_token(std::uint32_t slot, const TokenDigest& digest, Snapshot& ret) const;
+
+  // Says that the daemon `pid` is at work.
+  void note_daemon(pid_t pid, std::uint64_t now_ms);
+  struct Daemon {
+    pid_t pid;              // 0: there was none yet
+    std::uint64_t seen_ms;  // when it last said so
+  };
+  Daemon daemon() const;
+  // Changes whenever a seat changes hands.
+  std::uint64_t gate_word() const { return gate_.shared().gate.load(std::memory_order_acquire); }
 
   // CLOCK_BOOTTIME of a time that was taken from CLOCK_REALTIME since the last note_clock(), also
   // where that clock has been set meanwhile; 0: long ago.
@@ -208,12 +245,28 @@ class Registry {
     for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot)
       if (gate_.table().snapshot(slot, held)) visit(static_cast<const Snapshot&>(held));
   }
+  // Calls visit(slot, state, marked) with each occupied slot: one cache line of each, so cheap
+  // enough to be repeated. Who is new, gone or elsewhere shows in the state.
+  template <class Visit>
+  void glance(Visit visit) {
+    gate_.count();
+    for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot) {
+      const StateWord state = gate_.table().state(slot);
+      if (state.stage != Stage::free && state.stage != Stage::claimed)
+        visit(slot, state, gate_.table().is_marked(slot));
+    }
+  }
   bool snapshot(SlotRef ref, Snapshot& ret) const;
+  // Whoever is in that slot.
+  bool snapshot(std::uint32_t slot, Snapshot& ret) const {
+    return slot < gate_.table().size() && gate_.table().snapshot(slot, ret);
+  }
   // By the whole name, also where the record shows it cut short.
   bool is_user_of(const RecordImage& record, std::string_view user) const;
   bool is_service_of(const RecordImage& record, std::string_view service) const;
   std::uint32_t count() { return gate_.count(); }
   std::uint32_t capacity() const { return gate_.capacity(); }
+  std::uint32_t slots() const { return gate_.table().size(); }
   std::uint64_t counter(Counter counter) const;
   std::int64_t created_realtime_ms() const { return mapped_.header().created_realtime_ms; }
 
@@ -253,7 +306,7 @@ class Registry {
                           std::uint64_t ends_ms);
   SessionId new_id(const Login& login);
   Claimer claimer(const ProcessId& id) const;
-  std::optional<SlotRef> claim_for(const Login& login, const RecordImage& record);
+  std::optional<SlotRef> claim_for(const Login& login, RecordImage& record, Admission& ret);
   UserHash user_hash(std::string_view user) const;
   std::uint64_t connection_hash(const Login& login) const;
   bool may_bind(const RecordImage& record, const Login& login) const;
@@ -265,6 +318,7 @@ class Registry {
   Gate<ProcessAtom> gate_;
   HashKey id_key_{};  // random; makes the ids of the sessions that this object opens
   std::uint64_t ids_made_ = 0;
+  TokenMaker make_token_;
   SearchWord own_search_;  // the last search by this object
 };
 

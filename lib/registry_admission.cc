@@ -105,20 +105,19 @@ Admission Registry::decide(Attempt& attempt) {
 }
 
 bool Registry::take_claim(Attempt& attempt) {
-  const RecordImage record =
-      make_record(attempt.login, attempt.kind, attempt.terms, attempt.ends_ms);
+  RecordImage record = make_record(attempt.login, attempt.kind, attempt.terms, attempt.ends_ms);
   attempt.result.id = record.id;
-  attempt.claim = claim_for(attempt.login, record);
+  attempt.claim = claim_for(attempt.login, record, attempt.result);
   if (attempt.claim) return true;
   if (!attempt.searched_table) {
     attempt.searched_table = true;
     Search search{attempt.processes, boottime_ms(), &attempt.terms, nullptr, &attempt.idle};
     search_table(search);
-    attempt.claim = claim_for(attempt.login, record);
+    attempt.claim = claim_for(attempt.login, record, attempt.result);
   }
   // The longest parked has to go, for it has no seat to lose.
   while (!attempt.claim && drop_stalest_parked(attempt))
-    attempt.claim = claim_for(attempt.login, record);
+    attempt.claim = claim_for(attempt.login, record, attempt.result);
   return attempt.claim.has_value();
 }
 
@@ -271,6 +270,7 @@ bool Registry::drop_stalest_parked(Attempt& attempt) {
 Admission Registry::refuse(Attempt& attempt, const Decision& decision) {
   if (attempt.claim) gate_.table().abandon(*attempt.claim);
   Admission& result = attempt.result;
+  result.token.clear();
   result.limit = decision.limit;
   result.count = decision.count;
   result.group = decision.group;

@@ -36,6 +36,17 @@ Reaped Registry::reap(const Processes& processes, std::uint64_t now_ms) {
   return search.reaped;
 }
 
+Reaped Registry::reap(std::span<const std::uint32_t> slots, const Processes& processes,
+                      std::uint64_t now_ms) {
+  Search search{processes, now_ms};
+  gate_.count();  // settles
+  for (const std::uint32_t slot : slots)
+    if (slot < gate_.table().size()) examine(search, slot);
+  free_leaderless(search);
+  count_reaped(search.reaped);
+  return search.reaped;
+}
+
 void Registry::search_table(Search& search) {
   const std::uint64_t began_us = own_cpu_us();
   const std::uint64_t began_ms = coarse_ms();
@@ -83,7 +94,7 @@ void Registry::examine(Search& search, std::uint32_t slot) {
   Snapshot held;
   if (!gate_.table().snapshot(slot, held)) return;
   const RecordImage& record = held.record;
-  const ProcessId leader{static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
+  const ProcessId leader = leader_of(record);
   const Life life = search.processes.life(leader);
   if (record.kind == RecordKind::reservation) {
     const ProcessId parent{static_cast<pid_t>(record.parent_pid), record.parent_start_ticks};
@@ -139,11 +150,8 @@ void Registry::free_leaderless(Search& search) {
 void Registry::look_at_terminals(Search& search) {
   if (search.looks.empty()) return;
   std::vector<TerminalLook> looks;
-  for (const Search::Look& look : search.looks) {
-    const RecordImage& record = look.session.record;
-    looks.push_back({{static_cast<pid_t>(record.leader_pid), record.leader_start_ticks},
-                     record.uid == 0xffffffff ? std::nullopt : std::optional(record.uid)});
-  }
+  for (const Search::Look& look : search.looks)
+    looks.push_back({leader_of(look.session.record), uid_of(look.session.record)});
   search.processes.look_at_terminals(looks);
   const Now at = now();
   for (std::size_t i = 0; i < looks.size(); ++i) {

@@ -6,10 +6,15 @@
 
 namespace sessreg {
 
-enum class Return {
-  seated,  // it has a seat again
-  waits,   // there is none: it goes on without (on_return = refuse)
-  ended,   // there is none: it was told and asked to go (on_return = end)
+struct Return {
+  enum class What {
+    seated,  // it has a seat again
+    waits,   // there is none: it goes on without (on_return = refuse)
+    ended,   // there is none: it was told and asked to go (on_return = end)
+    gone,    // it is not parked any more, or is being ended already
+  };
+  What what = What::gone;
+  Decision decision{};  // waits, ended: which limit leaves no room
 };
 
 // What `on_return` says, for a parked session that was just used. `parked` as it was read.

@@ -13,15 +13,11 @@
 namespace sessreg {
 namespace {
 
-ProcessId leader_of(const Snapshot& session) {
-  return {static_cast<pid_t>(session.record.leader_pid), session.record.leader_start_ticks};
-}
-
 bool leads_another(Registry& registry, const Snapshot& session) {
   bool found = false;
   registry.for_each([&](const Snapshot& other) {
     found |= other.record.kind != RecordKind::reservation && other.record.id != session.record.id &&
-             leader_of(other) == leader_of(session);
+             leader_of(other.record) == leader_of(session.record);
   });
   return found;
 }
@@ -63,7 +59,7 @@ void send_off(Registry& registry, const Config& config, const Displaced& displac
   const Snapshot& session = displaced.session;
   registry.mark_revoked(session.ref, text(displaced.why));
   const ProcessTable table = ProcessTable::read();
-  const ProcessId leader = leader_of(session);
+  const ProcessId leader = leader_of(session.record);
   const std::vector<ProcessTable::Entry> processes = processes_of(leader, table);
   // Told before asked: the terminal is gone with the session.
   tell(config, displaced, processes);

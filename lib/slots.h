@@ -43,6 +43,7 @@ struct Snapshot {
   std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
   bool token_shown;
   MarkStage mark;
+  std::uint32_t grace_s;  // that the revoker gives it
   std::uint16_t reason_checksum;
   std::array<char, kReasonBytes> reason;
 };
@@ -97,7 +98,7 @@ class SlotTable {
       slot.record[i].store(words[i], std::memory_order_relaxed);
     slot.last_activity.store(activity_word(claim.epoch, record.opened_boottime_ms),
                              std::memory_order_relaxed);
-    slot.mark.store(mark_word(claim.epoch, 0, MarkStage::none), std::memory_order_relaxed);
+    slot.mark.store(mark_word(claim.epoch, MarkStage::none), std::memory_order_relaxed);
   }
 
   // Names the victim of a MOVE in the record of a slot that is still only claimed.
@@ -213,11 +214,17 @@ class SlotTable {
       ret.last_activity_ms = current ? time_of(activity) : 0;
       ret.token_shown = current && (activity & kTokenShown) != 0;
       ret.mark =
-          mark >> 32 == ret.record.epoch ? static_cast<MarkStage>(mark & 0xffff) : MarkStage::none;
+          mark >> 32 == ret.record.epoch ? static_cast<MarkStage>(mark & 3) : MarkStage::none;
+      ret.grace_s = static_cast<std::uint32_t>(mark & 0xffff) >> 2;
       ret.reason_checksum = static_cast<std::uint16_t>(mark >> 16);
       return true;
     }
     return false;
+  }
+
+  // Whether its occupant, as far as it has one, is revoked.
+  bool is_marked(std::uint32_t slot) const {
+    return (slots_[slot].mark.load(std::memory_order_relaxed) & 3) != 0;
   }
 
   // CLOCK_BOOTTIME of the last activity, rounded down to kActivityUnit_ms.
@@ -266,10 +273,11 @@ class SlotTable {
 
   // Marks that occupancy as revoked. The first to mark it writes the reason (one that died half-way
   // shows as a revocation without a reason). False: another occupant.
-  bool mark_revoked(SlotRef ref, std::span<const char> reason, std::uint16_t checksum) {
+  bool mark_revoked(SlotRef ref, std::span<const char> reason, std::uint16_t checksum,
+                    std::uint32_t grace_s = 0) {
     Slot<Atom>& slot = slots_[ref.slot];
-    std::uint64_t seen = mark_word(ref.epoch, 0, MarkStage::none);
-    const std::uint64_t writing = mark_word(ref.epoch, 0, MarkStage::writing);
+    std::uint64_t seen = mark_word(ref.epoch, MarkStage::none);
+    const std::uint64_t writing = mark_word(ref.epoch, MarkStage::writing, 0, grace_s);
     if (!slot.mark.compare_exchange_strong(seen, writing, std::memory_order_acquire,
                                            std::memory_order_relaxed))
       return seen >> 32 == ref.epoch;
@@ -281,9 +289,9 @@ class SlotTable {
       slot.reason[i].store(words[i], std::memory_order_relaxed);
     seen = writing;
     // Release: publishes the reason to readers of the mark.
-    return slot.mark.compare_exchange_strong(seen,
-                                             mark_word(ref.epoch, checksum, MarkStage::revoked),
-                                             std::memory_order_release, std::memory_order_relaxed);
+    return slot.mark.compare_exchange_strong(
+        seen, mark_word(ref.epoch, MarkStage::revoked, checksum, grace_s),
+        std::memory_order_release, std::memory_order_relaxed);
   }
 
   // --- Words of a record that settling needs ---
@@ -373,9 +381,10 @@ class SlotTable {
     return ((activity & 0xffffffff) >> 2) * kActivityUnit_ms;
   }
 
-  static std::uint64_t mark_word(std::uint32_t epoch, std::uint16_t checksum, MarkStage stage) {
+  static std::uint64_t mark_word(std::uint32_t epoch, MarkStage stage, std::uint16_t checksum = 0,
+                                 std::uint32_t grace_s = 0) {
     return std::uint64_t{epoch} << 32 | std::uint64_t{checksum} << 16 |
-           static_cast<std::uint64_t>(stage);
+           std::min(grace_s, kLongestGrace_s) << 2 | static_cast<std::uint64_t>(stage);
   }
 
   std::span<Slot<Atom>> slots_;

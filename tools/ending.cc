@@ -14,91 +14,65 @@
 namespace sessreg {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
 constexpr std::chrono::milliseconds kAfterTerm{2000};
 constexpr std::chrono::milliseconds kAfterKill{1000};
+constexpr std::chrono::milliseconds kLongestPause{200};
 
-// One session on its way out.
-struct Ending {
-  SlotRef ref;
-  ProcessId leader;
-  std::string service;
-  std::vector<ProcessTable::Entry> processes;  // seen so far and alive; the leader among them
-  bool closed = false;                         // its slot is free, or another session's
-  bool shared = false;                         // see rule 3
-  bool done() const { return shared || (closed && processes.empty()); }
-};
+}  // namespace
 
-class Ender {
- public:
-  Ender(OpenSite& site, const EndingOptions& options) : site_(site), options_(options) {}
-
-  void start(const std::vector<Session>& all, const std::vector<Session>& chosen);
-  void finish();
-  std::vector<Ended> results() const;
-
- private:
-  Registry& registry() { return *site_.registry; }
-  bool end_reservation(const Session& session, Ending& ret);
-  void tell(const Ending& ending, const Session& session) const;
-  bool may_signal(const ProcessTable::Entry& process) const;
-  void look(Ending& ending, const ProcessTable& table);
-  void refresh();
-  bool wait(std::chrono::milliseconds time);
-  void signal_all(std::initializer_list<int> signals, bool leaders);
-
-  OpenSite& site_;
-  const EndingOptions& options_;
-  std::vector<Ending> endings_;
-  std::set<pid_t> untouchable_;
-};
-
-bool same_leader(const Session& a, const Session& b) {
-  return a.leader == b.leader && a.id != b.id && a.state != State::reserved &&
-         b.state != State::reserved;
-}
-
-void Ender::start(const std::vector<Session>& all, const std::vector<Session>& chosen) {
-  std::set<std::string> chosen_ids;
-  for (const Session& session : chosen)
-    chosen_ids.insert(session.id);
+Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options)
+    : site_(site), options_(std::move(options)) {
   const ProcessTable table = ProcessTable::read();
   for (const auto& ancestor : table.lineage(getpid()))
     if (!options_.include_own || ancestor.id.pid == getpid()) untouchable_.insert(ancestor.id.pid);
 
+  const auto grace_s = std::chrono::ceil<std::chrono::seconds>(options_.grace).count();
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
     Ending ending{session.snapshot.ref, session.leader, session.service, {}, false, false};
     if (session.state == State::reserved) ending.closed = end_reservation(session, ending);
-    if (!ending.closed) ending.closed = !registry().mark_revoked(ending.ref, options_.reason);
-    ending.shared = std::any_of(all.begin(), all.end(), [&](const Session& other) {
-      return same_leader(session, other) && !chosen_ids.contains(other.id);
-    });
+    if (!ending.closed)
+      ending.closed = !registry().mark_revoked(ending.ref, options_.reason,
+                                               static_cast<std::uint32_t>(grace_s));
     endings_.push_back(std::move(ending));
   }
+  find_shared();
   // Told before asked: the terminal is gone with the session.
   for (std::size_t i = 0; i < endings_.size(); ++i) {
     Ending& ending = endings_[i];
     if (ending.closed) continue;
     look(ending, table);
-    tell(ending, chosen[i]);
+    if (options_.tell) tell(ending, chosen[i]);
   }
-  for (Ending& ending : endings_) {
-    if (ending.closed || ending.shared) continue;
-    if (table.find(ending.leader) == nullptr) {
-      // Nobody is left who would close it: what remains of it is told to go.
-      for (const auto& process : ending.processes) {
-        if (!may_signal(process)) continue;
-        signal_process(process.id, SIGHUP);
-        signal_process(process.id, SIGTERM);
-      }
-      continue;
+  for (const Ending& ending : endings_)
+    if (!ending.closed && !ending.shared) ask(ending, table);
+  due_ = Clock::now() + options_.grace;
+}
+
+// A leader may hold several sessions, of which some are to stay.
+void Ender::find_shared() {
+  registry().for_each([&](const Snapshot& other) {
+    if (other.record.kind == RecordKind::reservation) return;
+    const auto is_chosen = [&](const Ending& ending) { return ending.ref == other.ref; };
+    for (Ending& ending : endings_)
+      if (!ending.closed && ending.leader == leader_of(other.record) && !ending.shared)
+        ending.shared = std::none_of(endings_.begin(), endings_.end(), is_chosen);
+  });
+}
+
+void Ender::ask(const Ending& ending, const ProcessTable& table) {
+  if (table.find(ending.leader) == nullptr) {
+    // Nobody is left who would close it: what remains of it is told to go.
+    for (const auto& process : ending.processes) {
+      if (!may_signal(process)) continue;
+      signal_process(process.id, SIGHUP);
+      signal_process(process.id, SIGTERM);
     }
-    const FirstSignal first = first_signal(ending.leader, ending.service, ending.processes);
-    for (const ProcessId& target : first.targets)
-      if (!untouchable_.contains(target.pid)) signal_process(target, first.signal_number);
+    return;
   }
+  const FirstSignal first = first_signal(ending.leader, ending.service, ending.processes);
+  for (const ProcessId& target : first.targets)
+    if (!untouchable_.contains(target.pid)) signal_process(target, first.signal_number);
 }
 
 // A reservation has no process of its own: its seat is free at once. False: it became a session in
@@ -110,7 +84,7 @@ bool Ender::end_reservation(const Session& session, Ending& ret) {
     if (held.record.id != session.snapshot.record.id) return;
     bound = true;
     ret.ref = held.ref;
-    ret.leader = {static_cast<pid_t>(held.record.leader_pid), held.record.leader_start_ticks};
+    ret.leader = leader_of(held.record);
   });
   return !bound;
 }
@@ -172,28 +146,40 @@ void Ender::look(Ending& ending, const ProcessTable& table) {
   }
 }
 
-void Ender::refresh() {
+std::optional<std::chrono::milliseconds> Ender::step() {
   const ProcessTable table = ProcessTable::read();
   for (Ending& ending : endings_)
     if (!ending.done()) look(ending, table);
+  if (std::all_of(endings_.begin(), endings_.end(), [](const Ending& e) { return e.done(); }))
+    return std::nullopt;
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
+  if (left.count() <= 0) {
+    if (sent_ == Sent::kill_all) return std::nullopt;
+    send_next();
+    left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
+    pause_ = std::chrono::milliseconds(10);
+  }
+  const auto pause = std::min(pause_, left);
+  pause_ = std::min(pause_ * 2, kLongestPause);
+  return pause;
 }
 
-// True: all are done.
-bool Ender::wait(std::chrono::milliseconds time) {
-  const auto deadline = Clock::now() + time;
-  // Most sessions end within some milliseconds of the first signal.
-  std::chrono::milliseconds pause{10};
-  constexpr std::chrono::milliseconds kLongestPause{200};
-  for (;;) {
-    refresh();
-    if (std::all_of(endings_.begin(), endings_.end(), [](const Ending& e) { return e.done(); }))
-      return true;
-    const auto left =
-        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now());
-    if (left.count() <= 0) return false;
-    std::this_thread::sleep_for(std::min(pause, left));
-    pause = std::min(pause * 2, kLongestPause);
+void Ender::send_next() {
+  switch (sent_) {
+    case Sent::first:
+      signal_all({SIGHUP, SIGTERM}, true);
+      sent_ = Sent::hangup_and_term;
+      due_ = Clock::now() + kAfterTerm;
+      return;
+    case Sent::hangup_and_term:
+      signal_all({SIGKILL}, false);
+      sent_ = Sent::kill_members;
+      break;
+    default:
+      signal_all({SIGKILL}, true);
+      sent_ = Sent::kill_all;
   }
+  due_ = Clock::now() + kAfterKill;
 }
 
 void Ender::signal_all(std::initializer_list<int> signals, bool leaders) {
@@ -205,16 +191,6 @@ void Ender::signal_all(std::initializer_list<int> signals, bool leaders) {
         signal_process(process.id, signal_number);
     }
   }
-}
-
-void Ender::finish() {
-  if (wait(options_.grace)) return;
-  signal_all({SIGHUP, SIGTERM}, true);
-  if (wait(kAfterTerm)) return;
-  signal_all({SIGKILL}, false);
-  if (wait(kAfterKill)) return;
-  signal_all({SIGKILL}, true);
-  wait(kAfterKill);
 }
 
 std::vector<Ended> Ender::results() const {
@@ -230,8 +206,6 @@ std::vector<Ended> Ender::results() const {
   }
   return results;
 }
-
-}  // namespace
 
 const char* text(EndResult result) {
   switch (result) {
@@ -257,14 +231,14 @@ bool is_own_session(const Session& session, const ProcessTable& table) {
   return false;
 }
 
-std::vector<Ended> end_sessions(OpenSite& site, const std::vector<Session>& all,
-                                const std::vector<Session>& chosen, const EndingOptions& options) {
+std::vector<Ended> end_sessions(OpenSite& site, const std::vector<Session>& chosen,
+                                const EndingOptions& options) {
   // The end of the caller's own terminal session must not stop it half-way.
   signal(SIGHUP, SIG_IGN);
   if (options.include_own) signal(SIGTERM, SIG_IGN);
-  Ender ender(site, options);
-  ender.start(all, chosen);
-  ender.finish();
+  Ender ender(site, chosen, options);
+  while (const auto pause = ender.step())
+    std::this_thread::sleep_for(*pause);
   return ender.results();
 }
 

@@ -14,6 +14,8 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -38,15 +40,65 @@ struct EndingOptions {
   std::string reason;
   std::chrono::milliseconds grace{10'000};
   bool include_own = false;
+  bool tell = true;  // false: its user knows already
 };
 
 // The sessions that the calling process itself runs in: an ancestor, or its terminal session, is
 // their leader.
 bool is_own_session(const Session& session, const ProcessTable& table);
 
-// All at once. `all` are the sessions there are; `chosen`, of these, the ones to end. The results
-// are in the order of `chosen`.
-std::vector<Ended> end_sessions(OpenSite& site, const std::vector<Session>& all,
-                                const std::vector<Session>& chosen, const EndingOptions& options);
+// Some sessions on their way out, all at once. Never waits: for a loop that has other work too. The
+// site must outlive it.
+class Ender {
+ public:
+  // Marks, tells and asks.
+  Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options);
+
+  // Looks how far they are, and sends what is due. In how long to call it again; nullopt: it is
+  // over.
+  std::optional<std::chrono::milliseconds> step();
+
+  // In the order of `chosen`.
+  std::vector<Ended> results() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // What was sent last.
+  enum class Sent { first, hangup_and_term, kill_members, kill_all };
+
+  // One session.
+  struct Ending {
+    SlotRef ref;
+    ProcessId leader;
+    std::string service;
+    std::vector<ProcessTable::Entry> processes;  // seen so far and alive; the leader among them
+    bool closed = false;                         // its slot is free, or another session's
+    bool shared = false;                         // see rule 3
+    bool done() const { return shared || (closed && processes.empty()); }
+  };
+
+  Registry& registry() { return *site_.registry; }
+  bool end_reservation(const Session& session, Ending& ret);
+  void find_shared();
+  void tell(const Ending& ending, const Session& session) const;
+  void ask(const Ending& ending, const ProcessTable& table);
+  bool may_signal(const ProcessTable::Entry& process) const;
+  void look(Ending& ending, const ProcessTable& table);
+  void send_next();
+  void signal_all(std::initializer_list<int> signals, bool leaders);
+
+  OpenSite& site_;
+  EndingOptions options_;
+  std::vector<Ending> endings_;
+  std::set<pid_t> untouchable_;
+  Sent sent_ = Sent::first;
+  Clock::time_point due_;                // of what is sent next
+  std::chrono::milliseconds pause_{10};  // most end within some milliseconds of the first signal
+};
+
+// The same, waiting for the end. Ignores SIGHUP from then on.
+std::vector<Ended> end_sessions(OpenSite& site, const std::vector<Session>& chosen,
+                                const EndingOptions& options);
 
 }  // namespace sessreg

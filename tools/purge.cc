@@ -105,7 +105,7 @@ EndedOverdue end_overdue(OpenSite& site) {
   if (overdue.empty()) return result;
   EndingOptions options;
   options.reason = "its time is up";
-  for (const Ended& ended : end_sessions(site, sessions, overdue, options))
+  for (const Ended& ended : end_sessions(site, overdue, options))
     ++(ended.result == EndResult::ended ? result.ended : result.left);
   return result;
 }

@@ -166,7 +166,7 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
            {"host", session.host},
            {"pid", std::to_string(session.leader.pid)},
            {"reason", options.reason}});
-  const auto results = end_sessions(site, sessions, chosen, ending);
+  const auto results = end_sessions(site, chosen, ending);
 
   int code = kExitDone;
   for (std::size_t i = 0; i < results.size(); ++i) {

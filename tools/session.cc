@@ -13,8 +13,6 @@
 namespace sessreg {
 namespace {
 
-constexpr std::uint32_t kNoUid = 0xffffffff;
-
 // Any value may stand in a damaged registry.
 std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
   std::int64_t sum = 0;
@@ -23,27 +21,27 @@ std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
                : std::numeric_limits<std::int64_t>::max();
 }
 
-std::optional<std::uint32_t> uid_of(const RecordImage& record) {
-  if (record.uid == kNoUid) return std::nullopt;
-  return record.uid;
-}
-
-ProcessId leader_of(const Snapshot& snapshot) {
-  return {static_cast<pid_t>(snapshot.record.leader_pid), snapshot.record.leader_start_ticks};
-}
-
 // A reservation's maker is not a session yet, and its terminal somebody else's.
 std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const ProcessTable& table) {
   if (snapshot.record.kind == RecordKind::reservation) return {};
-  return sessreg::processes_of(leader_of(snapshot), table);
+  return sessreg::processes_of(leader_of(snapshot.record), table);
 }
 
-// True: it has one that can be looked at. A parked session that was typed on asks for a seat.
+nlohmann::ordered_json or_null(const std::string& text) {
+  return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
+}
+
+nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
+  return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
+}
+
+}  // namespace
+
 bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTable& table,
                              const Now& at) {
   if (snapshot.record.kind == RecordKind::reservation) return false;
   Registry& registry = *site.registry;
-  std::array look = {TerminalLook{leader_of(snapshot), uid_of(snapshot.record)}};
+  std::array look = {TerminalLook{leader_of(snapshot.record), uid_of(snapshot.record)}};
   look_at_terminals(look, table);
   if (!look[0].has_terminal) return false;
   const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, at);
@@ -72,13 +70,14 @@ Session session_from(const Snapshot& snapshot, const std::string& site, State st
   session.tty = text_of(record.tty);
   session.reason = reason_of(snapshot);
   session.uid = uid_of(record);
-  session.leader = leader_of(snapshot);
+  session.leader = leader_of(snapshot.record);
   session.has_seat = snapshot.state.stage == Stage::seated;
   session.opened_realtime_ms = record.opened_realtime_ms;
   const std::uint64_t last_ms = std::max(snapshot.last_activity_ms, record.opened_boottime_ms);
   session.last_activity_realtime_ms = saturated_sum(
       record.opened_realtime_ms, static_cast<std::int64_t>(last_ms - record.opened_boottime_ms));
-  session.has_terminal = has_terminal;
+  session.can_idle =
+      record.kind != RecordKind::reservation && (has_terminal || snapshot.token_shown);
   if (const auto end_ms = expiry_ms(snapshot, has_terminal))
     session.expires_realtime_ms = saturated_sum(
         record.opened_realtime_ms, static_cast<std::int64_t>(*end_ms - record.opened_boottime_ms));
@@ -86,19 +85,9 @@ Session session_from(const Snapshot& snapshot, const std::string& site, State st
   return session;
 }
 
-nlohmann::ordered_json or_null(const std::string& text) {
-  return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
-}
-
-nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
-  return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
-}
-
-}  // namespace
-
 bool Session::is_idle_for(Seconds time) const {
   const auto ms = std::chrono::milliseconds(time).count();
-  return has_terminal && state != State::reserved && idle_ms >= static_cast<std::uint64_t>(ms);
+  return can_idle && idle_ms >= static_cast<std::uint64_t>(ms);
 }
 
 std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "clock.h"
 #include "process.h"
 #include "process_table.h"
 #include "registry.h"
@@ -25,19 +26,28 @@ struct Session {
   std::optional<std::uint32_t> uid;
   ProcessId leader;
   bool has_seat = false;
-  bool has_terminal = false;  // of its own processes, that can be looked at
+  bool can_idle = false;  // it can be told whether it is used: a terminal, or a token shown
   std::int64_t opened_realtime_ms = 0;
   std::int64_t last_activity_realtime_ms = 0;
   std::uint64_t idle_ms = 0;
   std::optional<std::int64_t> expires_realtime_ms;
 
-  // A session without a terminal (a tunnel, a mount; a container's cannot be seen) is never idle:
-  // nobody can see whether it is used.
+  // A session without a terminal (a tunnel, a mount; a container's cannot be seen) that never
+  // showed a token is never idle: nobody can see whether it is used.
   bool is_idle_for(Seconds time) const;
 };
 
 // The processes of a session that is not over.
 std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table);
+
+// `has_terminal`: of its own processes, that can be looked at.
+Session session_from(const Snapshot& snapshot, const std::string& site, State state,
+                     bool has_terminal, const Now& at);
+
+// Takes when its terminals were last typed on as activity, of which a parked session takes a seat
+// again if it can. True: it has a terminal that can be looked at. `ret_snapshot` is read again.
+bool take_typing_as_activity(Snapshot& ret_snapshot, OpenSite& site, const ProcessTable& table,
+                             const Now& at);
 
 // Drops what is dead from the registry, takes the typing on terminals as activity, and reads what
 // is there, stalest first.

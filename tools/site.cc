@@ -36,14 +36,6 @@ std::string quoted(const std::string& word) {
   return result + "'";
 }
 
-OpenSite without_registry(const GlobalOptions& global) {
-  OpenSite site;
-  site.called = called_as(global);
-  site.config = load_site_config(global);
-  site.config_path = global.conf.empty() ? default_config_path(global.site) : global.conf;
-  return site;
-}
-
 }  // namespace
 
 std::string called_as(const GlobalOptions& global) {
@@ -72,17 +64,31 @@ Config load_site_config(const GlobalOptions& global) {
   return std::move(*config);
 }
 
-OpenSite open_site(const GlobalOptions& global) {
-  OpenSite site = without_registry(global);
-  auto mapped = open_registry_file(site.config.registry, this_host());
+OpenSite site_without_registry(const GlobalOptions& global) {
+  OpenSite site;
+  site.called = called_as(global);
+  site.config = load_site_config(global);
+  site.config_path = global.conf.empty() ? default_config_path(global.site) : global.conf;
+  return site;
+}
+
+std::optional<Error> open_registry_of(OpenSite& site) {
+  const auto host = host_identity();
+  if (!host) return host.error();
+  auto mapped = open_registry_file(site.config.registry, *host);
   if (mapped) {
     site.registry.emplace(std::move(*mapped));
-    return site;
+    return std::nullopt;
   }
   // Nobody has logged in since the boot.
   const Errc code = mapped.error().code;
-  if (code != Errc::not_found && code != Errc::other_boot)
-    throw failure_of(mapped.error(), site.called);
+  if (code == Errc::not_found || code == Errc::other_boot) return std::nullopt;
+  return mapped.error();
+}
+
+OpenSite open_site(const GlobalOptions& global) {
+  OpenSite site = site_without_registry(global);
+  if (const auto error = open_registry_of(site)) throw failure_of(*error, site.called);
   return site;
 }
 

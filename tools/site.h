@@ -33,6 +33,11 @@ struct OpenSite {
   std::uint32_t seats_taken();
 };
 
+// The configuration alone. Throws Failure.
+OpenSite site_without_registry(const GlobalOptions& global);
+// Opens the site's registry, if there is one by now.
+std::optional<Error> open_registry_of(OpenSite& site);
+
 // A registry that does not exist is not created. Throws Failure.
 OpenSite open_site(const GlobalOptions& global);
 // Makes the registry of a site that has none, or opens it if somebody was faster.

@@ -1,0 +1,69 @@
+#include "activity.h"
+
+#include <array>
+
+#include "returning.h"
+#include "text.h"
+
+namespace sessreg {
+namespace {
+
+bool is_out_of_time(const Snapshot& session, const Processes& processes, std::uint64_t now_ms) {
+  const auto is_past = [&](bool has_terminal) {
+    return now_ms >= expiry_ms(session, has_terminal).value_or(~std::uint64_t{0});
+  };
+  const std::uint64_t token_ms = std::chrono::milliseconds(kTokenLifetime).count();
+  if (is_past(false) || now_ms >= session.record.opened_boottime_ms + token_ms) return true;
+  if (!is_past(true)) return false;
+  // Unused for its time to live, if it can be told whether it is used.
+  std::array look = {TerminalLook{leader_of(session.record), uid_of(session.record)}};
+  processes.look_at_terminals(look);
+  return look[0].has_terminal;
+}
+
+const std::string& message_for(Outcome outcome, const Config& config) {
+  switch (outcome) {
+    case Outcome::user_full:
+      return config.message_user_full;
+    case Outcome::group_full:
+      return config.message_group_full;
+    default:
+      return config.message_site_full;
+  }
+}
+
+}  // namespace
+
+Marked mark_activity(Registry& registry, const Config& config, std::uint32_t slot,
+                     const TokenDigest& digest, const Processes& processes, std::uint64_t now_ms) {
+  Marked result;
+  Snapshot& session = result.session;
+  if (!registry.session_of_token(slot, digest, session)) return result;
+  if (session.mark != MarkStage::none || session.state.stage == Stage::evicted) {
+    result.what = Marked::What::revoked;
+    result.reason = reason_of(session);
+    return result;
+  }
+  if (is_out_of_time(session, processes, now_ms)) {
+    result.what = Marked::What::expired;
+    return result;
+  }
+  if (!registry.touch(session.ref, now_ms, true)) return result;  // it has just gone
+  result.what = Marked::What::marked;
+  if (session.state.stage != Stage::parked) return result;
+
+  const Return back = come_back(registry, config, session);
+  if (back.what == Return::What::waits || back.what == Return::What::ended) {
+    MessageValues values;
+    values.limit = result.limit = back.decision.limit;
+    values.count = back.decision.count;
+    values.site = config.site;
+    values.user = text_of(session.record.user);
+    values.service = text_of(session.record.service);
+    result.what = Marked::What::site_full;
+    result.message = format_message(message_for(back.decision.outcome, config), values);
+  }
+  return result;
+}
+
+}  // namespace sessreg

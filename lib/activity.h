@@ -1,0 +1,39 @@
+// Activity by token: whoever shows a session's token uses the session.
+//
+// A token that its session knows needs no signature check: the digest in the registry, which only
+// root writes, was made of the very text that was signed. The check here is that of the session: is
+// it there, is it to go, has it a seat.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "config.h"
+#include "process.h"
+#include "registry.h"
+
+namespace sessreg {
+
+struct Marked {
+  enum class What {
+    marked,
+    unknown,    // no session in that slot has a token of that digest
+    revoked,    // it is to go; `reason` tells why
+    expired,    // out of time
+    site_full,  // it was parked, and no seat is free; `message` is for its user, `limit` is full
+  };
+  What what = What::unknown;
+  std::string reason;
+  std::string message;
+  std::int32_t limit = -1;
+  Snapshot session{};  // unless unknown: as it was before
+};
+
+// `now_ms`: CLOCK_BOOTTIME. Costs a look at /proc only for a session that would be out of time.
+Marked mark_activity(Registry& registry, const Config& config, std::uint32_t slot,
+                     const TokenDigest& digest, const Processes& processes, std::uint64_t now_ms);
+
+// A token is good for so long after its session was opened, if no lifetime ends that sooner.
+inline constexpr Seconds kTokenLifetime{std::int64_t{366} * 24 * 3600};
+
+}  // namespace sessreg

@@ -1,0 +1,455 @@
+#include "watched_site.h"
+
+#include <fmt/core.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "audit.h"
+#include "errors.h"
+#include "text.h"
+
+namespace sessreg {
+namespace {
+
+// A seat changes hands only by the gate; the exempt, and marks, show in a scan alone.
+constexpr std::uint64_t kScanAnyway_ms = 2'000;
+// What costs much is done less often: at most a twentieth of a processor.
+constexpr std::uint64_t kCostFactor = 20;
+constexpr std::uint64_t kOrphans_ms = 1'000;
+constexpr std::uint64_t kTerminals_ms = 5'000;
+constexpr std::uint64_t kTerminalsPerTick_us = 10'000;
+// Whoever revoked or evicted a session ends it by itself, unless it died; see ending.h for how long
+// that takes behind the grace.
+constexpr std::uint64_t kTakeOver_ms = 5'000;
+constexpr std::uint64_t kTryAgain_ms = 60'000;
+constexpr std::uint64_t kNever = ~std::uint64_t{0};
+
+std::uint64_t monotonic_us() {
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(
+                                        std::chrono::steady_clock::now().time_since_epoch())
+                                        .count());
+}
+
+bool is_same(const StateWord& a, const StateWord& b) {
+  return a.stage == b.stage && a.generation == b.generation;
+}
+
+std::uint64_t inode_of(const std::string& path) {
+  struct stat file {};
+  return stat(path.c_str(), &file) == 0 ? file.st_ino : 0;
+}
+
+bool is_to_go(const Snapshot& held) {
+  return held.mark != MarkStage::none || held.state.stage == Stage::evicted;
+}
+
+}  // namespace
+
+const char* text(Change change) {
+  switch (change) {
+    case Change::opened:
+      return "opened";
+    case Change::closed:
+      return "closed";
+    case Change::parked:
+      return "parked";
+    case Change::returned:
+      return "returned";
+    case Change::ending:
+      return "ending";
+  }
+  return "unknown";
+}
+
+std::size_t WatchedSite::DigestHash::operator()(const TokenDigest& digest) const {
+  std::size_t hash = 0;  // it is one already, and keyed
+  memcpy(&hash, digest.data(), sizeof hash);
+  return hash;
+}
+
+WatchedSite::WatchedSite(sd_event* loop, GlobalOptions global, OnChange on_change, Log log)
+    : loop_(loop),
+      global_(std::move(global)),
+      on_change_(std::move(on_change)),
+      log_(std::move(log)),
+      site_(site_without_registry(global_)) {}
+
+void WatchedSite::reload() {
+  try {
+    const Config config = load_site_config(global_);
+    if (config.registry != site_.config.registry) forget_all();
+    site_.config = config;
+  } catch (const Failure& failure) {
+    log_(LOG_ERR, fmt::format("{}; the site {} goes on with what it had", failure.what(), name()));
+  }
+}
+
+// --- Upkeep ---
+
+void WatchedSite::tick() {
+  open_registry();
+  if (!site_.registry) return;
+  Registry& registry = *site_.registry;
+  const std::uint64_t now_ms = boottime_ms();
+  registry.note_daemon(getpid(), now_ms);
+
+  // A login has read another text than ours.
+  const std::uint32_t published = registry.published_limit().identity;
+  if (published != 0 && published != site_.config.identity && published != identity_seen_) {
+    identity_seen_ = published;
+    reload();
+    if (!site_.registry) return;
+  }
+  if (registry.gate_word() != gate_seen_ || now_ms >= next_scan_ms_) scan();
+  if (!leaderless_.empty() && now_ms >= next_orphans_ms_) look_at_the_leaderless();
+  if (now_ms >= next_check_ms_) look_at_times(now_ms);
+  look_at_some_terminals(now_ms);
+}
+
+void WatchedSite::open_registry() {
+  const std::uint64_t inode = inode_of(site_.config.registry);
+  if (site_.registry && inode == file_inode_) return;
+  forget_all();
+  if (inode == 0) return;
+  if (const auto error = open_registry_of(site_)) {
+    if (error->what != last_error_) log_(LOG_ERR, error->what);
+    last_error_ = error->what;
+    return;
+  }
+  if (!site_.registry) return;
+  last_error_.clear();
+  file_inode_ = inode;
+}
+
+void WatchedSite::forget_all() {
+  running_.clear();
+  while (!tracked_.empty())
+    forget(tracked_.begin()->first);
+  slot_of_digest_.clear();
+  leaderless_.clear();
+  round_.clear();
+  site_.registry.reset();
+  next_scan_ms_ = next_check_ms_ = next_round_ms_ = 0;
+}
+
+void WatchedSite::scan() {
+  const std::uint64_t began_us = monotonic_us();
+  Registry& registry = *site_.registry;
+  // Before the look: what changes meanwhile is seen the next time.
+  gate_seen_ = registry.gate_word();
+  ++scans_;
+  registry.glance([&](std::uint32_t slot, const StateWord& state, bool marked) {
+    notice(slot, state, marked);
+  });
+  std::vector<std::uint32_t> gone;
+  for (const auto& [slot, tracked] : tracked_)
+    if (tracked.scan != scans_) gone.push_back(slot);
+  for (const std::uint32_t slot : gone)
+    forget(slot);
+  const std::uint64_t cost_us = monotonic_us() - began_us;
+  next_scan_ms_ = boottime_ms() + std::max(kScanAnyway_ms, kCostFactor * cost_us / 1000);
+}
+
+void WatchedSite::notice(std::uint32_t slot, const StateWord& state, bool marked) {
+  auto known = tracked_.find(slot);
+  if (known != tracked_.end() && is_same(known->second.state, state) &&
+      marked == known->second.marked) {
+    known->second.scan = scans_;
+    return;
+  }
+  Snapshot held;
+  if (!site_.registry->snapshot(slot, held)) return;  // gone meanwhile
+  if (known != tracked_.end() && known->second.ref != held.ref) {
+    forget(slot);
+    known = tracked_.end();
+  }
+  const bool is_new = known == tracked_.end();
+  Tracked& tracked = is_new ? tracked_[slot] : known->second;
+  const Stage before = tracked.state.stage;
+  const bool was_to_go = !is_new && (tracked.marked || before == Stage::evicted);
+  tracked.scan = scans_;
+  tracked.state = held.state;
+  tracked.marked = held.mark != MarkStage::none;
+  if (is_new) {
+    tracked.ref = held.ref;
+    tracked.record = held.record;
+    if (held.record.token_digest != TokenDigest{}) slot_of_digest_[held.record.token_digest] = slot;
+    if (held.record.kind != RecordKind::reservation) watch_leader(tracked);
+    tell(Change::opened, tracked, held);
+  } else if (before != held.state.stage && held.state.stage == Stage::parked) {
+    tell(Change::parked, tracked, held);
+  } else if (before == Stage::parked && held.state.stage == Stage::seated) {
+    tell(Change::returned, tracked, held);
+  }
+  const std::uint64_t now_ms = boottime_ms();
+  if (is_to_go(held) && !was_to_go) {
+    tell(Change::ending, tracked, held);
+    tracked.check_ms = now_ms + std::uint64_t{held.grace_s} * 1000 + kTakeOver_ms;
+  } else if (is_new) {
+    // An earliest moment: with a terminal it may have a time to live.
+    tracked.check_ms = held.record.kind == RecordKind::reservation
+                           ? now_ms + kOrphans_ms
+                           : expiry_ms(held, true).value_or(kNever);
+  }
+  next_check_ms_ = std::min(next_check_ms_, tracked.check_ms);
+}
+
+void WatchedSite::forget(std::uint32_t slot) {
+  const auto known = tracked_.find(slot);
+  if (known == tracked_.end()) return;
+  Tracked& tracked = known->second;
+  const auto of_digest = slot_of_digest_.find(tracked.record.token_digest);
+  if (of_digest != slot_of_digest_.end() && of_digest->second == slot)
+    slot_of_digest_.erase(of_digest);
+  Snapshot last{};
+  last.ref = tracked.ref;
+  last.state = tracked.state;
+  last.record = tracked.record;
+  tell(Change::closed, tracked, last);
+  tracked_.erase(known);
+}
+
+void WatchedSite::watch_leader(Tracked& tracked) {
+  bool gone = false;
+  const SlotRef ref = tracked.ref;
+  tracked.leader = ProcessWatch::watch(loop_, leader_of(tracked.record), gone,
+                                       [this, ref] { on_leader_gone(ref); });
+  if (gone) on_leader_gone(ref);
+}
+
+void WatchedSite::on_leader_gone(SlotRef ref) {
+  leaderless_.push_back(ref);
+  // Of many that die together, all are looked at in one reading of /proc.
+  if (!look_soon_) look_soon_ = EventSource::soon(loop_, [this] { look_at_the_leaderless(); });
+}
+
+void WatchedSite::look_at_the_leaderless() {
+  look_soon_.reset();
+  if (!site_.registry) return;
+  next_orphans_ms_ = boottime_ms() + kOrphans_ms;
+  std::vector<std::uint32_t> slots;
+  for (const SlotRef& ref : leaderless_)
+    slots.push_back(ref.slot);
+  site_.registry->reap(slots, processes_, boottime_ms());
+  std::erase_if(leaderless_, [&](const SlotRef& ref) {
+    Snapshot held;
+    if (site_.registry->snapshot(ref, held)) return false;  // others of its processes still run
+    const auto known = tracked_.find(ref.slot);
+    if (known != tracked_.end() && known->second.ref == ref) {
+      log_(LOG_INFO, fmt::format("freed the session {} of {}: its processes have gone",
+                                 to_hex(known->second.record.id),
+                                 log_value(text_of(known->second.record.user))));
+      forget(ref.slot);
+    }
+    return true;
+  });
+}
+
+// --- Times ---
+
+void WatchedSite::look_at_times(std::uint64_t now_ms) {
+  std::vector<std::uint32_t> due;
+  for (const auto& [slot, tracked] : tracked_)
+    if (now_ms >= tracked.check_ms) due.push_back(slot);
+  for (const std::uint32_t slot : due) {
+    const auto known = tracked_.find(slot);
+    if (known != tracked_.end()) check_time(known->second, now_ms);
+  }
+  next_check_ms_ = kNever;
+  for (const auto& [slot, tracked] : tracked_)
+    next_check_ms_ = std::min(next_check_ms_, tracked.check_ms);
+}
+
+void WatchedSite::check_time(Tracked& tracked, std::uint64_t now_ms) {
+  const SlotRef ref = tracked.ref;
+  Snapshot held;
+  if (!site_.registry->snapshot(ref, held)) return forget(ref.slot);
+  if (held.record.kind == RecordKind::reservation) {
+    site_.registry->reap(std::array{ref.slot}, processes_, now_ms);
+    tracked.check_ms = now_ms + kOrphans_ms;
+    if (!site_.registry->snapshot(ref, held)) forget(ref.slot);
+    return;
+  }
+  if (tracked.is_being_ended) {
+    tracked.check_ms = kNever;  // until that is over
+    return;
+  }
+  EndingOptions options;
+  options.tell = !is_to_go(held);
+  if (options.tell) {
+    // Nobody is called out of time before its terminals were looked at.
+    tracked.has_terminal = take_typing_as_activity(held, site_, ProcessTable::read(), now());
+    const auto end_ms = expiry_ms(held, tracked.has_terminal);
+    if (!end_ms || now_ms < *end_ms) {
+      // A token may be shown, and so begin its time to live, at any moment.
+      const std::uint64_t earliest_ms = expiry_ms(held, true).value_or(kNever);
+      tracked.check_ms = earliest_ms > now_ms ? earliest_ms : now_ms + kTryAgain_ms;
+      return;
+    }
+    const bool too_old =
+        held.record.ends_boottime_ms != 0 && now_ms >= held.record.ends_boottime_ms;
+    options.reason = too_old ? "its lifetime is over" : "it was not used for too long";
+  } else {
+    options.reason = reason_of(held);
+  }
+  const Session session = session_from(held, name(), State::ending, tracked.has_terminal, now());
+  audit("end", name(),
+        {{"session", session.id},
+         {"user", session.user},
+         {"service", session.service},
+         {"host", session.host},
+         {"pid", std::to_string(session.leader.pid)},
+         {"reason", options.reason}});
+  tracked.check_ms = kNever;
+  end(session, std::move(options), {});
+}
+
+void WatchedSite::look_at_some_terminals(std::uint64_t now_ms) {
+  if (round_.empty()) {
+    if (now_ms < next_round_ms_) return;
+    next_round_ms_ = now_ms + kTerminals_ms;
+    for (const auto& [slot, tracked] : tracked_)
+      if (tracked.record.kind != RecordKind::reservation) round_.push_back(slot);
+    if (round_.empty()) return;
+    round_began_ = now();
+    round_cost_us_ = 0;
+  }
+  const std::uint64_t began_us = monotonic_us();
+  const ProcessTable table = ProcessTable::read();
+  std::uint64_t spent_us = 0;
+  // The reading of /proc is not counted: it must not leave no time for any.
+  const std::uint64_t read_us = monotonic_us() - began_us;
+  while (!round_.empty() && spent_us < std::max(kTerminalsPerTick_us, read_us)) {
+    const auto known = tracked_.find(round_.back());
+    round_.pop_back();
+    Snapshot held;
+    if (known != tracked_.end() && site_.registry->snapshot(known->second.ref, held))
+      known->second.has_terminal = take_typing_as_activity(held, site_, table, now());
+    spent_us = monotonic_us() - began_us - read_us;
+  }
+  round_cost_us_ += monotonic_us() - began_us;
+  if (!round_.empty()) return;
+  site_.registry->note_clock(round_began_);
+  next_round_ms_ = now_ms + std::max(kTerminals_ms, kCostFactor * round_cost_us_ / 1000);
+}
+
+// --- Tokens ---
+
+Marked WatchedSite::mark(std::string_view token, std::uint64_t now_ms) {
+  if (!site_.registry) return {};
+  const TokenDigest digest = site_.registry->token_digest(token);
+  const auto known = slot_of_digest_.find(digest);
+  if (known == slot_of_digest_.end()) return {};
+  return mark_activity(*site_.registry, site_.config, known->second, digest, processes_, now_ms);
+}
+
+Marked WatchedSite::mark_at(std::uint32_t slot, std::string_view token, std::uint64_t now_ms) {
+  if (!site_.registry) open_registry();
+  if (!site_.registry) return {};
+  return mark_activity(*site_.registry, site_.config, slot, site_.registry->token_digest(token),
+                       processes_, now_ms);
+}
+
+std::optional<Session> WatchedSite::session_of_token(std::uint32_t slot, std::string_view token) {
+  Snapshot held;
+  if (!site_.registry ||
+      !site_.registry->session_of_token(slot, site_.registry->token_digest(token), held))
+    return std::nullopt;
+  StateReader states(processes_);
+  return session_of(held, states);
+}
+
+// --- Sessions ---
+
+std::optional<Session> WatchedSite::session_of(const Snapshot& held, StateReader& states) {
+  const auto known = tracked_.find(held.ref.slot);
+  const bool has_terminal =
+      known != tracked_.end() && known->second.ref == held.ref && known->second.has_terminal;
+  const Now at = now();
+  const auto state = states.state_of(held, has_terminal, at.boottime_ms);
+  if (!state) return std::nullopt;
+  return session_from(held, name(), *state, has_terminal, at);
+}
+
+std::vector<Session> WatchedSite::sessions(std::uint32_t& slot, std::size_t most,
+                                           const std::function<bool(const RecordImage&)>& want) {
+  std::vector<Session> result;
+  if (!site_.registry) {
+    slot = kNoSlot;
+    return result;
+  }
+  StateReader states(processes_);
+  Registry& registry = *site_.registry;
+  registry.count();  // settles, so that no seat is shown that was given up before
+  for (; slot < registry.slots() && result.size() < most; ++slot) {
+    Snapshot held;
+    if (!registry.snapshot(slot, held) || !want(held.record)) continue;
+    if (auto session = session_of(held, states)) result.push_back(std::move(*session));
+  }
+  if (slot >= registry.slots()) slot = kNoSlot;
+  return result;
+}
+
+std::optional<Session> WatchedSite::find(std::string_view id) {
+  std::uint32_t slot = 0;
+  const auto found = sessions(slot, 1, [&](const RecordImage& record) {
+    return record.kind != RecordKind::reservation && to_hex(record.id) == id;
+  });
+  return found.empty() ? std::nullopt : std::optional(found.front());
+}
+
+void WatchedSite::end(const Session& session, EndingOptions options, OnEnded done) {
+  const SlotRef ref = session.snapshot.ref;
+  const auto known = tracked_.find(ref.slot);
+  if (known != tracked_.end() && known->second.ref == ref) known->second.is_being_ended = true;
+  running_.push_back({std::make_unique<Ender>(site_, std::vector{session}, std::move(options)),
+                      ref,
+                      std::move(done),
+                      {}});
+  step(std::prev(running_.end()));
+}
+
+void WatchedSite::step(std::list<Running>::iterator running) {
+  if (const auto pause = running->ender->step()) {
+    running->timer = EventSource::after(loop_, *pause, [this, running] { step(running); });
+    return;
+  }
+  const Ended ended = running->ender->results().front();
+  const SlotRef ref = running->ref;
+  const OnEnded done = std::move(running->done);
+  running_.erase(running);
+  const auto known = tracked_.find(ref.slot);
+  if (known != tracked_.end() && known->second.ref == ref) {
+    known->second.is_being_ended = false;
+    known->second.check_ms = boottime_ms() + kTryAgain_ms;
+    next_check_ms_ = std::min(next_check_ms_, known->second.check_ms);
+    if (ended.result == EndResult::survived)
+      log_(LOG_WARNING,
+           fmt::format("the session {} could not be ended: {} of its processes are left",
+                       to_hex(known->second.record.id), ended.survivors.size()));
+  }
+  if (done) done(ended);
+}
+
+bool WatchedSite::release(const Session& session) {
+  return site_.registry && site_.registry->release(session.snapshot.ref);
+}
+
+void WatchedSite::tell(Change change, const Tracked& tracked, const Snapshot& held) {
+  if (!on_change_ || held.record.kind == RecordKind::reservation) return;
+  State state = State::active;
+  if (change == Change::ending || change == Change::closed)
+    state = State::ending;
+  else if (held.state.stage == Stage::parked)
+    state = State::parked;
+  else if (held.record.kind == RecordKind::exempt)
+    state = State::exempt;
+  on_change_(change, session_from(held, name(), state, tracked.has_terminal, now()));
+}
+
+}  // namespace sessreg
