@@ -34,6 +34,12 @@ const char* text(Errc code) {
       return "no space left";
     case Errc::unsupported_fs:
       return "file system cannot make unnamed files";
+    case Errc::bad_key:
+      return "not a usable key";
+    case Errc::already_exists:
+      return "exists already";
+    case Errc::bad_claims:
+      return "not what a token can say";
     case Errc::system:
       return "system call failed";
   }

@@ -22,6 +22,9 @@ enum class Errc {
   other_pid_namespace,  // its process ids mean nothing here
   no_space,             // tmpfs or disk full
   unsupported_fs,       // the file system cannot make unnamed files
+  bad_key,              // a key file or a text that holds no key
+  already_exists,       // what was to be made is there, and is never overwritten
+  bad_claims,           // no token can say this
   system,               // any other system call failed
 };
 
