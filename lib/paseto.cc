@@ -24,12 +24,24 @@ constexpr std::size_t encoded_room(std::size_t bytes) {
   return sodium_base64_ENCODED_LEN(bytes, kBase64);
 }
 
+// libsodium's decoder takes some bytes above 127 for digits (it compares 8 bits of a signed char).
+// Every byte is looked at, whatever the others are.
+bool is_ascii(std::string_view text) {
+  std::uint8_t all = 0;
+  for (const char c : text)
+    all |= static_cast<std::uint8_t>(c);
+  return all < 0x80;
+}
+
+bool decode(std::string_view text, std::uint8_t* ret, std::size_t room, std::size_t* ret_bytes) {
+  return is_ascii(text) && sodium_base642bin(ret, room, text.data(), text.size(), nullptr,
+                                             ret_bytes, nullptr, kBase64) == 0;
+}
+
 // False: not exactly `bytes` bytes in the one right encoding.
 bool decode_exactly(std::string_view text, std::uint8_t* ret, std::size_t bytes) {
   std::size_t got = 0;
-  return sodium_base642bin(ret, bytes, text.data(), text.size(), nullptr, &got, nullptr, kBase64) ==
-             0 &&
-         got == bytes;
+  return decode(text, ret, bytes, &got) && got == bytes;
 }
 
 std::string signed_text(std::string_view payload, std::string_view footer,
@@ -63,8 +75,7 @@ std::string encode_base64url(std::string_view bytes) {
 std::optional<std::string> decode_base64url(std::string_view text) {
   std::string bytes(text.size() / 4 * 3 + 3, '\0');
   std::size_t got = 0;
-  if (sodium_base642bin(reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size(), text.data(),
-                        text.size(), nullptr, &got, nullptr, kBase64) != 0)
+  if (!decode(text, reinterpret_cast<std::uint8_t*>(bytes.data()), bytes.size(), &got))
     return std::nullopt;
   bytes.resize(got);
   return bytes;
