@@ -4,6 +4,7 @@
 
 #include "returning.h"
 #include "text.h"
+#include "token_key.h"
 
 namespace sessreg {
 namespace {
@@ -12,8 +13,12 @@ bool is_out_of_time(const Snapshot& session, const Processes& processes, std::ui
   const auto is_past = [&](bool has_terminal) {
     return now_ms >= expiry_ms(session, has_terminal).value_or(~std::uint64_t{0});
   };
-  const std::uint64_t token_ms = std::chrono::milliseconds(kTokenLifetime).count();
-  if (is_past(false) || now_ms >= session.record.opened_boottime_ms + token_ms) return true;
+  // As long as the token itself says (see token_for).
+  constexpr std::uint64_t kTokenLife_ms = std::uint64_t{kUsualTokenLife_s} * 1000;
+  if (session.record.ends_boottime_ms == 0 &&
+      now_ms >= session.record.opened_boottime_ms + kTokenLife_ms)
+    return true;
+  if (is_past(false)) return true;
   if (!is_past(true)) return false;
   // Unused for its time to live, if it can be told whether it is used.
   std::array look = {TerminalLook{leader_of(session.record), uid_of(session.record)}};
@@ -33,6 +38,23 @@ const std::string& message_for(Outcome outcome, const Config& config) {
 }
 
 }  // namespace
+
+Result<std::string> token_for(const RecordImage& record, std::uint32_t slot,
+                              const std::string& site, const std::string& user,
+                              const SigningKey& key) {
+  TokenClaims claims;
+  claims.site = site;
+  claims.user = user;
+  claims.session = record.id;
+  claims.issued_s = record.opened_realtime_ms / 1000;
+  claims.expires_s = claims.issued_s + kUsualTokenLife_s;
+  if (record.ends_boottime_ms != 0)
+    claims.expires_s =
+        claims.issued_s +
+        static_cast<std::int64_t>((record.ends_boottime_ms - record.opened_boottime_ms) / 1000);
+  claims.slot = slot;
+  return issue_token(key, claims);
+}
 
 Marked mark_activity(Registry& registry, const Config& config, std::uint32_t slot,
                      const TokenDigest& digest, const Processes& processes, std::uint64_t now_ms) {

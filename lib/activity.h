@@ -11,6 +11,8 @@
 #include "config.h"
 #include "process.h"
 #include "registry.h"
+#include "result.h"
+#include "token.h"
 
 namespace sessreg {
 
@@ -29,11 +31,13 @@ struct Marked {
   Snapshot session{};  // unless unknown: as it was before
 };
 
+// The token of a session whose record is complete but for that. Errors as issue_token().
+Result<std::string> token_for(const RecordImage& record, std::uint32_t slot,
+                              const std::string& site, const std::string& user,
+                              const SigningKey& key);
+
 // `now_ms`: CLOCK_BOOTTIME. Costs a look at /proc only for a session that would be out of time.
 Marked mark_activity(Registry& registry, const Config& config, std::uint32_t slot,
                      const TokenDigest& digest, const Processes& processes, std::uint64_t now_ms);
-
-// A token is good for so long after its session was opened, if no lifetime ends that sooner.
-inline constexpr Seconds kTokenLifetime{std::int64_t{366} * 24 * 3600};
 
 }  // namespace sessreg

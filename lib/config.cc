@@ -85,8 +85,8 @@ std::string line_fault(std::string_view line) {
 
 class Parser {
  public:
-  Parser(const std::string& file, std::string_view site, KeySupport support)
-      : file_(escape_for_terminal(file)), support_(support), config_(default_config(site)) {}
+  Parser(const std::string& file, std::string_view site)
+      : file_(escape_for_terminal(file)), config_(default_config(site)) {}
 
   Result<Config> parse(std::string_view text) {
     if (text.size() > kFileBytes) {
@@ -202,9 +202,6 @@ class Parser {
     LineOfKey& lines = at_top ? line_of_top_key_ : line_of_section_key_;
     const auto [earlier, fresh] = lines.try_emplace(key.name, line_);
     if (!fresh) return name + " was already set on line " + std::to_string(earlier->second);
-    if (support_ == KeySupport::as_released && (key.supported & place) == 0) {
-      return name + " is not yet supported by this version; remove the line";
-    }
     return {};
   }
 
@@ -240,7 +237,6 @@ class Parser {
   }
 
   const std::string file_;
-  const KeySupport support_;
   Config config_;
   unsigned line_ = 0;
   LineOfKey line_of_top_key_;
@@ -250,14 +246,9 @@ class Parser {
 
 }  // namespace
 
-Result<Config> parse_config_with(std::string_view text, const std::string& file,
-                                 std::string_view site, KeySupport support) {
-  if (!is_valid_site_name(site)) return invalid_site_name(site);
-  return Parser(file, site, support).parse(text);
-}
-
 Result<Config> parse_config(std::string_view text, const std::string& file, std::string_view site) {
-  return parse_config_with(text, file, site, KeySupport::as_released);
+  if (!is_valid_site_name(site)) return invalid_site_name(site);
+  return Parser(file, site).parse(text);
 }
 
 }  // namespace sessreg

@@ -51,17 +51,17 @@ std::string set_message(std::string_view value, Target target) {
 
 // In the order of the manual page.
 constexpr Key kKeys[] = {
-    {"sessions_limit", kTop | kGroup, kTop | kGroup, ValueShape::single,
+    {"sessions_limit", kTop | kGroup, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, -1, kMaxCapacity, kWriteLimit), target,
                     &Config::sessions_limit, &SectionSettings::sessions_limit);
      }},
-    {"user_sessions_limit", kAnywhere, kAnywhere, ValueShape::single,
+    {"user_sessions_limit", kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, -1, kMaxCapacity, kWriteLimit), target,
                     &Config::user_sessions_limit, &SectionSettings::user_sessions_limit);
      }},
-    {"user_limit_policy", kAnywhere, kAnywhere, ValueShape::single,
+    {"user_limit_policy", kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_word<UserLimitPolicy>(
                         value, {{"deny", UserLimitPolicy::deny},
@@ -69,110 +69,107 @@ constexpr Key kKeys[] = {
                                 {"lock_then_evict", UserLimitPolicy::lock_then_evict}}),
                     target, &Config::user_limit_policy, &SectionSettings::user_limit_policy);
      }},
-    {"user_lock", kAnywhere, kAnywhere, ValueShape::single,
+    {"user_lock", kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kZero, kForever), target, &Config::user_lock,
                     &SectionSettings::user_lock);
      }},
-    {"session_lifetime", kAnywhere, kAnywhere, ValueShape::single,
+    {"session_lifetime", kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kZero, kForever), target, &Config::session_lifetime,
                     &SectionSettings::session_lifetime);
      }},
-    {"session_ttl", kAnywhere, kAnywhere, ValueShape::single,
+    {"session_ttl", kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kShortest, kForever), target, &Config::session_ttl,
                     &SectionSettings::session_ttl);
      }},
-    {"idle_after", kAnywhere, kAnywhere, ValueShape::single,
+    {"idle_after", kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kZero, kForever), target, &Config::idle_after,
                     &SectionSettings::idle_after);
      }},
-    {"on_return", kTop, kTop, ValueShape::single,
+    {"on_return", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_word<OnReturn>(value, {{"refuse", OnReturn::refuse},
                                                  {"end", OnReturn::end},
                                                  {"admit", OnReturn::admit}}),
                     target, &Config::on_return);
      }},
-    {"dangling_after", kTop, kTop, ValueShape::single,
+    {"dangling_after", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kShortest, kForever), target, &Config::dangling_after);
      }},
-    {"reserved_sessions", kTop, kTop, ValueShape::single,
+    {"reserved_sessions", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, 0, kMaxCapacity, kWriteCount), target,
                     &Config::reserved_sessions);
      }},
-    {"reserved_for", kTop, kTop, ValueShape::list,
+    {"reserved_for", kTop, ValueShape::list,
      [](std::string_view value, Target target) {
        return store(parse_names(value), target, &Config::reserved_for);
      }},
-    {"exempt", kTop, kTop, ValueShape::list,
+    {"exempt", kTop, ValueShape::list,
      [](std::string_view value, Target target) {
        return store(parse_names(value), target, &Config::exempt);
      }},
-    {"only_services", kTop, kTop, ValueShape::list,
+    {"only_services", kTop, ValueShape::list,
      [](std::string_view value, Target target) {
        return store(parse_services(value), target, &Config::only_services);
      }},
-    {"ignore_services", kTop, kTop, ValueShape::list,
+    {"ignore_services", kTop, ValueShape::list,
      [](std::string_view value, Target target) {
        return store(parse_services(value), target, &Config::ignore_services);
      }},
-    {"max_failed_auth_per_host", kTop, kTop, ValueShape::single,
+    {"max_failed_auth_per_host", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, 0, kMostFailures, "write 0 (off) or a count"), target,
                     &Config::max_failed_auth_per_host);
      }},
-    {"blacklist_time", kTop, kTop, ValueShape::single,
+    {"blacklist_time", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kShortest, kForever), target, &Config::blacklist_time);
      }},
-    {"blacklist_exempt", kTop, kTop, ValueShape::list,
+    {"blacklist_exempt", kTop, ValueShape::list,
      [](std::string_view value, Target target) {
        return store(parse_cidrs(value), target, &Config::blacklist_exempt);
      }},
-    {"reservation_time", kTop, kTop, ValueShape::single,
+    {"reservation_time", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_seconds(value, kShortest, kOneDay), target, &Config::reservation_time);
      }},
-    {"capacity", kTop, kTop, ValueShape::single,
+    {"capacity", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, 1, kMaxCapacity, kWriteCount), target, &Config::capacity);
      }},
-    {"registry", kTop, kTop, ValueShape::single,
+    {"registry", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_path(value), target, &Config::registry);
      }},
-    {"token", kTop, kNowhere, ValueShape::single,
+    {"token", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_word<bool>(value, {{"yes", true}, {"no", false}}), target,
                     &Config::token);
      }},
-    {"key_file", kTop, kNowhere, ValueShape::single,
+    {"key_file", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_path(value), target, &Config::key_file);
      }},
-    {"on_error", kTop, kTop, ValueShape::single,
+    {"on_error", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(
            parse_word<OnError>(value, {{"deny", OnError::deny}, {"allow", OnError::allow}}), target,
            &Config::on_error);
      }},
-    {"message_site_full", kTop, kTop, ValueShape::message, set_message<&Config::message_site_full>},
-    {"message_user_full", kTop, kTop, ValueShape::message, set_message<&Config::message_user_full>},
-    {"message_group_full", kTop, kTop, ValueShape::message,
-     set_message<&Config::message_group_full>},
-    {"message_locked", kTop, kTop, ValueShape::message, set_message<&Config::message_locked, true>},
-    {"message_drain", kTop, kTop, ValueShape::message, set_message<&Config::message_drain>},
-    {"message_blacklisted", kTop, kTop, ValueShape::message,
+    {"message_site_full", kTop, ValueShape::message, set_message<&Config::message_site_full>},
+    {"message_user_full", kTop, ValueShape::message, set_message<&Config::message_user_full>},
+    {"message_group_full", kTop, ValueShape::message, set_message<&Config::message_group_full>},
+    {"message_locked", kTop, ValueShape::message, set_message<&Config::message_locked, true>},
+    {"message_drain", kTop, ValueShape::message, set_message<&Config::message_drain>},
+    {"message_blacklisted", kTop, ValueShape::message,
      set_message<&Config::message_blacklisted, true>},
-    {"message_table_full", kTop, kTop, ValueShape::message,
-     set_message<&Config::message_table_full>},
-    {"message_revoked", kTop, kTop, ValueShape::message,
-     set_message<&Config::message_revoked, true>},
+    {"message_table_full", kTop, ValueShape::message, set_message<&Config::message_table_full>},
+    {"message_revoked", kTop, ValueShape::message, set_message<&Config::message_revoked, true>},
 };
 
 char lower(char c) {

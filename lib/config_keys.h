@@ -29,8 +29,7 @@ struct Target {
 
 struct Key {
   std::string_view name;
-  unsigned places;     // Place bits where the key may stand
-  unsigned supported;  // those of them where it has an effect in this version
+  unsigned places;  // Place bits where the key may stand
   ValueShape shape;
   // Parses and stores the value; returns why it was refused, or "".
   std::string (*set)(std::string_view value, Target target);

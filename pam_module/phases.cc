@@ -8,9 +8,13 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <memory>
+#include <utility>
 
+#include "activity.h"
 #include "send_off.h"
 #include "text.h"
+#include "token_key.h"
 
 namespace sessreg {
 namespace {
@@ -243,12 +247,13 @@ std::optional<int> Phase::try_open_session() {
   // What the account phase reserved is bound also where `observe` would let anybody through.
   if (!hint || !site->registry().is_reservation_of(*hint, login_))
     if (const auto code = observe(*site, rulebook)) return *code;
+  issue_tokens(*site);
   const auto admission = site->open_session(login_, rulebook, hint ? &*hint : nullptr);
   if (!admission) return cannot_work(admission.error(), &*config, PAM_SUCCESS);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refuse(*site, *admission);
   remember(*config, *admission, Held::What::session);
-  put_environment(admission->id);
+  put_environment(*admission);
   send_off_displaced(*site, *admission);
   debug("opened");
   return PAM_SUCCESS;
@@ -386,13 +391,14 @@ void Phase::list_exempt(const Config& config) const {
     log(LOG_WARNING, "exempt session not listed", "error=" + log_value(site.error().what));
     return;
   }
+  issue_tokens(*site);
   Admission listed;
   if (!site->registry().list_exempt(login_, listed)) {
     log(LOG_WARNING, "exempt session not listed", "error=\"no free slot: raise 'capacity'\"");
     return;
   }
   remember(config, listed, Held::What::session);
-  put_environment(listed.id);
+  put_environment(listed);
 }
 
 void Phase::remember(const Config& config, const Admission& admission, Held::What what) const {
@@ -430,10 +436,31 @@ std::optional<SlotRef> Phase::hinted_reservation() const {
   return ref;
 }
 
-void Phase::put_environment(const SessionId& id) const {
+// The secret key lives as long as `site`, which is no longer than this phase: login services go on
+// with the same memory, in children too.
+void Phase::issue_tokens(Site& site) const {
+  const Config& config = site.config();
+  if (!config.token) return;
+  auto loaded = load_or_make_key(config.key_file);
+  if (!loaded) {
+    log(LOG_WARNING, "no token issued", "error=" + log_value(loaded.error().what));
+    return;
+  }
+  const auto key = std::make_shared<SigningKey>(std::move(*loaded));
+  site.registry().set_token_maker(
+      [this, &config, key](const RecordImage& record, std::uint32_t slot) {
+        auto token = token_for(record, slot, config.site, login_.user, *key);
+        if (token) return std::move(*token);
+        log(LOG_WARNING, "no token issued", "error=" + log_value(token.error().what));
+        return std::string();
+      });
+}
+
+void Phase::put_environment(const Admission& opened) const {
   if (pam_getenv(pamh_, kHint) != nullptr) pam_putenv(pamh_, kHint);  // without a value: removed
-  pam_putenv(pamh_, ("SESSREG_ID=" + to_hex(id)).c_str());
+  pam_putenv(pamh_, ("SESSREG_ID=" + to_hex(opened.id)).c_str());
   pam_putenv(pamh_, ("SESSREG_SITE=" + arguments_.site).c_str());
+  if (!opened.token.empty()) pam_putenv(pamh_, ("SESSREG_TOKEN=" + opened.token).c_str());
 }
 
 void Phase::log(int priority, const char* event, const std::string& fields) const {

@@ -60,7 +60,8 @@ class Phase {
   void release_unheld(const HostIdentity& host) const;
   void put_hint(SlotRef reservation) const;
   std::optional<SlotRef> hinted_reservation() const;
-  void put_environment(const SessionId& id) const;
+  void put_environment(const Admission& opened) const;
+  void issue_tokens(Site& site) const;
 
   // One line of key=value fields in the auth log.
   void log(int priority, const char* event, const std::string& fields = {}) const;

@@ -86,7 +86,8 @@ class Client {
   std::string path_;
   ClientOptions options_;
   MessageParser parser_;
-  std::vector<char> buffer_;  // [begin_, end_) came and is not given out; [begin_, scanned_): no NUL
+  std::vector<char>
+      buffer_;  // [begin_, end_) came and is not given out; [begin_, scanned_): no NUL
   std::size_t begin_ = 0, end_ = 0, scanned_ = 0;
 };
 

@@ -74,19 +74,32 @@ Fault read_name(element value, Fault if_invalid, std::string_view& ret_name) {
 
 const char* text(Fault fault) {
   switch (fault) {
-    case Fault::none: return "no fault";
-    case Fault::too_long: return "too long";
-    case Fault::not_json: return "not JSON";
-    case Fault::too_deep: return "nested too deeply";
-    case Fault::not_an_object: return "not a JSON object";
-    case Fault::duplicate_key: return "a key stands twice in one object";
-    case Fault::too_many_keys: return "an object has too many keys";
-    case Fault::unknown_key: return "an unknown key beside the method or the parameters";
-    case Fault::wrong_type: return "a value of the wrong type";
-    case Fault::no_method: return "no method is named";
-    case Fault::invalid_method_name: return "not a method's name";
-    case Fault::conflicting_flags: return "oneway cannot be combined with more or upgrade";
-    case Fault::invalid_error_name: return "not an error's name";
+    case Fault::none:
+      return "no fault";
+    case Fault::too_long:
+      return "too long";
+    case Fault::not_json:
+      return "not JSON";
+    case Fault::too_deep:
+      return "nested too deeply";
+    case Fault::not_an_object:
+      return "not a JSON object";
+    case Fault::duplicate_key:
+      return "a key stands twice in one object";
+    case Fault::too_many_keys:
+      return "an object has too many keys";
+    case Fault::unknown_key:
+      return "an unknown key beside the method or the parameters";
+    case Fault::wrong_type:
+      return "a value of the wrong type";
+    case Fault::no_method:
+      return "no method is named";
+    case Fault::invalid_method_name:
+      return "not a method's name";
+    case Fault::conflicting_flags:
+      return "oneway cannot be combined with more or upgrade";
+    case Fault::invalid_error_name:
+      return "not an error's name";
   }
   return "unknown fault";
 }

@@ -86,12 +86,18 @@ Json to_json(element value) {
         all.emplace(std::string(key), to_json(inner));
       return all;
     }
-    case element_type::INT64: return value.get_int64().value_unsafe();
-    case element_type::UINT64: return value.get_uint64().value_unsafe();
-    case element_type::DOUBLE: return value.get_double().value_unsafe();
-    case element_type::STRING: return value.get_string().value_unsafe();
-    case element_type::BOOL: return value.get_bool().value_unsafe();
-    case element_type::NULL_VALUE: break;
+    case element_type::INT64:
+      return value.get_int64().value_unsafe();
+    case element_type::UINT64:
+      return value.get_uint64().value_unsafe();
+    case element_type::DOUBLE:
+      return value.get_double().value_unsafe();
+    case element_type::STRING:
+      return value.get_string().value_unsafe();
+    case element_type::BOOL:
+      return value.get_bool().value_unsafe();
+    case element_type::NULL_VALUE:
+      break;
   }
   return nullptr;
 }

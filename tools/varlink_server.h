@@ -83,8 +83,8 @@ class Service {
   virtual std::string_view interface_name() const = 0;
   // The interface in Varlink's definition language.
   virtual std::string_view description() const = 0;
-  // `call` and what it points to end with this function. May throw CallError (method_not_found for a
-  // member it does not know); whatever else it throws is logged, and answered by InternalError.
+  // `call` and what it points to end with this function. May throw CallError (method_not_found for
+  // a member it does not know); whatever else it throws is logged, and answered by InternalError.
   virtual void call(const Call& call, Exchange& exchange) = 0;
 };
 

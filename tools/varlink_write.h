@@ -20,8 +20,8 @@ void append_call(std::string& out, std::string_view method, const Json& paramete
 void append_reply(std::string& out, const Json& parameters, bool continues = false);
 void append_error(std::string& out, std::string_view name, const Json& parameters);
 
-// `parameters` MUST be a JSON object in valid UTF-8. False, and nothing is appended: it holds a NUL,
-// which would end the message early.
+// `parameters` MUST be a JSON object in valid UTF-8. False, and nothing is appended: it holds a
+// NUL, which would end the message early.
 [[nodiscard]] bool append_formatted_call(std::string& out, std::string_view method,
                                          std::string_view parameters, CallFlags flags = {});
 [[nodiscard]] bool append_formatted_reply(std::string& out, std::string_view parameters,

@@ -37,8 +37,8 @@ PamHost::PamHost(const std::string& directory, std::uint32_t limit, std::uint32_
     : directory_(directory),
       site_(std::make_unique<Site>(directory + "/registry", limit, sessions)) {
   const std::string number = std::to_string(limit);
-  write("site.conf", "registry = " + directory + "/registry\nsessions_limit = " + number +
-                         "\ncapacity = " + number + "\n");
+  write("site.conf", "registry = " + directory + "/registry\nkey_file = " + directory +
+                         "/site.key\nsessions_limit = " + number + "\ncapacity = " + number + "\n");
   write("limits.conf", "* - maxsyslogins " + number + "\n");
   const std::string permit = " required pam_permit.so\n";
   write("permit", "account" + permit + "session" + permit);

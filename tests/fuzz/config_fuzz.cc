@@ -8,7 +8,6 @@
 #include <string_view>
 
 #include "config.h"
-#include "config_internal.h"
 #include "text.h"
 #include "utf8.h"
 
@@ -55,18 +54,11 @@ void require_sound(const Config& config) {
 }
 
 void fuzz_config(std::string_view text) {
-  const auto all = parse_config_with(text, "fuzz.conf", "default", KeySupport::all);
-  if (all) {
-    require_sound(*all);
+  const auto config = parse_config(text, "fuzz.conf", "default");
+  if (config) {
+    require_sound(*config);
   } else {
-    require_fault(all.error());
-  }
-  const auto released = parse_config(text, "fuzz.conf", "default");
-  if (released) {
-    require_sound(*released);
-    require(all && all->identity == released->identity);
-  } else {
-    require_fault(released.error());
+    require_fault(config.error());
   }
 }
 

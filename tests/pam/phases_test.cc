@@ -20,7 +20,7 @@ std::vector<std::string> broken_configs() {
           "sessions_limit\n",
           "message_site_full = " + std::string(2000, 'x') + "\n",
           "sessions_limit = 9\ncapacity = 3\n",
-          "token = no\n"};
+          "token = perhaps\n"};
 }
 
 std::size_t open_descriptors() {

@@ -34,7 +34,8 @@ class PamSite {
   }
 
   void write_config(const std::string& text) {
-    dir.write("site.conf", "registry = " + registry_path() + "\n" + text);
+    dir.write("site.conf",
+              "registry = " + registry_path() + "\nkey_file = " + (dir / "site.key") + "\n" + text);
   }
 
   // Each phase returns what the module returned: success ends it, PAM_IGNORE goes on to the next

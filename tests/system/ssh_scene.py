@@ -216,7 +216,7 @@ class SceneTest(unittest.TestCase):
         self.write_conf("".join(f"{key} = {value}\n" for key, value in keys.items()))
 
     def write_conf(self, text):
-        self.conf.write_text(f"registry = {self.registry}\n{text}")
+        self.conf.write_text(f"registry = {self.registry}\nkey_file = {self.directory}/site.key\n{text}")
         self.conf.chmod(0o644)
 
     def write_stack(self, service=SERVICE, arguments="", first=""):

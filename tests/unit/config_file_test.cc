@@ -208,7 +208,7 @@ TEST_CASE("reading leaves no descriptor behind") {
   CHECK(lowest_free() == before);
 }
 
-TEST_CASE("the example file shows every supported key with its default") {
+TEST_CASE("the example file shows every key with its default") {
   std::ifstream file(SESSREG_SOURCE_DIR "/pam_module/sessreg.conf");
   REQUIRE(file);
   std::stringstream text;
@@ -220,11 +220,11 @@ TEST_CASE("the example file shows every supported key with its default") {
   INFO((config ? "" : config.error().what));
   REQUIRE(config);
 
-  std::vector<std::string> supported;
+  std::vector<std::string> keys;
   for (const Key& key : config_keys()) {
-    if ((key.supported & kTop) != 0) supported.emplace_back(key.name);
+    if ((key.places & kTop) != 0) keys.emplace_back(key.name);
   }
-  CHECK(shown == supported);
+  CHECK(shown == keys);
 
   const Config defaults = default_config("default");
   CHECK(config->sessions_limit == defaults.sessions_limit);

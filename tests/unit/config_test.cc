@@ -5,8 +5,6 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "config_internal.h"
-
 using namespace sessreg;
 
 namespace {
@@ -16,7 +14,7 @@ Result<Config> parse(std::string_view text) {
 }
 
 Result<Config> parse_all(std::string_view text) {
-  return parse_config_with(text, "FILE", "default", KeySupport::all);
+  return parse_config(text, "FILE", "default");
 }
 
 std::string why(const Result<Config>& result) {
@@ -183,12 +181,6 @@ TEST_CASE("the same key in two places is set in both") {
   CHECK(config->sections[1].settings.user_lock == Seconds{3});
   CHECK(config->sections[2].settings.user_lock == Seconds{4});
   CHECK_FALSE(config->sections[2].settings.idle_after);
-}
-
-TEST_CASE("a key without an effect yet is refused, after every other fault of its line") {
-  CHECK(fault("token = perhaps") == "FILE:1: token: 'perhaps' is not known; write yes or no");
-  CHECK(fault("token = no") ==
-        "FILE:1: token is not yet supported by this version; remove the line");
 }
 
 TEST_CASE("sections are kept in the order of the file") {
