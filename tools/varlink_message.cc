@@ -25,7 +25,8 @@ bool is_alphanumeric(char c) {
 // Also in the objects inside it; the parser has bounded the depth.
 Fault check_keys(element value) {
   if (value.type() == element_type::ARRAY) {
-    for (const element inner : value.get_array().value_unsafe()) {
+    const simdjson::dom::array all = value.get_array().value_unsafe();
+    for (const element inner : all) {
       // Nearly all there is in a large message are strings in an array.
       if (inner.type() != element_type::OBJECT && inner.type() != element_type::ARRAY) continue;
       if (const Fault fault = check_keys(inner); fault != Fault::none) return fault;
@@ -35,7 +36,8 @@ Fault check_keys(element value) {
   if (value.type() != element_type::OBJECT) return Fault::none;
   std::array<std::string_view, kMaxKeys> keys;
   std::size_t count = 0;
-  for (const auto field : value.get_object().value_unsafe()) {
+  const object fields = value.get_object().value_unsafe();
+  for (const auto field : fields) {
     if (count == keys.size()) return Fault::too_many_keys;
     for (std::size_t i = 0; i < count; ++i)
       if (keys[i] == field.key) return Fault::duplicate_key;

@@ -137,5 +137,6 @@ class Parameters {
 };
 
 Json to_json(simdjson::dom::element element);
+Json to_json(simdjson::dom::object object);
 
 }  // namespace sessreg::varlink

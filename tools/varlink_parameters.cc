@@ -72,20 +72,24 @@ simdjson::dom::array Parameters::array(std::string_view name) const {
   return value->get_array().value_unsafe();
 }
 
+Json to_json(simdjson::dom::object object) {
+  Json all = Json::object();
+  for (const auto [key, value] : object)
+    all.emplace(std::string(key), to_json(value));
+  return all;
+}
+
 Json to_json(element value) {
   switch (value.type()) {
     case element_type::ARRAY: {
       Json all = Json::array();
-      for (const element inner : value.get_array().value_unsafe())
+      const simdjson::dom::array elements = value.get_array().value_unsafe();
+      for (const element inner : elements)
         all.push_back(to_json(inner));
       return all;
     }
-    case element_type::OBJECT: {
-      Json all = Json::object();
-      for (const auto [key, inner] : value.get_object().value_unsafe())
-        all.emplace(std::string(key), to_json(inner));
-      return all;
-    }
+    case element_type::OBJECT:
+      return to_json(value.get_object().value_unsafe());
     case element_type::INT64:
       return value.get_int64().value_unsafe();
     case element_type::UINT64:
