@@ -182,7 +182,7 @@ SecretPaserk to_paserk(const SecretKey& key) {
   static_assert(kSecretType.size() + encoded_room(SecretKey::size()) - 1 == kSecretPaserkChars);
   SecretPaserk result;
   std::memcpy(result.data(), kSecretType.data(), kSecretType.size());
-  std::memcpy(result.data() + kSecretType.size(), encoded.data(), encoded.size() - 1);
+  copy_secret(result.data() + kSecretType.size(), encoded.data(), encoded.size() - 1);
   return result;
 }
 
@@ -193,7 +193,7 @@ bool secret_key_from_paserk(std::string_view text, SecretKey* ret_key) {
       !decode_exactly(text.substr(kSecretType.size()), key.data(), key.size()))
     return false;
   Seed seed;
-  std::memcpy(seed.data(), key.data(), seed.size());
+  copy_secret(seed.data(), key.data(), seed.size());
   const SecretKey whole = secret_key_of(seed);
   if (sodium_memcmp(whole.data(), key.data(), key.size()) != 0) return false;
   *ret_key = std::move(key);

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 #include "hash.h"
 #include "key_files.h"
@@ -28,7 +27,7 @@ using SecretLine = SecretBytes<kSecretPaserkChars + 1>;
 SecretLine line_of(const SecretKey& key) {
   const SecretPaserk text = to_paserk(key);
   SecretLine line;
-  std::memcpy(line.data(), text.data(), text.size());
+  copy_secret(line.data(), text.data(), text.size());
   line.data()[text.size()] = '\n';
   return line;
 }
