@@ -1,5 +1,6 @@
 #include "text.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -93,6 +94,15 @@ std::string escape(std::string_view text, Backslash backslash) {
 
 std::string escape_for_terminal(std::string_view text) {
   return escape(text, Backslash::doubled_where_needed);
+}
+
+void append_escaped(std::string& out, std::string_view text) {
+  const bool is_plain = std::all_of(text.begin(), text.end(),
+                                    [](char c) { return c >= ' ' && c < '\x7f' && c != '\\'; });
+  if (is_plain)
+    out += text;
+  else
+    out += escape_for_terminal(text);
 }
 
 std::string one_line(std::string_view text) {

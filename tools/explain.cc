@@ -434,7 +434,7 @@ std::string explanation_text(const OpenSite& open, const ExplainOptions& options
   }
   if (!told.holders.empty())
     text += fmt::format("\nseats of {}:\n", escape_for_terminal(told.user.name)) +
-            sessions_table(told.holders, false, terminal, now_ms);
+            sessions_table(told.holders, terminal, now_ms);
   if (!told.displaced.empty()) {
     Table table(
         {{"id"}, {"user", true}, {"opened"}, {"last activity", false, "used"}, {"would be"}});

@@ -1,164 +1,143 @@
 // sessreg list
 #include <fmt/core.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "command.h"
-#include "csv.h"
 #include "errors.h"
+#include "listing.h"
 #include "output.h"
-#include "selection.h"
-#include "text.h"
-#include "times.h"
+#include "row_formats.h"
 #include "views.h"
 
 namespace sessreg {
 namespace {
 
-enum class Sort { activity, opened, user };
-
-struct ListOptions {
-  Filter filter;
-  bool by_user = false;
-  bool all_sites = false;
-  bool csv = false;
-  std::string sort = "activity";
-};
-
-// One site as it is to be listed.
-struct Listing {
-  std::string site;
-  std::int32_t limit = -1;
-  std::uint32_t seats = 0;
-  std::size_t reserved = 0;  // of all its sessions, not only of those chosen
-  std::vector<Session> sessions;
-};
-
-Sort sort_named(const std::string& name) {
-  if (name == "activity") return Sort::activity;
-  if (name == "opened") return Sort::opened;
-  if (name == "user") return Sort::user;
-  throw usage_failure(fmt::format("--sort: '{}' is not an order; write activity, opened or user",
-                                  escape_for_terminal(name)));
+// As json_text() writes an object with an array at its end.
+template <class Items, class Append>
+void write_array(Output& output, const Items& items, int indent, Append append) {
+  const std::string margin(static_cast<std::size_t>(indent), ' ');
+  bool is_first = true;
+  output.text() += '[';
+  for (const auto& item : items) {
+    output.text() += (is_first ? "\n" : ",\n") + margin + "  ";
+    is_first = false;
+    append(item);
+    output.line_done();
+  }
+  output.text() += is_first ? "]" : "\n" + margin + "]";
 }
 
-void sort_sessions(std::vector<Session>& sessions, Sort sort) {
-  // They come stalest first, and equal ones stay so.
-  if (sort == Sort::opened)
-    std::stable_sort(sessions.begin(), sessions.end(), [](const Session& a, const Session& b) {
-      return a.snapshot.record.opened_boottime_ms < b.snapshot.record.opened_boottime_ms;
+void write_site_json(Output& output, const Listing& listing, const SiteSummary& site,
+                     const ListOptions& options, int indent) {
+  const std::string margin(static_cast<std::size_t>(indent) + 2, ' ');
+  std::string name = json_line(site.site);
+  name.pop_back();
+  output.text() += fmt::format("{{\n{}\"site\": {},\n{}\"limit\": {},\n{}\"active\": {},\n", margin,
+                               name, margin, site.limit, margin, site.seats);
+  output.text() += margin + (options.by_user ? "\"users\": " : "\"sessions\": ");
+  const auto rows = std::span(listing.store.rows()).subspan(site.first_row, site.rows);
+  const int inner = indent + 4;
+  if (options.by_user)
+    write_array(
+        output, by_user(rows, order_of(options), options.reverse), indent + 2,
+        [&](const UserRow& user) { append_json(output.text(), user, JsonForm::lines, inner); });
+  else
+    write_array(
+        output, sorted(rows, order_of(options), options.reverse), indent + 2,
+        [&](std::uint32_t i) { append_json(output.text(), rows[i], JsonForm::lines, inner); });
+  output.text() += "\n" + std::string(static_cast<std::size_t>(indent), ' ') + "}";
+}
+
+void write_json(Output& output, const Listing& listing, const ListOptions& options) {
+  if (options.all_sites)
+    write_array(output, listing.sites, 0, [&](const SiteSummary& site) {
+      write_site_json(output, listing, site, options, 2);
     });
-  if (sort == Sort::user)
-    std::stable_sort(sessions.begin(), sessions.end(),
-                     [](const Session& a, const Session& b) { return a.user < b.user; });
+  else
+    write_site_json(output, listing, listing.sites.front(), options, 0);
+  output.text() += "\n";
 }
 
-Listing read_listing(const GlobalOptions& global, const ListOptions& options,
-                     const ProcessTable& table) {
-  OpenSite site = open_site(global);
-  const auto all = read_sessions(site, table);
-  Listing listing;
-  listing.site = site.config.site;
-  listing.limit = site.limit_in_force();
-  listing.seats = site.seats_taken();
-  listing.reserved = static_cast<std::size_t>(std::count_if(
-      all.begin(), all.end(), [](const Session& s) { return s.state == State::reserved; }));
-  listing.sessions = select(all, options.filter, site);
-  sort_sessions(listing.sessions, sort_named(options.sort));
-  return listing;
-}
-
-nlohmann::ordered_json listing_json(const Listing& listing, bool by_user) {
-  nlohmann::ordered_json json;
-  json["site"] = listing.site;
-  json["limit"] = listing.limit;
-  json["active"] = listing.seats;
-  auto& items = json[by_user ? "users" : "sessions"] = nlohmann::ordered_json::array();
-  if (by_user) {
-    for (const UserView& user : by_user_view(listing.sessions))
-      items.push_back(to_json(user));
+void write_lines(Output& output, const Listing& listing, const ListOptions& options) {
+  const auto& rows = listing.store.rows();
+  const auto append = [&](const auto& item) {
+    if (options.csv)
+      append_csv(output.text(), item);
+    else
+      append_tsv(output.text(), item);
+    output.line_done();
+  };
+  if (options.csv) append_csv_header(output.text(), options.by_user);
+  if (options.by_user) {
+    for (const UserRow& user : by_user(rows, order_of(options), options.reverse))
+      append(user);
   } else {
-    for (const Session& session : listing.sessions)
-      items.push_back(to_json(session));
+    for (const std::uint32_t i : sorted(rows, order_of(options), options.reverse))
+      append(rows[i]);
   }
-  return json;
 }
 
-std::string footer(const Listing& listing) {
-  std::string text = listing.limit < 0 ? fmt::format("{} seat{}, no limit", listing.seats,
-                                                     listing.seats == 1 ? "" : "s")
-                                       : fmt::format("{} of {} seat{}", listing.seats,
-                                                     listing.limit, listing.limit == 1 ? "" : "s");
-  if (listing.reserved > 0) text += fmt::format(", {} reserved", listing.reserved);
-  return text;
-}
-
-void print_listings(const std::vector<Listing>& listings, const ListOptions& options, bool json) {
-  if (json) {
-    if (!options.all_sites) {
-      print(json_text(listing_json(listings.front(), options.by_user)));
-      return;
-    }
-    nlohmann::ordered_json all = nlohmann::ordered_json::array();
-    for (const Listing& listing : listings)
-      all.push_back(listing_json(listing, options.by_user));
-    print(json_text(all));
-    return;
-  }
-
-  std::vector<Session> sessions;
-  for (const Listing& listing : listings)
-    sessions.insert(sessions.end(), listing.sessions.begin(), listing.sessions.end());
-  if (options.csv) {
-    print(options.by_user ? users_csv(by_user_view(sessions)) : sessions_csv(sessions));
-    return;
-  }
+void write_table(Output& output, const Listing& listing, const ListOptions& options) {
   const Terminal terminal = stdout_terminal();
   const std::int64_t now_ms = now().realtime_ms;
-  std::string text = options.by_user
-                         ? users_table(by_user_view(sessions), options.all_sites, terminal, now_ms)
-                         : sessions_table(sessions, options.all_sites, terminal, now_ms);
-  // For people; a pipe gets the header and the rows only.
-  if (terminal.is_terminal) {
-    if (sessions.empty()) text.clear();
-    for (const Listing& listing : listings)
-      text += (options.all_sites ? listing.site + ": " : "") + footer(listing) + "\n";
+  const auto& rows = listing.store.rows();
+  if (rows.empty() && terminal.is_terminal) {
+    // The line with the seats says it all.
+  } else if (options.by_user) {
+    output.text() += users_table(by_user(rows, order_of(options), options.reverse),
+                                 options.all_sites, terminal, now_ms);
+  } else {
+    RowTable table(options.all_sites, terminal.is_terminal ? distinct_digits(rows) : 0, terminal,
+                   now_ms);
+    for (const Row& row : rows)
+      table.measure(row);
+    table.fit();
+    table.append_header(output.text());
+    for (const std::uint32_t i : sorted(rows, order_of(options), options.reverse)) {
+      table.append_line(output.text(), rows[i]);
+      output.line_done();
+    }
   }
-  print(text);
+  // For people; a pipe gets the header and the rows only.
+  if (!terminal.is_terminal) return;
+  for (const SiteSummary& site : listing.sites)
+    output.text() += footer(site, options) + "\n";
+}
+
+// Somebody who looks at an empty list may wonder why; a script knows that there can be none.
+void remark_on_missing_registries(const Listing& listing) {
+  for (const SiteSummary& site : listing.sites)
+    if (!site.has_registry)
+      remark(
+          fmt::format("no registry for site {}: nobody has logged in since boot, or the module "
+                      "is not in a PAM stack; run '{} check'",
+                      site.site, site.called));
 }
 
 int run_list(const GlobalOptions& global, const ListOptions& options) {
-  sort_named(options.sort);
-  if (options.csv && global.json) throw usage_failure("either --csv or --json");
+  order_of(options);
+  if (options.csv + options.tsv + global.json > 1)
+    throw usage_failure("only one of --csv, --tsv and --json");
   if (options.all_sites && (!global.conf.empty() || global.site != "default"))
     throw usage_failure("--all-sites reads every site's own file: leave out --site and --conf");
 
-  const ProcessTable table = ProcessTable::read();
-  std::vector<Listing> listings;
-  if (!options.all_sites) {
-    listings.push_back(read_listing(global, options, table));
-    print_listings(listings, options, global.json);
-    return kExitDone;
-  }
-  // One site that cannot be read does not hide the others.
-  int code = kExitDone;
-  for (const std::string& name : all_sites()) {
-    GlobalOptions of_site = global;
-    of_site.site = name;
-    try {
-      listings.push_back(read_listing(of_site, options, table));
-    } catch (const Failure& failure) {
-      if (failure.code() == kExitUsage) throw;
-      report(failure, global.json);
-      code = failure.code();
-    }
-  }
-  print_listings(listings, options, global.json);
-  return code;
+  const Listing listing = read_listing(global, options);
+  Output output;
+  if (global.json)
+    write_json(output, listing, options);
+  else if (options.csv || options.tsv)
+    write_lines(output, listing, options);
+  else
+    write_table(output, listing, options);
+  output.flush();
+  if (!global.json && isatty(STDOUT_FILENO) == 1 && isatty(STDERR_FILENO) == 1)
+    remark_on_missing_registries(listing);
+  return listing.code;
 }
 
 }  // namespace
@@ -171,13 +150,18 @@ Runner declare_list(CLI::App& command) {
                   "only sessions in these states: active,parked,reserved,orphaned,ending,exempt")
       ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
       ->option_text("STATE,...");
-  command.add_flag("--by-user", options->by_user, "one line for each user");
+  command.add_flag("--by-user", options->by_user,
+                   "one line for each user, with most dangling sessions first");
   command.add_flag("--all-sites", options->all_sites, "the sessions of every site of this host");
   command
       .add_option("--sort", options->sort,
-                  "activity (the default: stalest first), opened (oldest first) or user")
+                  "activity (the default: stalest first), opened (oldest first), user, host, "
+                  "service or state; with --by-user also dangling (the default) and sessions")
+      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
       ->option_text("ORDER");
+  command.add_flag("--reverse", options->reverse, "the other way round");
   command.add_flag("--csv", options->csv, "print CSV (RFC 4180)");
+  command.add_flag("--tsv", options->tsv, "print tab-separated fields, for scripts");
   return [options](const GlobalOptions& global) { return run_list(global, *options); };
 }
 

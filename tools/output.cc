@@ -50,6 +50,11 @@ void print(std::string_view text) {
       std::string("cannot write the result to standard output: ") + strerrordesc_np(errno));
 }
 
+void Output::flush() {
+  print(text_);
+  text_.clear();
+}
+
 std::string json_text(const nlohmann::ordered_json& value) {
   return value.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
@@ -65,7 +70,9 @@ Terminal stdout_terminal() {
 
   constexpr int kUsualColumns = 80;
   winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
+  const bool told = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  if (told) terminal.rows = size.ws_row;
+  if (told && size.ws_col > 0) {
     terminal.columns = size.ws_col;
   } else {
     terminal.columns = kUsualColumns;

@@ -17,6 +17,22 @@ void prepare_standard_streams();
 // Writes a whole result to standard output; throws Failure (exit code 1) if that fails.
 void print(std::string_view text);
 
+// A long result, written piece by piece as print() does.
+class Output {
+ public:
+  // What is to be written; append to it.
+  std::string& text() { return text_; }
+  // Call after each line: writes once there is enough.
+  void line_done() {
+    if (text_.size() >= kEnough_bytes) flush();
+  }
+  void flush();
+
+ private:
+  static constexpr std::size_t kEnough_bytes = 256 * 1024;
+  std::string text_;
+};
+
 // Indented JSON and a newline. Strings need not be UTF-8: what is invalid becomes U+FFFD. Only
 // ASCII is written (the rest as \uXXXX), so that no string can drive a terminal.
 std::string json_text(const nlohmann::ordered_json& value);
@@ -26,6 +42,7 @@ std::string json_line(const nlohmann::ordered_json& value);
 struct Terminal {
   bool is_terminal = false;
   int columns = 0;   // 0: no limit
+  int rows = 0;      // 0: not known
   bool utf8 = true;  // may show more than ASCII
   bool colour = false;
 };

@@ -75,26 +75,31 @@ void add_filter_options(CLI::App& command, Filter& filter) {
                    "dangling");
 }
 
+Chooser::Chooser(const Filter& filter, const OpenSite& site)
+    : filter_(filter), site_(site), states_(states_named(filter.states)) {
+  if (!filter.idle.empty()) idle_ = duration_argument("--idle", filter.idle);
+}
+
+bool Chooser::fits(const Session& session) const {
+  const RecordImage& record = session.snapshot.record;
+  if (!filter_.user.empty() && !site_.registry->is_user_of(record, filter_.user)) return false;
+  if (!filter_.service.empty() && !site_.registry->is_service_of(record, filter_.service))
+    return false;
+  if (!filter_.host.empty() && !is_host(record, filter_.host, filter_.whole_hosts_only))
+    return false;
+  if (!filter_.states.empty() &&
+      std::find(states_.begin(), states_.end(), session.state) == states_.end())
+    return false;
+  if (idle_ && !session.is_idle_for(*idle_)) return false;
+  return !filter_.dangling || session.is_idle_for(site_.config.dangling_after);
+}
+
 std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
                             const OpenSite& site) {
-  const auto states = states_named(filter.states);
-  std::optional<Seconds> idle;
-  if (!filter.idle.empty()) idle = duration_argument("--idle", filter.idle);
-
+  const Chooser chooser(filter, site);
   std::vector<Session> chosen;
-  if (!site.registry) return chosen;
-  for (const Session& session : sessions) {
-    const RecordImage& record = session.snapshot.record;
-    if (!filter.user.empty() && !site.registry->is_user_of(record, filter.user)) continue;
-    if (!filter.service.empty() && !site.registry->is_service_of(record, filter.service)) continue;
-    if (!filter.host.empty() && !is_host(record, filter.host, filter.whole_hosts_only)) continue;
-    if (!filter.states.empty() &&
-        std::find(states.begin(), states.end(), session.state) == states.end())
-      continue;
-    if (idle && !session.is_idle_for(*idle)) continue;
-    if (filter.dangling && !session.is_idle_for(site.config.dangling_after)) continue;
-    chosen.push_back(session);
-  }
+  std::copy_if(sessions.begin(), sessions.end(), std::back_inserter(chosen),
+               [&](const Session& session) { return chooser.fits(session); });
   return chosen;
 }
 

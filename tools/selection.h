@@ -28,6 +28,20 @@ struct Filter {
 // Adds the options that list and revoke share.
 void add_filter_options(CLI::App& command, Filter& filter);
 
+// A filter ready for the sessions of a site, which must outlive it.
+class Chooser {
+ public:
+  // Throws a usage Failure for a bad duration or state.
+  Chooser(const Filter& filter, const OpenSite& site);
+  bool fits(const Session& session) const;
+
+ private:
+  const Filter& filter_;
+  const OpenSite& site_;
+  std::vector<State> states_;
+  std::optional<Seconds> idle_;
+};
+
 // `sessions` are of `site`. Throws a usage Failure for a bad duration or state.
 std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
                             const OpenSite& site);

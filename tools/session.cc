@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 
 #include "returning.h"
 #include "terminals.h"
@@ -26,6 +27,103 @@ std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const Pr
   if (snapshot.record.kind == RecordKind::reservation) return {};
   return sessreg::processes_of(leader_of(snapshot.record), table);
 }
+
+// All but the snapshot. Memory that `session` has is used again.
+void fill(Session& session, const std::string& site, State state, bool has_terminal,
+          const Now& at) {
+  const Snapshot& snapshot = session.snapshot;
+  const RecordImage& record = snapshot.record;
+  session.state = state;
+  session.site = site;
+  session.id = to_hex(record.id);
+  session.user = text_of(record.user);
+  session.service = text_of(record.service);
+  session.host = text_of(record.host);
+  session.tty = text_of(record.tty);
+  if (snapshot.mark == MarkStage::none)
+    session.reason.clear();
+  else
+    session.reason = reason_of(snapshot);
+  session.uid = uid_of(record);
+  session.leader = leader_of(record);
+  session.has_seat = snapshot.state.stage == Stage::seated;
+  session.can_idle =
+      record.kind != RecordKind::reservation && (has_terminal || snapshot.token_shown);
+  session.opened_realtime_ms = record.opened_realtime_ms;
+  const std::uint64_t last_ms = std::max(snapshot.last_activity_ms, record.opened_boottime_ms);
+  session.last_activity_realtime_ms = saturated_sum(
+      record.opened_realtime_ms, static_cast<std::int64_t>(last_ms - record.opened_boottime_ms));
+  session.expires_realtime_ms.reset();
+  if (const auto end_ms = expiry_ms(snapshot, has_terminal))
+    session.expires_realtime_ms = saturated_sum(
+        record.opened_realtime_ms, static_cast<std::int64_t>(*end_ms - record.opened_boottime_ms));
+  session.idle_ms = at.boottime_ms > last_ms ? at.boottime_ms - last_ms : 0;
+}
+
+// Asks the processes that were read already, and only for others the system: with a million
+// sessions most of the time would go there.
+class SeenProcesses final : public Processes {
+ public:
+  explicit SeenProcesses(const ProcessTable& table) : table_(table) {}
+  Life life(const ProcessId& id) const override {
+    const ProcessTable::Entry* seen = table_.find(id.pid);
+    return seen != nullptr && seen->id == id ? Life::alive : system_.life(id);
+  }
+  LiveSids live_sids() const override { return system_.live_sids(); }
+  std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override {
+    return system_.start_ticks_if_alive(pid);
+  }
+  void look_at_terminals(std::span<TerminalLook> looks) const override {
+    sessreg::look_at_terminals(looks, table_);
+  }
+
+ private:
+  const ProcessTable& table_;
+  SystemProcesses system_;
+};
+
+// Makes sessions of what is in the registry, with one look at the processes.
+class Reader {
+ public:
+  Reader(OpenSite& site, const ProcessTable& table)
+      : site_(site), table_(table), processes_(table), states_(processes_), at_(now()) {}
+
+  const Processes& processes() const { return processes_; }
+  const Now& at() const { return at_; }
+
+  // False: it is over.
+  bool read(const Snapshot& snapshot, Session& ret) {
+    ret.snapshot = snapshot;
+    const bool has_terminal =
+        has_tty(snapshot) && take_typing_as_activity(ret.snapshot, site_, table_, at_);
+    const auto state = states_.state_of(ret.snapshot, has_terminal, at_.boottime_ms);
+    if (!state) return false;
+    fill(ret, site_.config.site, *state, has_terminal, at_);
+    return true;
+  }
+
+ private:
+  // Whether any process of that session has a terminal; sessions with one leader are looked at
+  // once.
+  bool has_tty(const Snapshot& snapshot) {
+    const ProcessId leader = leader_of(snapshot.record);
+    const auto [known, is_new] = has_tty_.try_emplace(leader.pid, leader.start_ticks, false);
+    if (is_new || known->second.first != leader.start_ticks) {
+      const auto all = sessreg::processes_of(leader, table_);
+      known->second = {leader.start_ticks,
+                       std::any_of(all.begin(), all.end(),
+                                   [](const auto& process) { return process.tty_device != 0; })};
+    }
+    return known->second.second;
+  }
+
+  OpenSite& site_;
+  const ProcessTable& table_;
+  SeenProcesses processes_;
+  StateReader states_;
+  Now at_;
+  std::unordered_map<pid_t, std::pair<std::uint64_t, bool>> has_tty_;  // by leader; start time
+};
 
 nlohmann::ordered_json or_null(const std::string& text) {
   return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
@@ -58,30 +156,9 @@ bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTa
 
 Session session_from(const Snapshot& snapshot, const std::string& site, State state,
                      bool has_terminal, const Now& at) {
-  const RecordImage& record = snapshot.record;
   Session session;
   session.snapshot = snapshot;
-  session.state = state;
-  session.site = site;
-  session.id = to_hex(record.id);
-  session.user = text_of(record.user);
-  session.service = text_of(record.service);
-  session.host = text_of(record.host);
-  session.tty = text_of(record.tty);
-  session.reason = reason_of(snapshot);
-  session.uid = uid_of(record);
-  session.leader = leader_of(snapshot.record);
-  session.has_seat = snapshot.state.stage == Stage::seated;
-  session.opened_realtime_ms = record.opened_realtime_ms;
-  const std::uint64_t last_ms = std::max(snapshot.last_activity_ms, record.opened_boottime_ms);
-  session.last_activity_realtime_ms = saturated_sum(
-      record.opened_realtime_ms, static_cast<std::int64_t>(last_ms - record.opened_boottime_ms));
-  session.can_idle =
-      record.kind != RecordKind::reservation && (has_terminal || snapshot.token_shown);
-  if (const auto end_ms = expiry_ms(snapshot, has_terminal))
-    session.expires_realtime_ms = saturated_sum(
-        record.opened_realtime_ms, static_cast<std::int64_t>(*end_ms - record.opened_boottime_ms));
-  session.idle_ms = at.boottime_ms > last_ms ? at.boottime_ms - last_ms : 0;
+  fill(session, site, state, has_terminal, at);
   return session;
 }
 
@@ -94,30 +171,34 @@ std::vector<ProcessTable::Entry> processes_of(const Session& session, const Proc
   return processes_of(session.snapshot, table);
 }
 
-std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {
-  if (!site.registry) return {};
-  const SystemProcesses processes;
-  const Now at = now();
-  site.registry->reap(processes, at.boottime_ms);
+void for_each_session(OpenSite& site, const ProcessTable& table,
+                      const std::function<void(const Session&)>& visit) {
+  if (!site.registry) return;
+  Reader reader(site, table);
+  site.registry->reap(reader.processes(), reader.at().boottime_ms);
 
-  std::map<SessionId, Snapshot> found;
+  Session session;
+  // Until it is sure that none of them was bound in between: the session has its reservation's id.
+  std::map<SessionId, Snapshot> reservations;
   site.registry->for_each([&](const Snapshot& snapshot) {
-    const auto [entry, is_new] = found.emplace(snapshot.record.id, snapshot);
-    // A bind in between: the session has its reservation's id.
-    if (!is_new && entry->second.record.kind == RecordKind::reservation) entry->second = snapshot;
+    if (snapshot.record.kind == RecordKind::reservation) {
+      reservations.emplace(snapshot.record.id, snapshot);
+      return;
+    }
+    if (!reservations.empty()) reservations.erase(snapshot.record.id);
+    if (reader.read(snapshot, session)) visit(session);
   });
+  for (const auto& [id, snapshot] : reservations)
+    if (reader.read(snapshot, session)) visit(session);
+  site.registry->note_clock(reader.at());
+}
 
-  StateReader states(processes);
+std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {
   std::vector<Session> sessions;
-  for (auto& [id, snapshot] : found) {
-    const bool has_terminal = take_typing_as_activity(snapshot, site, table, at);
-    const auto state = states.state_of(snapshot, has_terminal, at.boottime_ms);
-    if (!state) continue;
-    sessions.push_back(session_from(snapshot, site.config.site, *state, has_terminal, at));
-  }
-  site.registry->note_clock(at);
-  std::stable_sort(sessions.begin(), sessions.end(),
-                   [](const Session& a, const Session& b) { return a.idle_ms > b.idle_ms; });
+  for_each_session(site, table, [&](const Session& session) { sessions.push_back(session); });
+  std::sort(sessions.begin(), sessions.end(), [](const Session& a, const Session& b) {
+    return a.idle_ms != b.idle_ms ? a.idle_ms > b.idle_ms : a.id < b.id;
+  });
   return sessions;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -49,8 +50,12 @@ Session session_from(const Snapshot& snapshot, const std::string& site, State st
 bool take_typing_as_activity(Snapshot& ret_snapshot, OpenSite& site, const ProcessTable& table,
                              const Now& at);
 
-// Drops what is dead from the registry, takes the typing on terminals as activity, and reads what
-// is there, stalest first.
+// Drops what is dead from the registry, takes the typing on terminals as activity, and visits what
+// is there, in no order. Every visit is of the same object, filled anew: allocates next to nothing.
+void for_each_session(OpenSite& site, const ProcessTable& table,
+                      const std::function<void(const Session&)>& visit);
+
+// The same, all at once, stalest first.
 std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table);
 
 // The object that `list --json` and `show --json` print.

@@ -75,9 +75,12 @@ const char* escape_sequence(Colour colour) {
   return "";
 }
 
-std::string shown(const Cell& cell, bool brief, bool utf8) {
-  const std::string& text = brief && !cell.brief.empty() ? cell.brief : cell.text;
-  return utf8 ? text : to_ascii(text);
+bool is_ascii(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= ' ' && c < '\x7f'; });
+}
+
+const std::string& chosen(const Cell& cell, bool brief) {
+  return brief && !cell.brief.empty() ? cell.brief : cell.text;
 }
 
 int total(const std::vector<int>& widths) {
@@ -88,6 +91,7 @@ int total(const std::vector<int>& widths) {
 }  // namespace
 
 int display_width(std::string_view text) {
+  if (is_ascii(text)) return static_cast<int>(text.size());
   const InUnicodeLocale unicode;
   int width = 0;
   while (!text.empty()) {
@@ -113,75 +117,98 @@ std::string shortened(std::string_view text, int columns, bool utf8) {
   return std::string(text.substr(0, size_bytes)) + std::string(ellipsis);
 }
 
-std::vector<Cell> Table::headers() const {
-  std::vector<Cell> headers;
+TableWriter::TableWriter(std::vector<Column> columns, const Terminal& terminal)
+    : columns_(std::move(columns)),
+      terminal_(terminal),
+      utf8_(!terminal.is_terminal || terminal.utf8),
+      width_(columns_.size()),
+      brief_width_(columns_.size()) {
   for (const Column& column : columns_)
-    headers.push_back({column.header, column.brief_header});
-  return headers;
+    headers_.push_back({column.header, column.brief_header});
+  measure(headers_);
 }
 
-std::vector<int> Table::widths(bool brief, bool utf8) const {
-  std::vector<int> widths;
-  for (const Cell& header : headers())
-    widths.push_back(display_width(shown(header, brief, utf8)));
-  for (const auto& row : rows_)
-    for (std::size_t i = 0; i < row.size(); ++i)
-      widths[i] = std::max(widths[i], display_width(shown(row[i], brief, utf8)));
-  return widths;
+void TableWriter::measure(const std::vector<Cell>& row) {
+  measure(row, false, width_);
+  if (terminal_.columns > 0) measure(row, true, brief_width_);
 }
 
-void Table::shrink(std::vector<int>& width, int room, bool keep_headers) const {
-  for (int excess = total(width) - room; excess > 0; --excess) {
+void TableWriter::measure(const std::vector<Cell>& row, bool brief,
+                          std::vector<int>& widths) const {
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    const std::string& text = chosen(row[i], brief);
+    widths[i] = std::max(widths[i], display_width(utf8_ || is_ascii(text) ? text : to_ascii(text)));
+  }
+}
+
+void TableWriter::shrink(int room, bool keep_headers) {
+  for (int excess = total(width_) - room; excess > 0; --excess) {
     int* widest = nullptr;
-    for (std::size_t i = 0; i < width.size(); ++i) {
+    for (std::size_t i = 0; i < width_.size(); ++i) {
       const int least =
           std::max(kLeastElastic, keep_headers ? display_width(columns_[i].header) : 0);
-      if (columns_[i].elastic && width[i] > least && (widest == nullptr || width[i] > *widest))
-        widest = &width[i];
+      if (columns_[i].elastic && width_[i] > least && (widest == nullptr || width_[i] > *widest))
+        widest = &width_[i];
     }
     if (widest == nullptr) return;
     --*widest;
   }
 }
 
-std::string Table::text(const Terminal& terminal) const {
-  const bool utf8 = !terminal.is_terminal || terminal.utf8;
-  const int room = terminal.columns;
-  bool brief = false;
-  std::vector<int> width = widths(brief, utf8);
-  if (room > 0 && total(width) > room) {
-    brief = true;
-    width = widths(brief, utf8);
-    // As long as that is enough, the headers stay whole.
-    shrink(width, room, true);
-    shrink(width, room, false);
-  }
+void TableWriter::fit() {
+  const int room = terminal_.columns;
+  if (room <= 0 || total(width_) <= room) return;
+  is_brief_ = true;
+  width_ = brief_width_;
+  // As long as that is enough, the headers stay whole.
+  shrink(room, true);
+  shrink(room, false);
+}
 
-  std::string result;
-  const auto add_line = [&](const std::vector<Cell>& row) {
-    std::string line;
-    int used = 0;
-    std::string padding;
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      int most = width[i];
-      if (room > 0) most = std::min(most, room - used - static_cast<int>(padding.size()));
-      if (most <= 0) break;
-      const std::string cell = shortened(shown(row[i], brief, utf8), most, utf8);
-      const int cell_width = display_width(cell);
-      used += static_cast<int>(padding.size()) + cell_width;
-      line += padding;
-      if (terminal.colour && row[i].colour != Colour::none)
-        line += escape_sequence(row[i].colour) + cell + "\033[0m";
-      else
-        line += cell;
-      padding.assign(static_cast<std::size_t>(width[i] - cell_width + kGap), ' ');
+void TableWriter::append_header(std::string& out) const {
+  append_line(out, headers_);
+}
+
+void TableWriter::append_line(std::string& out, const std::vector<Cell>& row) const {
+  const int room = terminal_.columns;
+  int used = 0;
+  int padding = 0;
+  std::string changed;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    int most = width_[i];
+    if (room > 0) most = std::min(most, room - used - padding);
+    if (most <= 0) break;
+    const std::string* text = &chosen(row[i], is_brief_);
+    if (!utf8_ && !is_ascii(*text)) {
+      changed = to_ascii(*text);
+      text = &changed;
     }
-    result += line + "\n";
-  };
+    int width = display_width(*text);
+    if (width > most) {
+      changed = shortened(*text, most, utf8_);
+      text = &changed;
+      width = display_width(changed);
+    }
+    used += padding + width;
+    out.append(static_cast<std::size_t>(padding), ' ');
+    const bool coloured = terminal_.colour && row[i].colour != Colour::none;
+    if (coloured) out += escape_sequence(row[i].colour);
+    out += *text;
+    if (coloured) out += "\033[0m";
+    padding = width_[i] - width + kGap;
+  }
+  out += '\n';
+}
 
-  add_line(headers());
+std::string Table::text(const Terminal& terminal) const {
+  TableWriter writer(columns_, terminal);
   for (const auto& row : rows_)
-    add_line(row);
+    writer.measure(row);
+  writer.fit();
+  std::string result;
+  writer.append_header(result);
+  for (const auto& row : rows_)
+    writer.append_line(result, row);
   return result;
 }
 

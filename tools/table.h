@@ -30,21 +30,40 @@ struct Column {
   std::string brief_header = {};  // empty: as `header`
 };
 
+// A table whose rows are not kept: first each is measured, then each is written.
+//
+// Too wide for the terminal, it takes the brief texts, then shortens the elastic columns, widest
+// first, then cuts its lines.
+class TableWriter {
+ public:
+  TableWriter(std::vector<Column> columns, const Terminal& terminal);
+
+  void measure(const std::vector<Cell>& row);
+  // Call between the last measure() and the first of these.
+  void fit();
+  void append_header(std::string& out) const;
+  void append_line(std::string& out, const std::vector<Cell>& row) const;
+
+ private:
+  void measure(const std::vector<Cell>& row, bool brief, std::vector<int>& widths) const;
+  void shrink(int room, bool keep_headers);
+
+  std::vector<Column> columns_;
+  std::vector<Cell> headers_;
+  Terminal terminal_;
+  bool utf8_;
+  bool is_brief_ = false;
+  std::vector<int> width_, brief_width_;
+};
+
 class Table {
  public:
   explicit Table(std::vector<Column> columns) : columns_(std::move(columns)) {}
 
   void add(std::vector<Cell> row) { rows_.push_back(std::move(row)); }
-
-  // Too wide for the terminal, it takes the brief texts, then shortens the elastic columns, widest
-  // first, then cuts its lines.
   std::string text(const Terminal& terminal) const;
 
  private:
-  std::vector<Cell> headers() const;
-  std::vector<int> widths(bool brief, bool utf8) const;
-  void shrink(std::vector<int>& width, int room, bool keep_headers) const;
-
   std::vector<Column> columns_;
   std::vector<std::vector<Cell>> rows_;
 };

@@ -2,9 +2,11 @@
 // no calendar can show (only a damaged registry has one) gives "-" or, for programs, nullopt.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "config.h"
 
@@ -21,6 +23,21 @@ std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms);
 
 // RFC 3339 in UTC: "2026-11-22T13:03:11Z".
 std::optional<std::string> utc_time(std::int64_t realtime_ms);
+
+// The same without an allocation, for lists of a million; empty instead of nullopt.
+class UtcTime {
+ public:
+  explicit UtcTime(std::int64_t realtime_ms);
+  std::string_view text() const { return {text_.data(), size_}; }
+
+ private:
+  std::array<char, 24> text_;
+  std::size_t size_ = 0;
+};
+
+// As local_time() and relative_time(), at the end of `out`.
+void append_local_time(std::string& out, std::int64_t realtime_ms);
+void append_relative_time(std::string& out, std::int64_t realtime_ms, std::int64_t now_ms);
 
 // A duration of the command line; throws a usage Failure that names the option.
 Seconds duration_argument(const std::string& option, const std::string& text);

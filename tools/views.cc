@@ -1,11 +1,10 @@
 #include "views.h"
 
-#include <map>
-#include <nlohmann/json.hpp>
+#include <algorithm>
+#include <charconv>
 #include <utility>
 
 #include "selection.h"
-#include "table.h"
 #include "text.h"
 #include "times.h"
 
@@ -14,13 +13,46 @@ namespace {
 
 constexpr const char* kAbsent = "-";
 
-Cell text_cell(const std::string& raw) {
-  return {raw.empty() ? kAbsent : escape_for_terminal(raw), {}, Colour::none};
+// Cells are filled anew for each row, so that their memory is used again.
+void set_text(Cell& cell, std::string_view raw) {
+  cell.text.clear();
+  if (raw.empty())
+    cell.text = kAbsent;
+  else
+    append_escaped(cell.text, raw);
 }
 
-Cell time_cell(std::int64_t realtime_ms, std::int64_t now_ms) {
-  return {time_with_relative(realtime_ms, now_ms), relative_time(realtime_ms, now_ms),
-          Colour::none};
+void set_time(Cell& cell, std::int64_t realtime_ms, std::int64_t now_ms) {
+  cell.text.clear();
+  cell.brief.clear();
+  append_relative_time(cell.brief, realtime_ms, now_ms);
+  append_local_time(cell.text, realtime_ms);
+  if (cell.text == kAbsent) return;
+  cell.text += " (";
+  cell.text += cell.brief;
+  cell.text += ')';
+}
+
+void set_number(Cell& cell, std::uint64_t number) {
+  std::array<char, 24> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  cell.text.assign(digits.data(), end);
+}
+
+void set_id(Cell& cell, const SessionId& id, std::size_t digits) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  cell.text.resize(std::min(digits, id.size() * 2));
+  for (std::size_t i = 0; i < cell.text.size(); ++i)
+    cell.text[i] = kDigits[i % 2 == 0 ? id[i / 2] >> 4 : id[i / 2] & 15];
+}
+
+std::vector<Column> session_columns(bool with_site) {
+  std::vector<Column> columns = {
+      {"id"},        {"user", true}, {"service", true}, {"from", true},
+      {"tty", true}, {"state"},      {"opened"},        {"last activity", false, "used"},
+      {"expires"},   {"pid"}};
+  if (with_site) columns.insert(columns.begin(), {"site", true});
+  return columns;
 }
 
 Colour colour_of(State state) {
@@ -41,83 +73,96 @@ Colour colour_of(State state) {
 
 }  // namespace
 
-std::vector<UserView> by_user_view(const std::vector<Session>& sessions) {
-  std::vector<UserView> users;
-  // By the hash of the whole name: what is recorded of two long names may be equal.
-  std::map<std::pair<std::string, std::array<std::uint8_t, 16>>, std::size_t> places;
-  for (const Session& session : sessions) {
-    const auto [place, is_new] =
-        places.try_emplace({session.site, session.snapshot.record.user_hash}, users.size());
-    if (is_new)
-      users.push_back({session.site, session.user, session.uid, 0, 0,
-                       session.last_activity_realtime_ms, session.idle_ms});
-    UserView& user = users[place->second];
-    ++user.sessions;
-    if (session.has_seat) ++user.seats;
-    if (session.idle_ms < user.idle_ms) {
-      user.idle_ms = session.idle_ms;
-      user.last_activity_realtime_ms = session.last_activity_realtime_ms;
-    }
+RowTable::RowTable(bool with_site, std::size_t digits, const Terminal& terminal,
+                   std::int64_t now_ms)
+    : with_site_(with_site),
+      digits_(terminal.is_terminal ? digits : sizeof(SessionId) * 2),
+      now_ms_(now_ms),
+      table_(session_columns(with_site), terminal),
+      cells_(session_columns(with_site).size()) {}
+
+const std::vector<Cell>& RowTable::cells_of(const Row& row) {
+  auto cell = cells_.begin();
+  if (with_site_) set_text(*cell++, *row.site);
+  set_id(*cell++, row.id, digits_);
+  set_text(*cell++, text_of(row.user));
+  set_text(*cell++, text_of(row.service));
+  set_text(*cell++, text_of(row.host));
+  set_text(*cell++, text_of(row.tty));
+  cell->colour = colour_of(row.state);
+  (cell++)->text = text(row.state);
+  set_time(*cell++, row.opened_realtime_ms, now_ms_);
+  set_time(*cell++, row.last_activity_realtime_ms, now_ms_);
+  if (row.expires_realtime_ms) {
+    set_time(*cell++, *row.expires_realtime_ms, now_ms_);
+  } else {
+    cell->brief.clear();
+    (cell++)->text = kAbsent;
   }
-  return users;
+  set_number(*cell++, static_cast<std::uint64_t>(row.pid));
+  return cells_;
 }
 
-nlohmann::ordered_json to_json(const UserView& user) {
-  nlohmann::ordered_json json;
-  json["site"] = user.site;
-  json["user"] = user.user;
-  json["uid"] = user.uid ? nlohmann::ordered_json(*user.uid) : nullptr;
-  json["sessions"] = user.sessions;
-  json["seats"] = user.seats;
-  const auto last = utc_time(user.last_activity_realtime_ms);
-  json["last_activity"] = last ? nlohmann::ordered_json(*last) : nullptr;
-  json["idle_seconds"] = user.idle_ms / 1000;
-  return json;
+std::string sessions_table(const std::vector<Session>& sessions, const Terminal& terminal,
+                           std::int64_t now_ms) {
+  RowStore store;
+  for (const Session& session : sessions)
+    store.add(session, Seconds(0));
+  RowTable table(false, distinct_digits(sessions), terminal, now_ms);
+  for (const Row& row : store.rows())
+    table.measure(row);
+  table.fit();
+  std::string text;
+  table.append_header(text);
+  for (const Row& row : store.rows())
+    table.append_line(text, row);
+  return text;
 }
 
-std::string sessions_table(const std::vector<Session>& sessions, bool with_site,
-                           const Terminal& terminal, std::int64_t now_ms) {
+std::string users_table(const std::vector<UserRow>& users, bool with_site, const Terminal& terminal,
+                        std::int64_t now_ms) {
   std::vector<Column> columns = {
-      {"id"},        {"user", true}, {"service", true}, {"from", true},
-      {"tty", true}, {"state"},      {"opened"},        {"last activity", false, "used"},
-      {"expires"},   {"pid"}};
+      {"user", true}, {"sessions"}, {"seats"}, {"dangling"}, {"last activity"}};
   if (with_site) columns.insert(columns.begin(), {"site", true});
-  Table table(std::move(columns));
-  const std::size_t digits = distinct_digits(sessions);
-  for (const Session& session : sessions) {
-    std::vector<Cell> row = {
-        {terminal.is_terminal ? session.id.substr(0, digits) : session.id},
-        text_cell(session.user),
-        text_cell(session.service),
-        text_cell(session.host),
-        text_cell(session.tty),
-        {text(session.state), {}, colour_of(session.state)},
-        time_cell(session.opened_realtime_ms, now_ms),
-        time_cell(session.last_activity_realtime_ms, now_ms),
-        session.expires_realtime_ms ? time_cell(*session.expires_realtime_ms, now_ms)
-                                    : Cell{kAbsent},
-        {std::to_string(session.leader.pid)},
-    };
-    if (with_site) row.insert(row.begin(), text_cell(session.site));
-    table.add(std::move(row));
-  }
-  return table.text(terminal);
+  std::vector<Cell> cells(columns.size());
+  const auto cells_of = [&](const UserRow& user) -> const std::vector<Cell>& {
+    auto cell = cells.begin();
+    if (with_site) set_text(*cell++, *user.site);
+    set_text(*cell++, user.user);
+    set_number(*cell++, user.sessions);
+    set_number(*cell++, user.seats);
+    cell->colour = user.dangling > 0 ? Colour::yellow : Colour::none;
+    set_number(*cell++, user.dangling);
+    set_time(*cell++, user.last_activity_realtime_ms, now_ms);
+    return cells;
+  };
+  TableWriter table(std::move(columns), terminal);
+  for (const UserRow& user : users)
+    table.measure(cells_of(user));
+  table.fit();
+  std::string text;
+  table.append_header(text);
+  for (const UserRow& user : users)
+    table.append_line(text, cells_of(user));
+  return text;
 }
 
-std::string users_table(const std::vector<UserView>& users, bool with_site,
-                        const Terminal& terminal, std::int64_t now_ms) {
-  std::vector<Column> columns = {{"user", true}, {"sessions"}, {"seats"}, {"last activity"}};
-  if (with_site) columns.insert(columns.begin(), {"site", true});
-  Table table(std::move(columns));
-  for (const UserView& user : users) {
-    std::vector<Cell> row = {text_cell(user.user),
-                             {std::to_string(user.sessions)},
-                             {std::to_string(user.seats)},
-                             time_cell(user.last_activity_realtime_ms, now_ms)};
-    if (with_site) row.insert(row.begin(), text_cell(user.site));
-    table.add(std::move(row));
+std::size_t distinct_digits(const std::vector<Row>& rows) {
+  std::vector<SessionId> ids;
+  ids.reserve(rows.size());
+  for (const Row& row : rows)
+    ids.push_back(row.id);
+  std::sort(ids.begin(), ids.end());
+  std::size_t digits = 8;
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    const SessionId &a = ids[i - 1], &b = ids[i];
+    std::size_t same = 0;
+    while (same < a.size() && a[same] == b[same])
+      ++same;
+    const bool high_differs = same < a.size() && a[same] >> 4 != b[same] >> 4;
+    digits = std::max(digits, std::min(same * 2 + (high_differs ? 1 : 2), a.size() * 2));
   }
-  return table.text(terminal);
+  return digits;
 }
 
 }  // namespace sessreg

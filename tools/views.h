@@ -2,33 +2,44 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "output.h"
+#include "rows.h"
 #include "session.h"
+#include "table.h"
 
 namespace sessreg {
 
-// One user of one site.
-struct UserView {
-  std::string site;
-  std::string user;
-  std::optional<std::uint32_t> uid;
-  unsigned sessions = 0;
-  unsigned seats = 0;
-  std::int64_t last_activity_realtime_ms = 0;  // of the session used last
-  std::uint64_t idle_ms = 0;
+std::string sessions_table(const std::vector<Session>& sessions, const Terminal& terminal,
+                           std::int64_t now_ms);
+
+// The same table, written row by row.
+class RowTable {
+ public:
+  // `digits`: of the ids that a terminal is shown.
+  RowTable(bool with_site, std::size_t digits, const Terminal& terminal, std::int64_t now_ms);
+
+  void measure(const Row& row) { table_.measure(cells_of(row)); }
+  void fit() { table_.fit(); }
+  void append_header(std::string& out) const { table_.append_header(out); }
+  void append_line(std::string& out, const Row& row) { table_.append_line(out, cells_of(row)); }
+
+ private:
+  const std::vector<Cell>& cells_of(const Row& row);
+
+  bool with_site_;
+  std::size_t digits_;
+  std::int64_t now_ms_;
+  TableWriter table_;
+  std::vector<Cell> cells_;  // used again for each row
 };
 
-// In the order in which the users first appear.
-std::vector<UserView> by_user_view(const std::vector<Session>& sessions);
-nlohmann::ordered_json to_json(const UserView& user);
+std::string users_table(const std::vector<UserRow>& users, bool with_site, const Terminal& terminal,
+                        std::int64_t now_ms);
 
-std::string sessions_table(const std::vector<Session>& sessions, bool with_site,
-                           const Terminal& terminal, std::int64_t now_ms);
-std::string users_table(const std::vector<UserView>& users, bool with_site,
-                        const Terminal& terminal, std::int64_t now_ms);
+// How many digits of their ids tell these from each other, at least 8.
+std::size_t distinct_digits(const std::vector<Row>& rows);
 
 }  // namespace sessreg
