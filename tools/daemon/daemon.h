@@ -1,0 +1,57 @@
+// What `sessregd` is made of: the sites, the socket, and the loop that serves both.
+//
+// Thread safety: none; one thread runs it.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "event_source.h"
+#include "sessions_service.h"
+#include "varlink_server.h"
+#include "watched_site.h"
+
+namespace sessreg {
+
+struct DaemonOptions {
+  std::vector<std::string> sites;  // empty: every site of this host
+  std::string conf;                // empty: each site's own file
+  std::string socket;
+};
+
+using Log = std::function<void(int priority, const std::string& line)>;
+
+class Daemon {
+ public:
+  // Listens on the sockets that the service manager passed, else on one of its own. Throws Failure.
+  Daemon(DaemonOptions options, Log log);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Until SIGTERM or SIGINT; SIGHUP reads the configuration again. Tells the service manager, and
+  // calls `ready`, when it is ready. The exit code.
+  int run(const std::function<void()>& ready);
+
+ private:
+  void listen();
+  void open_sites();
+  void tick();
+  void reload();
+  static int on_stop(sd_event_source*, const struct signalfd_siginfo*, void* self);
+  static int on_hangup(sd_event_source*, const struct signalfd_siginfo*, void* self);
+
+  DaemonOptions options_;
+  Log log_;
+  std::unique_ptr<sd_event, sd_event* (*)(sd_event*)> loop_;
+  SessionsService::Sites sites_;
+  SessionsService service_{sites_};
+  std::unique_ptr<varlink::Server> server_;
+  bool made_socket_ = false;
+  EventSource tick_;
+};
+
+}  // namespace sessreg
