@@ -168,6 +168,7 @@ void Connection::dispatch(std::string_view message) {
   state->more = call.more;
   state->oneway = call.oneway;
   handling_ = true;
+  oneway_ = call.oneway;
   waiting_since_.reset();
   try {
     Exchange exchange(state);
@@ -225,7 +226,7 @@ void Connection::abandon(std::uint64_t call) {
   if (!is_handling(call)) return;
   core_.log(LOG_ERR, "a call was left without an answer");
   std::string message;
-  append_error(message, connection_error("InternalError"), Json::object());
+  if (!oneway_) append_error(message, connection_error("InternalError"), Json::object());
   answer(call, message, true);
 }
 

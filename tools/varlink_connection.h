@@ -95,6 +95,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   std::uint64_t call_ = 0;
   bool handling_ = false;
+  bool oneway_ = false;
   Exchange::Next next_;
   std::function<void()> on_close_;
   std::shared_ptr<Exchange::State> spare_;  // of the call before, to save an allocation
