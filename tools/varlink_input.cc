@@ -41,6 +41,7 @@ std::span<char> Input::space() {
   }
   if (capacity_ - end_ < kSpareBytes)
     reserve(std::min(2 * end_, max_message_bytes_ + kSpareBytes) + kSpareBytes);
+  data_ = own_;
   return {own_ + end_, std::min(capacity_ - end_, scratch_.bytes())};
 }
 
