@@ -46,6 +46,15 @@ std::optional<Error> Listener::add(Fd socket) {
   if (flags < 0 || fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0 ||
       fcntl(socket.get(), F_SETFD, FD_CLOEXEC) != 0)
     return system_error(errno, "cannot set up the listening socket");
+  if (!resume_) {
+    // Made now: its timer needs a descriptor, and is wanted when none is left.
+    sd_event_source* timer = nullptr;
+    const int made =
+        sd_event_add_time_relative(core_.loop, &timer, CLOCK_MONOTONIC, 0, 1000, on_resume, this);
+    if (made < 0) return system_error(-made, "cannot make a timer");
+    resume_.reset(timer);
+    sd_event_source_set_enabled(timer, SD_EVENT_OFF);
+  }
   sd_event_source* source = nullptr;
   const int added = sd_event_add_io(core_.loop, &source, socket.get(), EPOLLIN, on_io, this);
   if (added < 0) return system_error(-added, "cannot watch the listening socket");
@@ -112,18 +121,14 @@ void Listener::log_refusal(uid_t uid, const char* reason) {
 // The socket stays readable while nothing can be accepted; watching it would spin.
 void Listener::pause(int error) {
   core_.log(LOG_WARNING, system_error(error, "cannot accept connections for a moment").what);
-  sd_event_source* source = nullptr;
   const auto pause_us = std::chrono::microseconds(core_.limits.accept_pause).count();
-  if (sd_event_add_time_relative(core_.loop, &source, CLOCK_MONOTONIC,
-                                 static_cast<std::uint64_t>(pause_us), 1000, on_resume, this) < 0)
-    return;
-  resume_.reset(source);
+  sd_event_source_set_time_relative(resume_.get(), static_cast<std::uint64_t>(pause_us));
+  sd_event_source_set_enabled(resume_.get(), SD_EVENT_ONESHOT);
   enable(false);
 }
 
 int Listener::on_resume(sd_event_source*, std::uint64_t, void* self) {
   auto& listener = *static_cast<Listener*>(self);
-  listener.resume_.reset();
   listener.enable(true);
   return 0;
 }
