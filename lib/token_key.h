@@ -41,7 +41,7 @@ std::string public_key_path(const std::string& key_path);
 Result<SigningKey> load_or_make_key(const std::string& key_path);
 // An existing key; nothing is made.
 Result<SigningKey> load_key(const std::string& key_path);
-// A key where there is none: already_exists. The public one of an existing key is made if missing.
+// A key where there is none: already_exists.
 Result<SigningKey> make_key(const std::string& key_path);
 // A new key in the place of the existing one, which is retired. Retired keys go once no token of
 // theirs can be valid, `longest_life_s` after they were retired. Rotations at once follow one

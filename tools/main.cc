@@ -25,6 +25,7 @@ constexpr std::array kCommands = {
     Command{"limit", declare_limit, "show or change the sessions limit"},
     Command{"purge", declare_purge, "drop dead and abandoned entries"},
     Command{"failures", declare_failures, "show or forget failed authentications by host"},
+    Command{"token", declare_token, "look into and verify activity tokens, and keep their keys"},
     Command{"explain", declare_explain, "say which rules a login would meet, and how it would end"},
     Command{"check", declare_check, "look for mistakes in configuration, registry and PAM stacks"},
 };
