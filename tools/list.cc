@@ -13,6 +13,7 @@
 #include "output.h"
 #include "row_formats.h"
 #include "views.h"
+#include "watch.h"
 
 namespace sessreg {
 namespace {
@@ -126,6 +127,8 @@ int run_list(const GlobalOptions& global, const ListOptions& options) {
   if (options.all_sites && (!global.conf.empty() || global.site != "default"))
     throw usage_failure("--all-sites reads every site's own file: leave out --site and --conf");
 
+  if (options.watch) return watch(global, options);
+
   const Listing listing = read_listing(global, options);
   Output output;
   if (global.json)
@@ -162,6 +165,9 @@ Runner declare_list(CLI::App& command) {
   command.add_flag("--reverse", options->reverse, "the other way round");
   command.add_flag("--csv", options->csv, "print CSV (RFC 4180)");
   command.add_flag("--tsv", options->tsv, "print tab-separated fields, for scripts");
+  command.add_flag("--watch", options->watch,
+                   "refresh the list in place, until q is typed; without a terminal, or with "
+                   "--json, print a line for each change");
   return [options](const GlobalOptions& global) { return run_list(global, *options); };
 }
 

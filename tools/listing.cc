@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "text.h"
 
 namespace sessreg {
@@ -20,6 +22,7 @@ void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& 
     ++summary.sessions;
     if (session.state == State::reserved) ++summary.reserved;
     if (session.state == State::parked) ++summary.parked;
+    if (options.watch) listing.all_ids.push_back(session.snapshot.record.id);
     if (chooser.fits(session)) listing.store.add(session, site.config.dangling_after);
   });
   summary.rows = listing.store.rows().size() - summary.first_row;
@@ -57,6 +60,7 @@ Listing read_listing(const GlobalOptions& global, const ListOptions& options, bo
   Listing listing;
   if (!options.all_sites) {
     add_site(listing, global, options, table);
+    std::sort(listing.all_ids.begin(), listing.all_ids.end());
     return listing;
   }
   for (const std::string& name : all_sites()) {
@@ -70,6 +74,7 @@ Listing read_listing(const GlobalOptions& global, const ListOptions& options, bo
       listing.code = failure.code();
     }
   }
+  std::sort(listing.all_ids.begin(), listing.all_ids.end());
   return listing;
 }
 

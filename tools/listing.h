@@ -40,7 +40,8 @@ struct SiteSummary {
 struct Listing {
   std::vector<SiteSummary> sites;
   RowStore store;
-  int code = kExitDone;  // else that of a site that could not be read
+  std::vector<SessionId> all_ids;  // with ListOptions::watch: of all sessions, sorted
+  int code = kExitDone;            // else that of a site that could not be read
 };
 
 // Throws a usage Failure for an order that there is not.

@@ -49,18 +49,6 @@ Glyph first_glyph(std::string_view text) {
   return {character.size_bytes, width < 0 ? 1 : width};
 }
 
-// What a terminal that is not known to take UTF-8 is given.
-std::string to_ascii(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x80)
-      result += c;
-    else
-      append_hex(result, {&c, 1});
-  }
-  return result;
-}
-
 const char* escape_sequence(Colour colour) {
   switch (colour) {
     case Colour::dim:
@@ -69,6 +57,8 @@ const char* escape_sequence(Colour colour) {
       return "\033[33m";
     case Colour::red:
       return "\033[31m";
+    case Colour::green:
+      return "\033[32m";
     case Colour::none:
       break;
   }
@@ -89,6 +79,22 @@ int total(const std::vector<int>& widths) {
 }
 
 }  // namespace
+
+std::string to_ascii(std::string_view text) {
+  std::string result;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x80)
+      result += c;
+    else
+      append_hex(result, {&c, 1});
+  }
+  return result;
+}
+
+std::string coloured(const std::string& text, Colour colour, const Terminal& terminal) {
+  if (!terminal.colour || colour == Colour::none) return text;
+  return escape_sequence(colour) + text + "\033[0m";
+}
 
 int display_width(std::string_view text) {
   if (is_ascii(text)) return static_cast<int>(text.size());

@@ -16,7 +16,13 @@ int display_width(std::string_view text);
 // At most `columns` wide; what is cut ends in an ellipsis.
 std::string shortened(std::string_view text, int columns, bool utf8);
 
-enum class Colour { none, dim, yellow, red };
+enum class Colour { none, dim, yellow, red, green };
+
+// `text` in that colour, where the terminal takes any.
+std::string coloured(const std::string& text, Colour colour, const Terminal& terminal);
+
+// For a terminal that is not known to take UTF-8: the bytes of what is not ASCII as \xNN.
+std::string to_ascii(std::string_view text);
 
 struct Cell {
   std::string text;   // escaped for the terminal

@@ -24,7 +24,10 @@ class RowTable {
   void measure(const Row& row) { table_.measure(cells_of(row)); }
   void fit() { table_.fit(); }
   void append_header(std::string& out) const { table_.append_header(out); }
-  void append_line(std::string& out, const Row& row) { table_.append_line(out, cells_of(row)); }
+  void append_line(std::string& out, const Row& row, bool is_new = false) {
+    cells_[with_site_ ? 1 : 0].colour = is_new ? Colour::green : Colour::none;
+    table_.append_line(out, cells_of(row));
+  }
 
  private:
   const std::vector<Cell>& cells_of(const Row& row);
