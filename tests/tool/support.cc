@@ -271,9 +271,7 @@ Sandbox::~Sandbox() {
 }
 
 void Sandbox::configure(const std::string& configuration) {
-  std::ofstream(conf_path()) << "registry = " << registry_path() << "\nkey_file = " << key_path()
-                             << "\n"
-                             << configuration;
+  std::ofstream(conf_path()) << "registry = " << registry_path() << "\n" << configuration;
   std::filesystem::permissions(conf_path(), std::filesystem::perms{0644});
 }
 
