@@ -15,6 +15,7 @@
 #include <set>
 
 #include "../support/child.h"
+#include "../support/memory_search.h"
 #include "../support/temp_dir.h"
 #include "fd.h"
 #include "token_verify.h"
@@ -574,61 +575,6 @@ TEST_CASE("no descriptor stays open, whichever way it ends") {
 }
 
 namespace {
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SESSREG_SHADOW_MEMORY
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SESSREG_SHADOW_MEMORY)
-constexpr bool kHasShadowMemory = true;
-#else
-constexpr bool kHasShadowMemory = false;
-#endif
-
-// A byte pattern kept so that the searcher itself does not hold it anywhere.
-struct Masked {
-  std::string masked;
-  explicit Masked(std::string_view bytes) {
-    for (const char c : bytes)
-      masked += static_cast<char>(c ^ 0x5a);
-  }
-  bool matches(const char* at) const {
-    for (std::size_t i = 0; i < masked.size(); ++i)
-      if ((at[i] ^ 0x5a) != masked[i]) return false;
-    return true;
-  }
-};
-
-// How often the pattern lies in this process's writable memory. The block that memory is read into
-// is left out, and wiped.
-int found_in_memory(const Masked& pattern) {
-  static std::array<char, 1 << 16> block;
-  const auto own = reinterpret_cast<std::uintptr_t>(block.data());
-  int found = 0;
-  std::ifstream maps("/proc/self/maps");
-  const Fd memory(open("/proc/self/mem", O_RDONLY | O_CLOEXEC));
-  REQUIRE(memory);
-  std::string line;
-  while (std::getline(maps, line)) {
-    unsigned long from = 0, to = 0;
-    char rights[5];
-    if (sscanf(line.c_str(), "%lx-%lx %4s", &from, &to, rights) != 3) continue;
-    if (rights[0] != 'r' || rights[1] != 'w') continue;
-    const std::size_t overlap = pattern.masked.size() - 1;
-    for (unsigned long at = from; at < to; at += block.size() - overlap) {
-      const std::size_t want = std::min<std::size_t>(block.size(), to - at);
-      const ssize_t got = pread(memory.get(), block.data(), want, static_cast<off_t>(at));
-      for (ssize_t i = 0; i + static_cast<ssize_t>(pattern.masked.size()) <= got; ++i) {
-        const std::uintptr_t address = at + static_cast<std::uintptr_t>(i);
-        if (address + pattern.masked.size() > own && address < own + block.size()) continue;
-        if (pattern.matches(block.data() + i)) ++found;
-      }
-    }
-  }
-  sodium_memzero(block.data(), block.size());
-  return found;
-}
 
 // So that no frame below the caller's is left out of what is searched, nor overwritten by chance.
 [[gnu::noinline]] std::string use_key(const std::string& path, bool rotate) {
