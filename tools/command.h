@@ -24,6 +24,7 @@ struct Command {
 Runner declare_list(CLI::App& command);
 Runner declare_show(CLI::App& command);
 Runner declare_status(CLI::App& command);
+Runner declare_metrics(CLI::App& command);
 Runner declare_revoke(CLI::App& command);
 Runner declare_limit(CLI::App& command);
 Runner declare_purge(CLI::App& command);

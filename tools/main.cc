@@ -21,6 +21,7 @@ constexpr std::array kCommands = {
     Command{"list", declare_list, "list the user sessions"},
     Command{"show", declare_show, "show one session"},
     Command{"status", declare_status, "show seats, limits and counters"},
+    Command{"metrics", declare_metrics, "show the same for Prometheus"},
     Command{"revoke", declare_revoke, "end sessions"},
     Command{"limit", declare_limit, "show or change the sessions limit"},
     Command{"purge", declare_purge, "drop dead and abandoned entries"},
