@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""What bash and zsh offer when somebody presses the tabulator key, in the playground.
+
+usage: SESSREG_BUILD=… SESSREG_TOOL_NAME=… completion_test.py
+"""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ["SESSREG_BUILD"])
+TOOL = os.environ.get("SESSREG_TOOL_NAME", "sessreg")
+INSIDE = "SESSREG_PLAYGROUND"
+
+COMMANDS = {"list", "show", "status", "metrics", "revoke", "limit", "purge", "failures", "explain",
+            "check"}
+STATES = {"active", "parked", "reserved", "orphaned", "ending", "exempt"}
+
+
+def sessions():
+    listed = subprocess.run(["sessreg", "list", "--tsv"], capture_output=True, text=True, check=True)
+    return [line.split("\t") for line in listed.stdout.splitlines()]
+
+
+class Completions:
+    """Both shells offer the same; each has its own complete(words): the last is being typed."""
+
+    def offered(self, *words):
+        return set(self.complete(*words))
+
+    def test_commands(self):
+        self.assertEqual(self.offered(""), COMMANDS)
+        self.assertEqual(self.offered("re"), {"revoke"})
+        self.assertEqual(self.offered("--site", "lab", "st"), {"status"})
+
+    def test_options_are_those_that_the_tool_takes(self):
+        for command in sorted(COMMANDS):
+            text = subprocess.run(["sessreg", command, "--help"], capture_output=True, text=True,
+                                  check=True).stdout
+            for option in self.offered(command, "--"):
+                with self.subTest(command=command, option=option):
+                    self.assertTrue(option in text or option in ("--site", "--conf", "--json"))
+        for option in ("--watch", "--by-user", "--tsv", "--state", "--user"):
+            self.assertIn(option, self.offered("list", "--"))
+        for option in ("--dry-run", "--reason", "--self"):
+            self.assertIn(option, self.offered("revoke", "--"))
+
+    def test_states_and_orders(self):
+        self.assertEqual(self.offered("list", "--state", ""), STATES)
+        self.assertTrue({"activity", "opened", "user"} <= self.offered("list", "--sort", ""))
+        self.assertEqual(self.offered("list", "--sort", "ac"), {"activity"})
+
+    def test_users_and_hosts_of_the_sessions_that_there_are(self):
+        self.assertEqual(self.offered("list", "--user", ""),
+                         {"anna", "ben", "carla", "dora", "emil", "fred", "gina"})
+        self.assertEqual(self.offered("revoke", "--user", "an"), {"anna"})
+        self.assertEqual(self.offered("list", "--host", ""),
+                         {session[5] for session in sessions()})
+
+    def test_ids(self):
+        known = sessions()
+        ben = next(session for session in known if session[2] == "ben")
+        self.assertEqual(self.offered("show", ben[0][:8]), {ben[0]})
+        self.assertEqual(self.offered("revoke", ben[0][:8]), {ben[0]})
+        self.assertEqual(self.offered("show", "xyz"), set())
+
+    def test_sites(self):
+        self.assertIn("default", self.offered("--site", ""))
+
+
+class Bash(Completions, unittest.TestCase):
+    def complete(self, *words, kind="9"):
+        script = f"""
+            source {BUILD}/tools/{TOOL}.bash
+            alias_of=$(complete -p {TOOL}) || exit 1
+            words=("$@")
+            COMP_WORDS=(sessreg "${{words[@]}}") COMP_CWORD=${{#words[@]}} COMP_TYPE={kind}
+            COMP_LINE="${{COMP_WORDS[*]}}" COMP_POINT=${{#COMP_LINE}}
+            function_name=${{alias_of#*-F }}
+            "${{function_name%% *}}" sessreg "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD - 1]}}"
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        result = subprocess.run(["bash", "--norc", "-c", script, "bash", *words], text=True,
+                                capture_output=True, timeout=60)
+        # compopt has something to change only where readline calls.
+        self.assertEqual(result.stderr, "")
+        self.assertEqual(result.returncode, 0)
+        return [line for line in result.stdout.splitlines() if line]
+
+    def test_several_ids_are_listed_with_who_it_is(self):
+        listed = self.complete("show", "", kind="63")
+        self.assertEqual(len(listed), 7)
+        for session in sessions():
+            self.assertIn(f"{session[0]}  ({session[2]}, {session[4]}, {session[5]})", listed)
+        self.assertEqual(set(self.complete("show", "")), {session[0] for session in sessions()})
+
+    def test_a_value_behind_an_equals_sign(self):
+        self.assertEqual(self.complete("list", "--user", "=", "an"), ["anna"])
+        self.assertEqual(set(self.complete("list", "--state", "=")), STATES)
+
+    def test_several_states(self):
+        self.assertEqual(self.complete("list", "--state", "active,par"), ["active,parked"])
+
+
+@unittest.skipUnless(shutil.which("zsh"), "no zsh here")
+class Zsh(Completions, unittest.TestCase):
+    SCRIPT = r"""
+        zmodload zsh/zpty
+        zpty shell zsh -f -i
+        send() { zpty -w shell "$1"; }
+        send 'PS1=; unset zle_bracketed_paste; fpath=('$1' $fpath); autoload -Uz compinit; compinit -u -D'
+        # Every word that is offered is told between marks, with its description, and none inserted.
+        send 'compadd() {
+          local -a hits given; given=("$@"); builtin compadd -O hits "$@"
+          local hit; for hit in $hits; do print -r -- "<$hit>" >>'$2'; done
+          local n=${given[(I)-d]}
+          (( n )) && print -rl -- "{${(P)^given[n+1]}}" >>'$2'
+          builtin compadd "$@" }'
+        send 'zstyle ":completion:*" list-prompt ""; LISTMAX=10000; bindkey "^I" complete-word'
+        send 'print rea""dy'
+        while zpty -r shell line; do [[ $line == *ready* ]] && break; done
+        zpty -w -n shell "$3"$'\t'
+        sleep $4
+        zpty -d shell
+    """
+
+    def raw(self, *words, seconds="1.2"):
+        scene = pathlib.Path(os.environ[INSIDE])
+        told = scene / "zsh-told"
+        told.unlink(missing_ok=True)
+        functions = scene / "zsh"
+        functions.mkdir(exist_ok=True)
+        shutil.copy(BUILD / "tools" / f"_{TOOL}", functions / f"_{TOOL}")
+        result = subprocess.run(["zsh", "-f", "-c", self.SCRIPT, "zsh", functions, told,
+                                 " ".join(["sessreg", *words]), seconds],
+                                capture_output=True, text=True, timeout=60,
+                                env=os.environ | {"TERM": "dumb"})
+        self.assertEqual(result.stderr, "")
+        return told.read_text() if told.exists() else ""
+
+    def complete(self, *words):
+        lines = self.raw(*words).splitlines()
+        return [line[1:-1].rstrip("=") for line in lines if line.startswith("<")]
+
+    def test_ids_are_described(self):
+        told = self.raw("show", "")
+        for session in sessions():
+            self.assertIn(f"{session[0]}  -- {session[2]}, {session[4]}, {session[5]}", told)
+
+
+if __name__ == "__main__":
+    if INSIDE in os.environ:
+        unittest.main()
+    playground = str(TREE / "tools/playground")
+    os.execv(playground, [playground, "--build", str(BUILD), "--", sys.executable, __file__,
+                          *sys.argv[1:]])

@@ -1,0 +1,133 @@
+# Completion of sessreg(8) for bash. Sessions, users and hosts come from the tool itself, in its
+# tab-separated form; what it cannot tell (not root, no registry) is not offered.
+
+# The fields of all sessions, for the site that the words before choose.
+_@FUNCTION@_sessions() {
+  local -a site=()
+  local i
+  for ((i = 1; i < COMP_CWORD; ++i)); do
+    # bash splits words at "=".
+    case ${COMP_WORDS[i]} in
+      --site | --conf)
+        local value=${COMP_WORDS[i + 1]}
+        [[ $value != = ]] || value=${COMP_WORDS[i + 2]}
+        # As typed: without its quotes and backslashes, or not at all.
+        [[ $value == *[\'\"\\\$\`]* ]] || site+=("${COMP_WORDS[i]}" "$value")
+        ;;
+    esac
+  done
+  command "${COMP_WORDS[0]/#\~/$HOME}" "${site[@]}" list --tsv 2>/dev/null </dev/null
+}
+
+# Offers the lines of standard input that begin as the word does, quoted for the shell.
+_@FUNCTION@_offer() {
+  local line quoted
+  while IFS= read -r line; do
+    [[ $line == "$1"* ]] || continue
+    printf -v quoted %q "$line"
+    COMPREPLY+=("$quoted")
+  done
+}
+
+_@FUNCTION@_sites() {
+  local file
+  echo default
+  for file in /etc/security/sessreg.d/*.conf; do
+    [[ -e $file ]] || continue
+    file=${file##*/}
+    echo "${file%.conf}"
+  done
+}
+
+# Ids with who it is; only the id if it is the one that is left.
+_@FUNCTION@_ids() {
+  local id site user uid service host rest
+  local -a found=() described=()
+  while IFS=$'\t' read -r id site user uid service host rest; do
+    [[ $id == "$1"* ]] || continue
+    found+=("$id")
+    described+=("$id  ($user, $service, $host)")
+  done < <(_@FUNCTION@_sessions)
+  if ((${#found[@]} > 1)) && [[ ${COMP_TYPE:-} == 63 ]]; then
+    COMPREPLY=("${described[@]}")  # a list that is only shown
+  else
+    COMPREPLY=("${found[@]}")
+  fi
+}
+
+_@FUNCTION@() {
+  COMPREPLY=()
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+  if [[ $word == = ]]; then
+    word=''
+  elif [[ $before == = ]]; then
+    before=${COMP_WORDS[COMP_CWORD - 2]}
+  fi
+  [[ $before != = ]] || before=${COMP_WORDS[COMP_CWORD - 2]}
+
+  local commands='list show status metrics revoke limit purge failures explain check'
+  local command='' i
+  for ((i = 1; i < COMP_CWORD; ++i)); do
+    case ${COMP_WORDS[i]} in
+      --site | --conf) ((++i)); [[ ${COMP_WORDS[i]:-} != = ]] || ((++i)) ;;
+      -*) ;;
+      *) command=${COMP_WORDS[i]}; break ;;
+    esac
+  done
+
+  case $before in
+    --site) _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sites); return ;;
+    --conf)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(compgen -f -- "$word")
+      return
+      ;;
+    --user) _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sessions | cut -f 3 | sort -u); return ;;
+    --service) _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sessions | cut -f 5 | sort -u); return ;;
+    --host | --reset)
+      _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sessions | cut -f 6 | grep -vx -e - | sort -u)
+      return
+      ;;
+    --state)
+      local given=''
+      [[ $word != *,* ]] || given=${word%,*},
+      mapfile -t COMPREPLY < <(
+        compgen -P "$given" -W 'active parked reserved orphaned ending exempt' -- "${word##*,}")
+      return
+      ;;
+    --sort)
+      local orders='activity opened user host service state'
+      [[ " ${COMP_WORDS[*]} " != *' --by-user '* ]] ||
+        orders='dangling sessions activity opened user'
+      mapfile -t COMPREPLY < <(compgen -W "$orders" -- "$word")
+      return
+      ;;
+    --idle) mapfile -t COMPREPLY < <(compgen -W '15m 1h 8h 1d 4d 2w' -- "$word"); return ;;
+    --grace) mapfile -t COMPREPLY < <(compgen -W '5s 10s 30s 1m' -- "$word"); return ;;
+    --reason) return ;;
+  esac
+
+  local options='--site --conf --json --help'
+  local filters='--user --service --host --idle --dangling'
+  case $command in
+    '') options+=' --version' ;;
+    list) options+=" $filters --state --by-user --all-sites --sort --reverse --csv --tsv --watch" ;;
+    metrics) options='--all-sites --site --conf --help' ;;
+    revoke) options+=" $filters --all --reason --grace --dry-run --yes --self" ;;
+    limit) options+=' --configured' ;;
+    purge) options+=' --rebuild' ;;
+    failures) options+=' --reset --reset-all' ;;
+    explain) options+=' --service --host' ;;
+  esac
+  if [[ $word == -* ]]; then
+    mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+    return
+  fi
+  case $command in
+    '') mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word") ;;
+    show | revoke) _@FUNCTION@_ids "$word" ;;
+    explain) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
+  esac
+}
+
+complete -F _@FUNCTION@ @TOOL@
