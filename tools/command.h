@@ -19,6 +19,8 @@ struct Command {
   const char* name;
   Runner (*declare)(CLI::App& command);
   const char* help;
+  // For --help, a line each: what follows the tool's name, two spaces or more, what it is for.
+  const char* examples = nullptr;
 };
 
 Runner declare_list(CLI::App& command);

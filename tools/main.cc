@@ -18,18 +18,64 @@ namespace sessreg {
 namespace {
 
 constexpr std::array kCommands = {
-    Command{"list", declare_list, "list the user sessions"},
-    Command{"show", declare_show, "show one session"},
-    Command{"status", declare_status, "show seats, limits and counters"},
-    Command{"metrics", declare_metrics, "show the same for Prometheus"},
-    Command{"revoke", declare_revoke, "end sessions"},
-    Command{"limit", declare_limit, "show or change the sessions limit"},
-    Command{"purge", declare_purge, "drop dead and abandoned entries"},
-    Command{"failures", declare_failures, "show or forget failed authentications by host"},
-    Command{"token", declare_token, "look into and verify activity tokens, and keep their keys"},
-    Command{"explain", declare_explain, "say which rules a login would meet, and how it would end"},
-    Command{"check", declare_check, "look for mistakes in configuration, registry and PAM stacks"},
+    Command{"list", declare_list, "list the user sessions",
+            "list                        who is in, stalest first\n"
+            "list --watch                the same, refreshed in place\n"
+            "list --by-user              who has how many sessions, and how many dangle\n"
+            "list --user anna --idle 2h  what anna has not used for two hours\n"
+            "list --tsv | cut -f 1,3     id and user, for a script"},
+    Command{"show", declare_show, "show one session",
+            "show 834d70e2  by the first digits of its id"},
+    Command{"status", declare_status, "show seats, limits and counters",
+            "status\n"
+            "status --site lab --json"},
+    Command{"metrics", declare_metrics, "show the same for Prometheus",
+            "metrics\n"
+            "metrics --all-sites"},
+    Command{"revoke", declare_revoke, "end sessions",
+            "revoke 834d70e2                           one session\n"
+            "revoke --user anna --dry-run              look first\n"
+            "revoke --user anna --yes --reason 'maintenance until noon'\n"
+            "revoke --dangling                         whoever forgot to log out; asks"},
+    Command{"limit", declare_limit, "show or change the sessions limit",
+            "limit               what is in force\n"
+            "limit 20            until the next boot\n"
+            "limit 0             admit nobody new\n"
+            "limit --configured  as the file says"},
+    Command{"purge", declare_purge, "drop dead and abandoned entries",
+            "purge            now; logins do it by themselves when seats are short\n"
+            "purge --rebuild  replace a registry that cannot be used"},
+    Command{"failures", declare_failures, "show or forget failed authentications by host",
+            "failures                    who guesses passwords\n"
+            "failures --reset 192.0.2.7  let that host try again"},
+    Command{"token", declare_token, "look into and verify activity tokens, and keep their keys",
+            "token verify   whether $SESSREG_TOKEN is good\n"
+            "token inspect  what it says, unverified\n"
+            "token rotate   new tokens by a new key; old ones stay good\n"
+            "token public   the public key, for whoever verifies"},
+    Command{"explain", declare_explain, "say which rules a login would meet, and how it would end",
+            "explain anna                   by sshd, now\n"
+            "explain anna --service login   at the console\n"
+            "explain anna --host 192.0.2.7  from there"},
+    Command{"check", declare_check, "look for mistakes in configuration, registry and PAM stacks",
+            "check                               all that is in place\n"
+            "--conf /root/sessreg.conf.new check  a file before it is put in place"},
 };
+
+// What stands below the options in a command's --help.
+std::string footer_of(const Command& command) {
+  std::string text;
+  if (command.examples != nullptr) {
+    text = "Examples:\n";
+    for (std::string_view rest = command.examples; !rest.empty();) {
+      const std::string_view line = rest.substr(0, rest.find('\n'));
+      text += fmt::format("  {} {}\n", kToolName, line);
+      rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+    }
+    text += "\n";
+  }
+  return text + "Global options: --site NAME, --conf FILE, --json, --version";
+}
 
 // After "--" there are no options. The parser would take them for global ones there, where the
 // command itself does not want the word; a number may be negative.
@@ -82,7 +128,7 @@ int run(int argc, char** argv, GlobalOptions& global) {
   app.require_subcommand(0, 1);
   for (const Command& command : kCommands) {
     CLI::App* sub = app.add_subcommand(command.name, command.help);
-    sub->footer("Global options: --site NAME, --conf FILE, --json, --version");
+    sub->footer(footer_of(command));
     sub->callback([&runner, run = command.declare(*sub)] { runner = run; });
   }
   app.footer(

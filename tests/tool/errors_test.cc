@@ -116,6 +116,27 @@ TEST_CASE("help and version are exit code 0, before and after the command") {
   CHECK_THAT(run_tool({"list", "--help"}).out, Catch::Contains("--dangling"));
 }
 
+TEST_CASE("the help of a command has examples, and their command lines are right") {
+  const Sandbox sandbox;
+  for (const char* command : {"list", "show", "status", "metrics", "revoke", "limit", "purge",
+                              "failures", "explain", "check"}) {
+    CAPTURE(command);
+    const std::string help = run_tool({command, "--help"}).out;
+    const std::size_t start = help.find("Examples:\n");
+    REQUIRE(start != std::string::npos);
+    CHECK_THAT(help.substr(start), Catch::Contains(command));
+    // Every option that an example has is one that the help explains, or global.
+    for (std::size_t at = start; (at = help.find(" --", at)) != std::string::npos; ++at) {
+      const std::size_t end = help.find_first_of(" ,\n", at + 1);
+      const std::string option = help.substr(at + 1, end - at - 1);
+      CAPTURE(option);
+      const bool is_global =
+          option == "--site" || option == "--conf" || option == "--json" || option == "--version";
+      CHECK((is_global || help.substr(0, start).find("  " + option) != std::string::npos));
+    }
+  }
+}
+
 TEST_CASE("global options may stand on either side of the command") {
   const Sandbox sandbox;
   CHECK(run_tool({"list", "--json", "--conf", sandbox.conf_path()}).json()["limit"] == 7);
