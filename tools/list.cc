@@ -78,8 +78,7 @@ void write_lines(Output& output, const Listing& listing, const ListOptions& opti
     for (const UserRow& user : by_user(rows, order_of(options), options.reverse))
       append(user);
   } else {
-    for (const std::uint32_t i : sorted(rows, order_of(options), options.reverse))
-      append(rows[i]);
+    for_each_in(sorted(rows, order_of(options), options.reverse), rows, append);
   }
 }
 
@@ -99,10 +98,10 @@ void write_table(Output& output, const Listing& listing, const ListOptions& opti
       table.measure(row);
     table.fit();
     table.append_header(output.text());
-    for (const std::uint32_t i : sorted(rows, order_of(options), options.reverse)) {
-      table.append_line(output.text(), rows[i]);
+    for_each_in(sorted(rows, order_of(options), options.reverse), rows, [&](const Row& row) {
+      table.append_line(output.text(), row);
       output.line_done();
-    }
+    });
   }
   // For people; a pipe gets the header and the rows only.
   if (!terminal.is_terminal) return;

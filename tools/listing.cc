@@ -18,6 +18,7 @@ void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& 
   summary.called = site.called;
   summary.has_registry = site.registry.has_value();
   summary.first_row = listing.store.rows().size();
+  if (options.filter.is_empty()) listing.store.expect(site.seats_taken());
   for_each_session(site, table, [&](const Session& session) {
     ++summary.sessions;
     if (session.state == State::reserved) ++summary.reserved;

@@ -57,6 +57,8 @@ class RowStore {
   RowStore& operator=(RowStore&&) = default;
 
   void add(const Session& session, Seconds dangling_after);
+  // There will be some `more` rows.
+  void expect(std::size_t more) { rows_.reserve(rows_.size() + more); }
 
   const std::vector<Row>& rows() const { return rows_; }
 
@@ -71,6 +73,22 @@ enum class Order { activity, opened, user, host, service, state, sessions, dangl
 // The rows in that order, as indices: stalest, oldest or alphabetically first; equal ones stalest
 // first. `sessions` and `dangling` are of users, and here as `activity`.
 std::vector<std::uint32_t> sorted(std::span<const Row> rows, Order order, bool reverse);
+
+// Calls visit(row) with each of them. The rows lie all over the memory: those that come soon are
+// asked for ahead.
+template <class Visit>
+void for_each_in(const std::vector<std::uint32_t>& order, std::span<const Row> rows, Visit visit) {
+  constexpr std::size_t kAhead = 16;
+  constexpr std::size_t kCacheLine_bytes = 64;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i + kAhead < order.size()) {
+      const char* row = reinterpret_cast<const char*>(&rows[order[i + kAhead]]);
+      for (std::size_t at = 0; at < sizeof(Row); at += kCacheLine_bytes)
+        __builtin_prefetch(row + at);
+    }
+    visit(rows[order[i]]);
+  }
+}
 
 // In that order: of `activity` the user who was away longest first, of `opened` the one with the
 // oldest session, of `sessions` and `dangling` the one with most.
