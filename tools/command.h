@@ -31,6 +31,7 @@ Runner declare_revoke(CLI::App& command);
 Runner declare_limit(CLI::App& command);
 Runner declare_purge(CLI::App& command);
 Runner declare_failures(CLI::App& command);
+Runner declare_touch(CLI::App& command);
 Runner declare_token(CLI::App& command);
 Runner declare_explain(CLI::App& command);
 Runner declare_check(CLI::App& command);

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "site_sessions.h"
 #include "text.h"
 
 namespace sessreg {
@@ -11,20 +12,20 @@ namespace {
 
 void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& options,
               const ProcessTable& table) {
-  OpenSite site = open_site(global);
+  SiteSessions site(global);
   const Chooser chooser(options.filter, site);
   SiteSummary summary;
-  summary.site = site.config.site;
-  summary.called = site.called;
-  summary.has_registry = site.registry.has_value();
+  summary.site = site.config().site;
+  summary.called = site.called();
+  summary.has_registry = site.has_registry();
   summary.first_row = listing.store.rows().size();
   if (options.filter.is_empty()) listing.store.expect(site.seats_taken());
-  for_each_session(site, table, [&](const Session& session) {
+  site.for_each(table, [&](const Session& session) {
     ++summary.sessions;
     if (session.state == State::reserved) ++summary.reserved;
     if (session.state == State::parked) ++summary.parked;
     if (options.watch) listing.all_ids.push_back(session.snapshot.record.id);
-    if (chooser.fits(session)) listing.store.add(session, site.config.dangling_after);
+    if (chooser.fits(session)) listing.store.add(session, site.config().dangling_after);
   });
   summary.rows = listing.store.rows().size() - summary.first_row;
   summary.limit = site.limit_in_force();

@@ -48,6 +48,9 @@ constexpr std::array kCommands = {
     Command{"failures", declare_failures, "show or forget failed authentications by host",
             "failures                    who guesses passwords\n"
             "failures --reset 192.0.2.7  let that host try again"},
+    Command{"touch", declare_touch, "mark a session as used now, by its token",
+            "touch                           by $SESSREG_TOKEN\n"
+            "touch - < /run/app/token        by standard input"},
     Command{"token", declare_token, "look into and verify activity tokens, and keep their keys",
             "token verify   whether $SESSREG_TOKEN is good\n"
             "token inspect  what it says, unverified\n"
@@ -116,7 +119,8 @@ int run(int argc, char** argv, GlobalOptions& global) {
   Runner runner;
 
   CLI::App app("Lists, limits and ends the user sessions of this host.", kToolName);
-  app.add_option("--site", global.site, "the site (default: default)")->option_text("NAME");
+  const CLI::Option* const site =
+      app.add_option("--site", global.site, "the site (default: default)")->option_text("NAME");
   app.add_option("--conf", global.conf, "read this configuration file instead of the site's own")
       ->check([](const std::string& path) { return path.empty() ? "is empty" : ""; }, "")
       ->option_text("FILE");
@@ -159,6 +163,7 @@ int run(int argc, char** argv, GlobalOptions& global) {
     std::replace(what.begin(), what.end(), '\n', ' ');
     throw usage_failure(fmt::format("{}; see '{} --help'", one_line(what), kToolName));
   }
+  global.site_given = site->count() > 0;
   if (!runner) throw usage_failure(fmt::format("which command? See '{} --help'", kToolName));
   return runner(global);
 }

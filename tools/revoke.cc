@@ -14,6 +14,7 @@
 #include "errors.h"
 #include "output.h"
 #include "selection.h"
+#include "site_sessions.h"
 #include "text.h"
 #include "times.h"
 #include "tool_name.h"
@@ -43,7 +44,7 @@ void check_usage(const RevokeOptions& options) {
 }
 
 std::vector<Session> choose(const std::vector<Session>& sessions, const RevokeOptions& options,
-                            const OpenSite& site) {
+                            const SiteSessions& site) {
   if (options.all) return sessions;
   if (!options.filter.is_empty()) {
     Filter filter = options.filter;
@@ -52,7 +53,7 @@ std::vector<Session> choose(const std::vector<Session>& sessions, const RevokeOp
   }
   std::vector<Session> chosen;
   for (const std::string& id : options.ids) {
-    const Session& session = find_by_prefix(sessions, id);
+    const Session& session = find_by_prefix(sessions, id, site.is_remote());
     const bool twice = std::any_of(chosen.begin(), chosen.end(),
                                    [&](const Session& other) { return other.id == session.id; });
     if (!twice) chosen.push_back(session);
@@ -100,7 +101,7 @@ void ask(const std::vector<Session>& chosen) {
     throw Failure(kExitFailed, "not_confirmed", "no session was ended");
 }
 
-void print_results(const OpenSite& site, const std::vector<Session>& chosen,
+void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
                    const std::vector<Ended>& results, const RevokeOptions& options, bool json) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   std::string lines;
@@ -131,7 +132,7 @@ void print_results(const OpenSite& site, const std::vector<Session>& chosen,
     return;
   }
   nlohmann::ordered_json result;
-  result["site"] = site.config.site;
+  result["site"] = site.config().site;
   result["dry_run"] = options.dry_run;
   result["sessions"] = std::move(list);
   print(json_text(result));
@@ -144,9 +145,9 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
   ending.grace = duration_argument("--grace", options.grace);
   ending.include_own = options.self;
 
-  OpenSite site = open_site(global);
+  SiteSessions site(global);
   const ProcessTable table = ProcessTable::read();
-  const auto sessions = read_sessions(site, table);
+  const auto sessions = site.read(table);
   auto chosen = choose(sessions, options, site);
   if (chosen.empty()) throw Failure(kExitNoSuchSession, "no_such_session", "no session fits");
   if (!options.self) chosen = without_own(chosen, table, options);
@@ -157,21 +158,23 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
   }
   if (chosen.size() > 1 && !options.yes) ask(chosen);
 
-  // Before the first signal, which may end the caller with --self.
+  // Before the first signal, which may end the caller with --self. The daemon has its own records.
   for (const Session& session : chosen)
-    audit("revoke", session.site,
-          {{"session", session.id},
-           {"user", session.user},
-           {"service", session.service},
-           {"host", session.host},
-           {"pid", std::to_string(session.leader.pid)},
-           {"reason", options.reason}});
-  const auto results = end_sessions(site, chosen, ending);
+    if (!site.is_remote())
+      audit("revoke", session.site,
+            {{"session", session.id},
+             {"user", session.user},
+             {"service", session.service},
+             {"host", session.host},
+             {"pid", std::to_string(session.leader.pid)},
+             {"reason", options.reason}});
+  const auto results = site.end(chosen, ending);
 
   int code = kExitDone;
   for (std::size_t i = 0; i < results.size(); ++i) {
     if (results[i].result == EndResult::ended) continue;
     code = kExitFailed;
+    if (site.is_remote()) continue;
     std::string pids;
     for (const pid_t pid : results[i].survivors)
       pids += (pids.empty() ? "" : " ") + std::to_string(pid);

@@ -75,27 +75,40 @@ void add_filter_options(CLI::App& command, Filter& filter) {
                    "dangling");
 }
 
-Chooser::Chooser(const Filter& filter, const OpenSite& site)
+Chooser::Chooser(const Filter& filter, const SiteSessions& site)
     : filter_(filter), site_(site), states_(states_named(filter.states)) {
   if (!filter.idle.empty()) idle_ = duration_argument("--idle", filter.idle);
 }
 
+// The registry knows whole names. The daemon tells what is recorded of them, and only of sessions
+// that the caller may end anyway.
+bool Chooser::is_user(const RecordImage& record) const {
+  if (const Registry* registry = site_.registry())
+    return registry->is_user_of(record, filter_.user);
+  return text_of(record.user) == utf8_prefix(filter_.user, sizeof record.user);
+}
+
+bool Chooser::is_service(const RecordImage& record) const {
+  if (const Registry* registry = site_.registry())
+    return registry->is_service_of(record, filter_.service);
+  return text_of(record.service) == utf8_prefix(filter_.service, sizeof record.service);
+}
+
 bool Chooser::fits(const Session& session) const {
   const RecordImage& record = session.snapshot.record;
-  if (!filter_.user.empty() && !site_.registry->is_user_of(record, filter_.user)) return false;
-  if (!filter_.service.empty() && !site_.registry->is_service_of(record, filter_.service))
-    return false;
+  if (!filter_.user.empty() && !is_user(record)) return false;
+  if (!filter_.service.empty() && !is_service(record)) return false;
   if (!filter_.host.empty() && !is_host(record, filter_.host, filter_.whole_hosts_only))
     return false;
   if (!filter_.states.empty() &&
       std::find(states_.begin(), states_.end(), session.state) == states_.end())
     return false;
   if (idle_ && !session.is_idle_for(*idle_)) return false;
-  return !filter_.dangling || session.is_idle_for(site_.config.dangling_after);
+  return !filter_.dangling || session.is_idle_for(site_.config().dangling_after);
 }
 
 std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
-                            const OpenSite& site) {
+                            const SiteSessions& site) {
   const Chooser chooser(filter, site);
   std::vector<Session> chosen;
   std::copy_if(sessions.begin(), sessions.end(), std::back_inserter(chosen),
@@ -103,7 +116,8 @@ std::vector<Session> select(const std::vector<Session>& sessions, const Filter& 
   return chosen;
 }
 
-const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& given) {
+const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& given,
+                              bool own_only) {
   const std::string prefix = lower(given);
   if (prefix.size() < kLeastPrefix || prefix.size() > kIdDigits ||
       prefix.find_first_not_of("0123456789abcdef") != std::string::npos)
@@ -115,7 +129,7 @@ const Session& find_by_prefix(const std::vector<Session>& sessions, const std::s
     if (session.id.starts_with(prefix)) found.push_back(&session);
   if (found.empty())
     throw Failure(kExitNoSuchSession, "no_such_session",
-                  fmt::format("no session with the id {}", prefix));
+                  fmt::format("no session{} with the id {}", own_only ? " of yours" : "", prefix));
   if (found.size() == 1) return *found.front();
 
   constexpr std::size_t kMostNamed = 8;

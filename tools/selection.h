@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "session.h"
+#include "site_sessions.h"
 
 namespace CLI {
 class App;
@@ -32,23 +33,28 @@ void add_filter_options(CLI::App& command, Filter& filter);
 class Chooser {
  public:
   // Throws a usage Failure for a bad duration or state.
-  Chooser(const Filter& filter, const OpenSite& site);
+  Chooser(const Filter& filter, const SiteSessions& site);
   bool fits(const Session& session) const;
 
  private:
+  bool is_user(const RecordImage& record) const;
+  bool is_service(const RecordImage& record) const;
+
   const Filter& filter_;
-  const OpenSite& site_;
+  const SiteSessions& site_;
   std::vector<State> states_;
   std::optional<Seconds> idle_;
 };
 
 // `sessions` are of `site`. Throws a usage Failure for a bad duration or state.
 std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
-                            const OpenSite& site);
+                            const SiteSessions& site);
 
 // The one session whose id begins with `prefix` (at least 4 hex digits). Throws Failure: usage
-// where several do, which are named; no such session where none does.
-const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& prefix);
+// where several do, which are named; no such session where none does. `own_only`: the caller's own
+// are all that there is to choose from.
+const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& prefix,
+                              bool own_only);
 
 // How many digits tell each of these ids from all others, at least 8.
 std::size_t distinct_digits(const std::vector<Session>& sessions);

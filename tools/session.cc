@@ -196,10 +196,14 @@ void for_each_session(OpenSite& site, const ProcessTable& table,
 std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {
   std::vector<Session> sessions;
   for_each_session(site, table, [&](const Session& session) { sessions.push_back(session); });
+  sort_stalest_first(sessions);
+  return sessions;
+}
+
+void sort_stalest_first(std::vector<Session>& sessions) {
   std::sort(sessions.begin(), sessions.end(), [](const Session& a, const Session& b) {
     return a.idle_ms != b.idle_ms ? a.idle_ms > b.idle_ms : a.id < b.id;
   });
-  return sessions;
 }
 
 nlohmann::ordered_json to_json(const Session& session) {

@@ -57,6 +57,7 @@ void for_each_session(OpenSite& site, const ProcessTable& table,
 
 // The same, all at once, stalest first.
 std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table);
+void sort_stalest_first(std::vector<Session>& sessions);
 
 // The object that `list --json` and `show --json` print.
 nlohmann::ordered_json to_json(const Session& session);

@@ -9,6 +9,7 @@
 #include "errors.h"
 #include "output.h"
 #include "selection.h"
+#include "site_sessions.h"
 #include "table.h"
 #include "text.h"
 #include "times.h"
@@ -21,9 +22,9 @@ std::string or_dash(const std::string& raw) {
 }
 
 int run_show(const GlobalOptions& global, const std::string& id) {
-  OpenSite site = open_site(global);
-  const auto sessions = read_sessions(site, ProcessTable::read());
-  const Session& session = find_by_prefix(sessions, id);
+  SiteSessions site(global);
+  const auto sessions = site.read(ProcessTable::read());
+  const Session& session = find_by_prefix(sessions, id, site.is_remote());
   if (global.json) {
     print(json_text(to_json(session)));
     return kExitDone;
@@ -41,7 +42,7 @@ int run_show(const GlobalOptions& global, const std::string& id) {
           {"state", text(session.state)},
           {"opened", time_with_relative(session.opened_realtime_ms, now_ms)},
           {"last activity", time_with_relative(session.last_activity_realtime_ms, now_ms)},
-          {"dangling", session.is_idle_for(site.config.dangling_after) ? "yes" : "no"},
+          {"dangling", session.is_idle_for(site.config().dangling_after) ? "yes" : "no"},
           {"expires", session.expires_realtime_ms
                           ? time_with_relative(*session.expires_realtime_ms, now_ms)
                           : "-"},

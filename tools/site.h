@@ -15,6 +15,7 @@ struct GlobalOptions {
   std::string site = "default";
   std::string conf;  // empty: the site's own file
   bool json = false;
+  bool site_given = false;  // --site was there, whatever it says
 };
 
 // "sessreg --site lab": how the tool is to be called for the same site, for texts that name a
