@@ -1,5 +1,7 @@
 // sessreg status
+#include <errno.h>
 #include <fmt/core.h>
+#include <signal.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -21,6 +23,45 @@ std::size_t number_in(const std::vector<Session>& sessions, State state) {
   return static_cast<std::size_t>(
       std::count_if(sessions.begin(), sessions.end(),
                     [state](const Session& session) { return session.state == state; }));
+}
+
+// Longer than the daemon is ever busy between two rounds.
+constexpr std::uint64_t kDaemonSilence_ms = 10'000;
+
+struct DaemonLook {
+  pid_t pid = 0;  // 0: there was none since the registry was made
+  bool alive = false;
+  std::int64_t seen_realtime_ms = 0;
+};
+
+DaemonLook look_at_daemon(const OpenSite& site) {
+  DaemonLook look;
+  if (!site.registry) return look;
+  const Registry::Daemon daemon = site.registry->daemon();
+  if (daemon.pid <= 0) return look;
+  const Now at = now();
+  const std::uint64_t silence_ms = at.boottime_ms - std::min(daemon.seen_ms, at.boottime_ms);
+  look.pid = daemon.pid;
+  look.seen_realtime_ms = at.realtime_ms - static_cast<std::int64_t>(silence_ms);
+  look.alive = silence_ms <= kDaemonSilence_ms && (kill(daemon.pid, 0) == 0 || errno == EPERM);
+  return look;
+}
+
+nlohmann::ordered_json daemon_json(const OpenSite& site) {
+  const DaemonLook look = look_at_daemon(site);
+  nlohmann::ordered_json json = {{"alive", look.alive}, {"pid", nullptr}, {"last_seen", nullptr}};
+  if (look.pid == 0) return json;
+  json["pid"] = look.pid;
+  if (const auto seen = utc_time(look.seen_realtime_ms)) json["last_seen"] = *seen;
+  return json;
+}
+
+std::string daemon_text(const OpenSite& site) {
+  const DaemonLook look = look_at_daemon(site);
+  if (look.pid == 0) return "not running";
+  const std::string seen = relative_time(look.seen_realtime_ms, now().realtime_ms);
+  return fmt::format("{} (pid {}, {} {})", look.alive ? "alive" : "not running", look.pid,
+                     look.alive ? "seen" : "last seen", seen);
 }
 
 nlohmann::ordered_json status_json(OpenSite& site, const std::vector<Session>& sessions) {
@@ -60,6 +101,7 @@ nlohmann::ordered_json status_json(OpenSite& site, const std::vector<Session>& s
   json["reaped"] = {{"sessions", counter(kReapedSessions)},
                     {"reservations", counter(kReapedReservations)},
                     {"claims", counter(kReapedClaims)}};
+  json["daemon"] = daemon_json(site);
   return json;
 }
 
@@ -102,6 +144,7 @@ std::string status_text(OpenSite& site, const nlohmann::ordered_json& json) {
            fmt::format("dead sessions {}, abandoned reservations {}, unfinished logins {}",
                        reaped["sessions"].dump(), reaped["reservations"].dump(),
                        reaped["claims"].dump())},
+          {"daemon", daemon_text(site)},
       },
       stdout_terminal());
 }

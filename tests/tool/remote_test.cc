@@ -323,3 +323,30 @@ TEST_CASE("an answer that no daemon gives is an error, and shows nothing of it")
     CHECK((error["error"] == "bad_answer" || error["error"] == "daemon"));
   }
 }
+
+TEST_CASE("status tells whether the daemon is at work") {
+  Sandbox sandbox;
+  sandbox.registry();
+  const auto told = [&] { return sandbox.tool({"status", "--json"}).json()["daemon"]; };
+  CHECK(told() == nlohmann::json{{"alive", false}, {"pid", nullptr}, {"last_seen", nullptr}});
+  CHECK_THAT(sandbox.tool({"status"}).out, Catch::Contains("\ndaemon             not running\n"));
+  pid_t pid = 0;
+  {
+    const DaemonProcess daemon(sandbox);
+    pid = daemon.pid();
+    REQUIRE(wait_until([&] { return told()["alive"] == true; }));
+    CHECK(told()["pid"] == pid);
+    CHECK(told()["last_seen"].is_string());
+    CHECK_THAT(sandbox.tool({"status"}).out,
+               Catch::Contains("alive (pid " + std::to_string(pid) + ", seen "));
+  }
+  CHECK(told()["alive"] == false);
+  CHECK(told()["pid"] == pid);
+  CHECK_THAT(sandbox.tool({"status"}).out,
+             Catch::Contains("not running (pid " + std::to_string(pid) + ", last seen "));
+  // One that hangs is as good as none.
+  sandbox.registry().note_daemon(getpid(), now().boottime_ms - 11'000);
+  CHECK(told()["alive"] == false);
+  sandbox.registry().note_daemon(getpid(), now().boottime_ms);
+  CHECK(told()["alive"] == true);
+}
