@@ -16,7 +16,8 @@ import unittest
 
 import private_host
 import ssh_scene
-from ssh_scene import METHODS, SceneTest, site_full, wait_until
+from site_scene import SITE, site_full, wait_until
+from ssh_scene import METHODS, SceneTest
 
 FULL_AT_1 = site_full(1)
 
@@ -33,7 +34,7 @@ class EveryMethod(SceneTest):
                 self.assertEqual(session["id"], client.session_id)
                 for key, value in {"user": "alice", "uid": private_host.USERS["alice"],
                                    "service": ssh_scene.SERVICE, "host": "127.0.0.1",
-                                   "site": ssh_scene.SITE, "state": "active",
+                                   "site": SITE, "state": "active",
                                    "seat": True}.items():
                     self.assertEqual(session[key], value, key)
                 program = os.readlink(f"/proc/{session['pid']}/exe")
@@ -47,7 +48,7 @@ class EveryMethod(SceneTest):
             with self.case(method):
                 client = self.log_in("alice", method)
                 self.assertRegex(client.session_id, "^[0-9a-f]{32}$")
-                self.assertEqual(client.site, ssh_scene.SITE)
+                self.assertEqual(client.site, SITE)
                 self.assertEqual(self.session(client.session_id)["user"], "alice")
 
     def test_the_limit_is_exact(self):
@@ -398,7 +399,7 @@ class TheLimitChanges(SceneTest):
         self.configure(sessions_limit=0,
                        message_drain="{user}: closed ({site}, {service}, {limit}) #12")
         self.assert_refused(
-            "alice", text=f"alice: closed ({ssh_scene.SITE}, {ssh_scene.SERVICE}, 0) #12")
+            "alice", text=f"alice: closed ({SITE}, {ssh_scene.SERVICE}, 0) #12")
 
     def test_a_quiet_module_says_nothing(self):
         self.configure(sessions_limit=1)
