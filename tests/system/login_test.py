@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Real logins on a terminal through a real login(1).
+
+usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg login_test.py [TestClass[.test]]…
+Needs root; exits with 77 where it cannot run.
+"""
+
+import private_host
+import service_scene
+from service_scene import LoginContract, ServiceTest
+from site_scene import site_full
+from terminal import Terminal
+
+
+class Login(LoginContract, ServiceTest):
+
+    service = "login"
+    leader = "login"
+    says_reason = True
+
+    def listed(self, login):
+        return {"host": None, "tty": login.tty}
+
+    def knock(self, user, *options):
+        """A user who has typed the password."""
+        login = Terminal([service_scene.find_program("login"), *options, user])
+        self.clients.append(login)
+        self.assertTrue(login.expect("Password: "), login)
+        login.type(private_host.PASSWORD)
+        return login
+
+    def enter_service(self, user, *options):
+        login = self.knock(user, *options)
+        login.log_out = lambda: self.leave(login)
+        self.assertTrue(login.expect("$ "), login)  # what is typed before that is thrown away
+        login.type("echo IN:$((6*7)):$SESSREG_ID")
+        self.assertTrue(login.expect("IN:42:"), login)
+        return login
+
+    def leave(self, login):
+        login.type("exit")
+        self.assertEqual(login.wait(), 0, login)
+
+    def assert_refused(self, user):
+        login = self.knock(user)
+        self.assertEqual(login.wait(), 1, login)
+        lines = login.text.splitlines()
+        self.assertIn(site_full(1), lines)
+        self.assertEqual(lines[-1], "Permission denied")
+
+    def test_the_shell_knows_its_session(self):
+        login = self.log_in("alice")
+        self.assertIn(f"IN:42:{login.session['id']}", login.text)
+
+    def test_a_login_from_elsewhere_has_its_host(self):
+        login = self.enter_service("alice", "-h", "192.0.2.7")
+        [session] = self.sessions()
+        self.assertEqual((session["host"], session["tty"]), ("192.0.2.7", login.tty))
+
+    def test_a_terminal_that_is_hung_up_gives_its_seat_back(self):
+        login = self.log_in("alice")
+        login.hang_up()
+        self.assert_soon_active(0)
+
+    def test_wrong_passwords_take_no_seat(self):
+        login = Terminal([service_scene.find_program("login"), "alice"])
+        self.clients.append(login)
+        self.assertTrue(login.expect("Password: "), login)
+        login.type("wrong")
+        self.assertTrue(login.expect("Login incorrect"), login)
+        self.assertEqual(self.sessions(), [])
+
+    def test_a_user_who_ignores_the_hangup_is_ended_after_the_grace(self):
+        login = self.log_in("alice")
+        login.type("trap '' HUP TERM; echo STUB''BORN; while :; do sleep 60; done")
+        self.assertTrue(login.expect("STUBBORN"), login)
+        said = self.tool("revoke", login.session["id"], "--grace", "1s")
+        self.assertRegex(said, r": ended\n$")
+        self.assert_ended(login)
+        self.assertEqual(self.active(), 0)
+
+
+if __name__ == "__main__":
+    service_scene.main("__main__", lambda: service_scene.find_program("login"))

@@ -1,0 +1,91 @@
+"""A program on a pseudo-terminal of its own, as somebody sits before it."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import termios
+import threading
+
+from site_scene import wait_until
+
+
+class Terminal:
+
+    def __init__(self, command, environment=None, user=None):
+        """Runs it as that uid, which the terminal then belongs to."""
+        self._master, slave = pty.openpty()
+        self.tty = os.ttyname(slave)
+        if user is not None:
+            os.chown(slave, user, user)
+        self._output = bytearray()
+        self.status = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.setsid()
+                fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+                for descriptor in (0, 1, 2):
+                    os.dup2(slave, descriptor)
+                os.closerange(3, 256)
+                if user is not None:
+                    os.setgroups([])
+                    os.setgid(user)
+                    os.setuid(user)
+                os.chdir("/")
+                os.execvpe(command[0], command, environment or os.environ)
+            finally:
+                os._exit(127)
+        os.close(slave)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        # A program that writes to a terminal that nobody reads would stop in the end.
+        while True:
+            try:
+                data = os.read(self._master, 65536)
+            except OSError:
+                return
+            if not data:
+                return
+            self._output += data
+
+    @property
+    def text(self):
+        return self._output.decode(errors="replace").replace("\r", "")
+
+    def type(self, line):
+        os.write(self._master, line.encode() + b"\n")
+
+    def expect(self, text, seconds=10):
+        """Whether that text is shown, by now or soon."""
+        wait_until(lambda: text in self.text or self.ended(), seconds)
+        return wait_until(lambda: text in self.text, 0.3)
+
+    def ended(self):
+        if self.status is None:
+            with contextlib.suppress(ChildProcessError):
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid != 0:
+                    self.status = os.waitstatus_to_exitcode(status)
+        return self.status is not None
+
+    def wait(self, seconds=30):
+        """The exit status; None if it still runs."""
+        wait_until(self.ended, seconds)
+        return self.status
+
+    def hang_up(self):
+        if self._master is not None:
+            os.close(self._master)
+            self._master = None
+
+    def close(self):
+        if not self.ended():
+            os.kill(self.pid, signal.SIGKILL)
+            self.wait()
+        self.hang_up()
+
+    def __str__(self):
+        return f"exit status {self.status}\n{self.text}"

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+"""Real FTP logins through a real vsftpd.
+
+usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg vsftpd_test.py [TestClass[.test]]…
+Needs root; exits with 77 where it cannot run.
+"""
+
+import ftplib
+
+import private_host
+import service_scene
+from service_scene import LoginContract, ServiceTest
+from site_scene import SCENE, wait_until
+
+
+class Login:
+
+    def __init__(self, user):
+        self.ftp = ftplib.FTP()
+        self.ftp.connect("127.0.0.1", Server.port, timeout=20)
+        try:
+            self.ftp.login(user, private_host.PASSWORD)
+        except ftplib.error_perm:
+            self.close()
+            raise
+
+    def ended(self):
+        """Whether the server has hung up."""
+        try:
+            self.ftp.voidcmd("NOOP")
+        except (EOFError, OSError, ftplib.error_temp):
+            return True
+        return False
+
+    def log_out(self):
+        self.ftp.quit()
+
+    def close(self):
+        self.ftp.close()
+
+
+class Server:
+
+    @classmethod
+    def start(cls):
+        program = service_scene.find_program("vsftpd")
+        empty = SCENE / "empty"
+        empty.mkdir(mode=0o755)
+
+        def command(port):
+            conf = SCENE / "vsftpd.conf"
+            conf.write_text(f"""listen=YES
+listen_ipv6=NO
+listen_address=127.0.0.1
+listen_port={port}
+background=NO
+anonymous_enable=NO
+local_enable=YES
+session_support=YES
+pam_service_name=vsftpd
+secure_chroot_dir={empty}
+vsftpd_log_file={SCENE}/vsftpd.log
+""")
+            return [program, conf]
+        cls.process, cls.port = service_scene.start_listener(command, SCENE / "vsftpd.log")
+
+
+class Vsftpd(LoginContract, ServiceTest):
+
+    service = "vsftpd"
+    leader = "vsftpd"
+
+    def listed(self, login):
+        return {"host": "127.0.0.1", "tty": "ftp"}
+
+    def enter_service(self, user):
+        return Login(user)
+
+    def let_the_rest_end(self, login):
+        # Its child goes on answering, with the sid that it had.
+        orphaned = wait_until(lambda: self.session(login.session["id"])["state"] == "orphaned")
+        self.assertTrue(orphaned, self.listing())
+        self.assertFalse(login.ended())
+        self.assert_refused("bob")
+        login.log_out()
+
+    def assert_refused(self, user):
+        with self.assertRaises(ftplib.error_perm) as refused:
+            Login(user)
+        self.assertEqual(str(refused.exception), "530 Login incorrect.")
+
+
+if __name__ == "__main__":
+    service_scene.main("__main__", Server.start)
