@@ -12,7 +12,6 @@ import signal
 import subprocess
 import sys
 import time
-import unittest
 
 import private_host
 import ssh_scene
@@ -311,54 +310,6 @@ class WhoCounts(SceneTest):
         self.configure(sessions_limit=0, only_services=f"login {ssh_scene.SERVICE}")
         self.assert_refused("alice")
 
-    def test_su_opens_no_user_session(self):
-        self.configure(sessions_limit=0)
-        self.write_stack("su", first="auth sufficient pam_rootok.so")
-        su = ["su", "alice", "-c", "echo IN $SESSREG_ID"]
-        self.assertEqual(run_as_root(su), (0, "IN\n"))
-        self.assertEqual(self.sessions(), [])
-
-    def test_su_counts_if_it_is_not_ignored(self):
-        self.configure(sessions_limit=0, ignore_services="")
-        self.write_stack("su", first="auth sufficient pam_rootok.so")
-        status, out = run_as_root(["su", "alice", "-c", "echo IN"])
-        self.assertNotEqual(status, 0)
-        self.assertNotIn("IN", out.split())
-
-    @unittest.skipUnless(shutil.which("sudo"), "no sudo here")
-    def test_sudo_opens_no_user_session(self):
-        self.configure(sessions_limit=0)
-        self.let_alice_sudo()
-        for command in (["sudo", "-n", "-v"], ["sudo", "-n", "true"]):
-            self.assertEqual(run_as_alice(command), 0, command)
-        self.assertEqual(self.sessions(), [])
-
-    @unittest.skipUnless(shutil.which("sudo"), "no sudo here")
-    def test_a_sudo_that_counts_gives_the_invokers_seat_back(self):
-        # Its account phase is for the invoker, its session for the target: root, who is exempt.
-        self.configure(sessions_limit=1, ignore_services="")
-        self.let_alice_sudo()
-        for _ in range(5):
-            self.assertEqual(run_as_alice(["sudo", "-n", "true"]), 0)
-        self.assert_soon_active(0)
-
-    @unittest.skipUnless(shutil.which("sudo"), "no sudo here")
-    def test_a_sudo_that_counts_and_opens_no_session_holds_a_seat_for_seconds(self):
-        # `sudo -v` leaves without pam_end, so its reservation ends some time after its process.
-        self.configure(sessions_limit=1, ignore_services="")
-        self.let_alice_sudo()
-        validate = ["sudo", "-n", "-v"]
-        self.assertEqual(run_as_alice(validate), 0)
-        self.assertTrue(wait_until(lambda: run_as_alice(validate) == 0, 20), self.listing())
-        self.configure(sessions_limit=0, ignore_services="")
-        self.assertNotEqual(run_as_alice(validate), 0)
-
-    def let_alice_sudo(self):
-        self.write_stack("sudo")
-        with open("/etc/sudoers.d/alice", "w") as file:
-            file.write("alice ALL=(ALL) NOPASSWD: ALL\n")
-        os.chmod("/etc/sudoers.d/alice", 0o440)
-
 
 class TheLimitChanges(SceneTest):
 
@@ -558,19 +509,6 @@ class WhenItCannotWork(SceneTest):
         self.assertEqual(alice.log_out(), 0)
         self.configure(sessions_limit=1)
         self.assert_soon_active(0)
-
-
-def run_as_root(command):
-    result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                            timeout=30)
-    return result.returncode, result.stdout
-
-
-def run_as_alice(command):
-    uid = private_host.USERS["alice"]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL, user=uid, group=uid, extra_groups=[],
-                          cwd="/", timeout=30).returncode
 
 
 if __name__ == "__main__":
