@@ -77,7 +77,8 @@ void send_off(Registry& registry, const Config& config, const Displaced& displac
   }
   const FirstSignal first = first_signal(leader, text_of(session.record.service), processes);
   for (const ProcessId& target : first.targets)
-    if (!is_own(target)) signal_process(target, first.signal_number);
+    for (const int signal_number : first.signal_numbers)
+      if (!is_own(target)) signal_process(target, signal_number);
 }
 
 }  // namespace sessreg

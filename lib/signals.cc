@@ -18,10 +18,11 @@ namespace {
 
 // What the leader's children, or itself, are sent.
 enum class Manner {
-  term_leader,    // sshd, su, runuser, sudo, vsftpd: closes the session, ends its children
-  hup_children,   // login: waits for its shell whatever it is sent
-  term_children,  // cron: likewise
-  term_bridge,    // cockpit: likewise, and the bridge is the child that counts
+  term_leader,      // sshd, su, runuser, vsftpd: closes the session, ends its children
+  term_hup_leader,  // sudo: hands on what it is sent, and an interactive shell ignores SIGTERM
+  hup_children,     // login: waits for its shell whatever it is sent
+  term_job,         // cron: waits until nobody has the job's output open
+  term_bridge,      // cockpit: waits for the bridge
 };
 
 struct Program {
@@ -37,11 +38,11 @@ constexpr std::array kPrograms = {
     Program{"su-l", Manner::term_leader},
     Program{"runuser", Manner::term_leader},
     Program{"runuser-l", Manner::term_leader},
-    Program{"sudo", Manner::term_leader},
-    Program{"sudo-i", Manner::term_leader},
+    Program{"sudo", Manner::term_hup_leader},
+    Program{"sudo-i", Manner::term_hup_leader},
     Program{"vsftpd", Manner::term_leader},
-    Program{"cron", Manner::term_children},
-    Program{"crond", Manner::term_children},
+    Program{"cron", Manner::term_job},
+    Program{"crond", Manner::term_job},
     Program{"cockpit-session", Manner::term_bridge},
     Program{"cockpit", Manner::term_bridge},
 };
@@ -91,17 +92,19 @@ bool signal_process(const ProcessId& id, int signal_number) {
 
 FirstSignal first_signal(const ProcessId& leader, std::string_view service,
                          const std::vector<ProcessTable::Entry>& members) {
-  std::vector<ProcessId> children, bridges;
+  std::vector<ProcessId> children, bridges, others;
   for (const auto& member : members) {
+    if (member.id != leader) others.push_back(member.id);
     if (member.parent != leader.pid) continue;
     children.push_back(member.id);
     if (process_command(member.id.pid) == kBridge) bridges.push_back(member.id);
   }
   const Manner manner = manner_of(leader.pid, service);
-  if (manner == Manner::term_leader || children.empty()) return {{leader}, SIGTERM};
-  if (manner == Manner::hup_children) return {children, SIGHUP};
-  if (manner == Manner::term_bridge && !bridges.empty()) return {bridges, SIGTERM};
-  return {children, SIGTERM};
+  if (manner == Manner::term_hup_leader) return {{leader}, {SIGTERM, SIGHUP}};
+  if (manner == Manner::term_leader || children.empty()) return {{leader}, {SIGTERM}};
+  if (manner == Manner::hup_children) return {children, {SIGHUP}};
+  if (manner == Manner::term_job) return {others, {SIGTERM}};
+  return {bridges.empty() ? children : bridges, {SIGTERM}};
 }
 
 }  // namespace sessreg

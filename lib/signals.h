@@ -19,7 +19,7 @@ bool signal_process(const ProcessId& id, int signal_number);
 
 struct FirstSignal {
   std::vector<ProcessId> targets;
-  int signal_number = 0;
+  std::vector<int> signal_numbers;
 };
 
 // What makes this service close the session by itself; see sessreg(8), "How a session is ended".

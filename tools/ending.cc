@@ -72,7 +72,8 @@ void Ender::ask(const Ending& ending, const ProcessTable& table) {
   }
   const FirstSignal first = first_signal(ending.leader, ending.service, ending.processes);
   for (const ProcessId& target : first.targets)
-    if (!untouchable_.contains(target.pid)) signal_process(target, first.signal_number);
+    for (const int signal_number : first.signal_numbers)
+      if (!untouchable_.contains(target.pid)) signal_process(target, signal_number);
 }
 
 // A reservation has no process of its own: its seat is free at once. False: it became a session in
