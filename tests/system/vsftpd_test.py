@@ -6,18 +6,20 @@ Needs root; exits with 77 where it cannot run.
 """
 
 import ftplib
+import os
+import signal
 
 import private_host
 import service_scene
-from service_scene import LoginContract, ServiceTest
+from service_scene import LoginContract, ServiceTest, alive
 from site_scene import SCENE, wait_until
 
 
 class Login:
 
-    def __init__(self, user):
+    def __init__(self, user, port=None):
         self.ftp = ftplib.FTP()
-        self.ftp.connect("127.0.0.1", Server.port, timeout=20)
+        self.ftp.connect("127.0.0.1", port or Server.port, timeout=20)
         try:
             self.ftp.login(user, private_host.PASSWORD)
         except ftplib.error_perm:
@@ -42,13 +44,16 @@ class Login:
 class Server:
 
     @classmethod
-    def start(cls):
+    def prepare(cls):
+        (SCENE / "empty").mkdir(mode=0o755)
+        cls.process, cls.port = cls.start("YES")
+
+    @staticmethod
+    def start(session_support):
         program = service_scene.find_program("vsftpd")
-        empty = SCENE / "empty"
-        empty.mkdir(mode=0o755)
 
         def command(port):
-            conf = SCENE / "vsftpd.conf"
+            conf = SCENE / f"vsftpd{port}.conf"
             conf.write_text(f"""listen=YES
 listen_ipv6=NO
 listen_address=127.0.0.1
@@ -56,13 +61,13 @@ listen_port={port}
 background=NO
 anonymous_enable=NO
 local_enable=YES
-session_support=YES
+session_support={session_support}
 pam_service_name=vsftpd
-secure_chroot_dir={empty}
+secure_chroot_dir={SCENE}/empty
 vsftpd_log_file={SCENE}/vsftpd.log
 """)
             return [program, conf]
-        cls.process, cls.port = service_scene.start_listener(command, SCENE / "vsftpd.log")
+        return service_scene.start_listener(command, SCENE / "vsftpd.log")
 
 
 class Vsftpd(LoginContract, ServiceTest):
@@ -89,6 +94,28 @@ class Vsftpd(LoginContract, ServiceTest):
             Login(user)
         self.assertEqual(str(refused.exception), "530 Login incorrect.")
 
+    def test_what_answers_on_after_its_main_process_was_killed_can_be_revoked(self):
+        login = self.log_in("alice")
+        os.kill(login.session["pid"], signal.SIGKILL)
+        self.assertTrue(wait_until(
+            lambda: self.session(login.session["id"])["state"] == "orphaned"))
+        self.assertRegex(self.tool("revoke", login.session["id"]), r": ended\n$")
+        self.assertEqual(alive(login.members), set())
+        self.assertTrue(login.ended())
+        self.log_in("bob")
+
+    def test_without_session_support_a_login_needs_a_free_seat_and_keeps_none(self):
+        server, port = Server.start("NO")
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        login = Login("bob", port)
+        self.clients.append(login)
+        self.assertFalse(login.ended())
+        self.assertEqual(self.sessions(), [])
+        self.log_in("alice")
+        with self.assertRaises(ftplib.error_perm):
+            Login("bob", port)
+
 
 if __name__ == "__main__":
-    service_scene.main("__main__", Server.start)
+    service_scene.main("__main__", Server.prepare)

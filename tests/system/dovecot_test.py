@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Real IMAP logins through a real dovecot, which has PAM sessions closed before IMAP begins.
+
+usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg dovecot_test.py [TestClass[.test]]…
+Needs root; exits with 77 where it cannot run.
+"""
+
+import contextlib
+import imaplib
+import os
+
+import private_host
+import service_scene
+from site_scene import SCENE, SiteTest
+
+
+class Server:
+
+    @classmethod
+    def start(cls):
+        program = service_scene.find_program("dovecot")
+        if not os.path.exists("/usr/lib/dovecot/imap"):
+            private_host.skip("no dovecot-imapd here: tools/install-deps test installs it")
+
+        def command(port):
+            conf = SCENE / "dovecot.conf"
+            conf.write_text(f"""protocols = imap
+listen = 127.0.0.1
+base_dir = {SCENE}/dovecot
+state_dir = {SCENE}/dovecot-state
+log_path = {SCENE}/dovecot.log
+ssl = no
+disable_plaintext_auth = no
+auth_failure_delay = 0
+mail_location = maildir:~/Maildir
+passdb {{
+  driver = pam
+  args = session=yes dovecot
+}}
+userdb {{
+  driver = passwd
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {port}
+  }}
+  inet_listener imaps {{
+    port = 0
+  }}
+}}
+""")
+            return [program, "-F", "-c", conf]
+        cls.process, cls.port = service_scene.start_listener(command, SCENE / "dovecot.out.log")
+
+
+class Dovecot(SiteTest):
+
+    service = "dovecot"
+
+    @contextlib.contextmanager
+    def log_in(self, user="alice", password=private_host.PASSWORD):
+        client = imaplib.IMAP4("127.0.0.1", Server.port, timeout=20)
+        try:
+            client.login(user, password)
+            client.select()  # IMAP itself has begun
+            yield client
+        finally:
+            with contextlib.suppress(imaplib.IMAP4.error, OSError):
+                client.logout()
+
+    def test_a_login_is_admitted_and_its_session_is_over_before_imap_begins(self):
+        self.configure(sessions_limit=1)
+        with self.log_in("alice") as alice:
+            self.assertEqual(self.sessions(), [])
+            status = self.status()
+            self.assertEqual((status["admissions"], status["high_water_mark"]), (1, 1))
+            self.assertEqual(status["reaped"], {"sessions": 0, "reservations": 0, "claims": 0})
+            # So one seat is enough for any number of mailboxes.
+            with self.log_in("bob") as bob:
+                for client in (alice, bob):
+                    self.assertEqual(client.noop()[0], "OK")
+        self.assertEqual(self.status()["admissions"], 2)
+
+    def test_a_site_that_admits_nobody_refuses(self):
+        self.configure(sessions_limit=0)
+        with self.assertRaises(imaplib.IMAP4.error) as refused:
+            with self.log_in("alice"):
+                pass
+        self.assertIn("[AUTHENTICATIONFAILED] Authentication failed.", str(refused.exception))
+        self.assertEqual(self.status()["refusals"]["drain"], 1)
+
+    def test_an_ignored_dovecot_lets_users_in_though_the_site_admits_nobody(self):
+        self.configure(sessions_limit=0, ignore_services="dovecot")
+        with self.log_in("alice"):
+            self.assertEqual(self.sessions(), [])
+
+
+if __name__ == "__main__":
+    service_scene.main("__main__", Server.start)
