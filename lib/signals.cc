@@ -21,8 +21,8 @@ enum class Manner {
   term_leader,      // sshd, su, runuser, vsftpd: closes the session, ends its children
   term_hup_leader,  // sudo: hands on what it is sent, and an interactive shell ignores SIGTERM
   hup_children,     // login: waits for its shell whatever it is sent
-  term_job,         // cron: waits until nobody has the job's output open
-  term_bridge,      // cockpit: waits for the bridge
+  // cron waits until nobody has the job's output open, cockpit for its bridge, which leaves helpers.
+  term_members,
 };
 
 struct Program {
@@ -41,13 +41,11 @@ constexpr std::array kPrograms = {
     Program{"sudo", Manner::term_hup_leader},
     Program{"sudo-i", Manner::term_hup_leader},
     Program{"vsftpd", Manner::term_leader},
-    Program{"cron", Manner::term_job},
-    Program{"crond", Manner::term_job},
-    Program{"cockpit-session", Manner::term_bridge},
-    Program{"cockpit", Manner::term_bridge},
+    Program{"cron", Manner::term_members},
+    Program{"crond", Manner::term_members},
+    Program{"cockpit-session", Manner::term_members},
+    Program{"cockpit", Manner::term_members},
 };
-
-constexpr std::string_view kBridge = "cockpit-bridge";
 
 const Program* find_program(std::string_view name) {
   for (const Program& program : kPrograms)
@@ -92,19 +90,16 @@ bool signal_process(const ProcessId& id, int signal_number) {
 
 FirstSignal first_signal(const ProcessId& leader, std::string_view service,
                          const std::vector<ProcessTable::Entry>& members) {
-  std::vector<ProcessId> children, bridges, others;
+  std::vector<ProcessId> children, others;
   for (const auto& member : members) {
     if (member.id != leader) others.push_back(member.id);
-    if (member.parent != leader.pid) continue;
-    children.push_back(member.id);
-    if (process_command(member.id.pid) == kBridge) bridges.push_back(member.id);
+    if (member.parent == leader.pid) children.push_back(member.id);
   }
   const Manner manner = manner_of(leader.pid, service);
   if (manner == Manner::term_hup_leader) return {{leader}, {SIGTERM, SIGHUP}};
   if (manner == Manner::term_leader || children.empty()) return {{leader}, {SIGTERM}};
   if (manner == Manner::hup_children) return {children, {SIGHUP}};
-  if (manner == Manner::term_job) return {others, {SIGTERM}};
-  return {bridges.empty() ? children : bridges, {SIGTERM}};
+  return {others, {SIGTERM}};
 }
 
 }  // namespace sessreg
