@@ -99,7 +99,8 @@ class Vsftpd(LoginContract, ServiceTest):
         os.kill(login.session["pid"], signal.SIGKILL)
         self.assertTrue(wait_until(
             lambda: self.session(login.session["id"])["state"] == "orphaned"))
-        self.assertRegex(self.tool("revoke", login.session["id"]), r": ended\n$")
+        self.assertRegex(self.tool("revoke", login.session["id"], "--grace", "1s"),
+                         r": ended\n$")
         self.assertEqual(alive(login.members), set())
         self.assertTrue(login.ended())
         self.log_in("bob")

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Real cockpit logins over HTTP.
+
+usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg cockpit_test.py [TestClass[.test]]…
+Needs root; exits with 77 where it cannot run.
+"""
+
+import base64
+import contextlib
+import http.client
+import json
+import os
+import socket
+import struct
+import threading
+
+import private_host
+import service_scene
+from service_scene import LoginContract, ServiceTest
+from site_scene import SCENE, site_full, wait_until
+
+WS = "/usr/lib/cockpit/cockpit-ws"
+
+
+class Refused(Exception):
+    pass
+
+
+class Browser:
+    """A user whose browser has logged in and holds a WebSocket open, as cockpit's pages do."""
+
+    def __init__(self, user, password=private_host.PASSWORD):
+        request = http.client.HTTPConnection("127.0.0.1", Server.port, timeout=30)
+        basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+        with contextlib.closing(request):
+            request.request("GET", "/cockpit/login", headers={"Authorization": f"Basic {basic}"})
+            answer = request.getresponse()
+            body = answer.read()
+            if answer.status != 200:
+                raise Refused(f"{answer.status} {answer.reason}")
+            self.cookie = answer.getheader("Set-Cookie").split(";")[0]
+            self.told = json.loads(body)
+        self._hung_up = threading.Event()
+        self._frames = []
+        self._socket = socket.create_connection(("127.0.0.1", Server.port), timeout=30)
+        self._socket.sendall(
+            f"GET /cockpit/socket HTTP/1.1\r\nHost: 127.0.0.1:{Server.port}\r\n"
+            f"Origin: http://127.0.0.1:{Server.port}\r\nUpgrade: websocket\r\n"
+            f"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nCookie: {self.cookie}\r\n"
+            f"Sec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n"
+            "Sec-WebSocket-Protocol: cockpit1\r\n\r\n".encode())
+        self._stream = self._socket.makefile("rb")
+        status = self._stream.readline()
+        if b" 101 " not in status:
+            raise Refused(status.decode())
+        while self._stream.readline().strip():
+            pass
+        self._socket.settimeout(None)
+        threading.Thread(target=self._read, daemon=True).start()
+        self._send({"command": "init", "version": 1})
+        if not wait_until(lambda: any('"init"' in frame for frame in self._frames)):
+            raise Refused(f"no init of the bridge: {self._frames}")
+
+    def _send(self, control):
+        payload = b"\n" + json.dumps(control).encode()
+        if len(payload) >= 126:
+            raise ValueError("too long for this small client")
+        mask = os.urandom(4)
+        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+        self._socket.sendall(bytes([0x81, 0x80 | len(payload)]) + mask + masked)
+
+    def _read(self):
+        with contextlib.suppress(OSError, struct.error, ValueError):
+            while True:
+                first, size = struct.unpack("!BB", self._stream.read(2))
+                if size == 126:
+                    [size] = struct.unpack("!H", self._stream.read(2))
+                elif size == 127:
+                    [size] = struct.unpack("!Q", self._stream.read(8))
+                payload = self._stream.read(size)
+                if first & 0xF == 8:
+                    break
+                self._frames.append(payload.decode(errors="replace"))
+        self._hung_up.set()
+
+    def ended(self):
+        """Whether cockpit has hung up."""
+        return self._hung_up.is_set()
+
+    def log_out(self):
+        self._send({"command": "logout", "disconnect": True})
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def __str__(self):
+        return "\n".join(self._frames)
+
+
+class Server:
+
+    @classmethod
+    def prepare(cls):
+        program = service_scene.find_program(WS)
+        service_scene.find_program("cockpit-bridge")
+        service_scene.find_program("/usr/lib/cockpit/cockpit-session")
+        cls.process, cls.port = service_scene.start_listener(
+            lambda port: [program, "--no-tls", "--port", str(port), "--address", "127.0.0.1"],
+            SCENE / "cockpit.log")
+
+
+class Cockpit(LoginContract, ServiceTest):
+
+    service = "cockpit"
+    leader = "cockpit-session"
+
+    def listed(self, login):
+        return {"host": "127.0.0.1", "tty": None}
+
+    def enter_service(self, user):
+        return Browser(user)
+
+    def assert_refused(self, user):
+        with self.assertRaisesRegex(Refused, f"^403 {site_full(1)}$"):
+            Browser(user)
+
+    def test_a_wrong_password_takes_no_seat(self):
+        with self.assertRaisesRegex(Refused, "^401 "):
+            Browser("alice", "wrong")
+        self.assertEqual(self.sessions(), [])
+
+    def test_a_browser_that_goes_away_gives_its_seat_back_in_seconds(self):
+        login = self.log_in("alice")
+        login.close()
+        self.assert_soon_active(0, 40)
+
+
+if __name__ == "__main__":
+    service_scene.main("__main__", Server.prepare)
