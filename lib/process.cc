@@ -28,8 +28,9 @@ std::optional<std::string_view> read_small(const char* path, std::array<char, 40
     const ssize_t n = read(fd.get(), buffer.data() + size, buffer.size() - size);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return std::nullopt;
-    if (n == 0) break;
     size += static_cast<std::size_t>(n);
+    // The kernel gives such a file in one piece.
+    if (n == 0 || size < buffer.size()) break;
   }
   return std::string_view(buffer.data(), size);
 }

@@ -61,20 +61,23 @@ Phase::Phase(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask)
   if (ask == AskForUser::yes && pam_get_user(pamh, &typed, nullptr) == PAM_SUCCESS &&
       typed != nullptr)
     login_.user = typed;
+  login_.service = item(pamh, PAM_SERVICE);
+  login_.host = item(pamh, PAM_RHOST);
+  login_.tty = item(pamh, PAM_TTY);
+  for (const std::string& word : arguments.ignored)
+    log(LOG_WARNING, "unknown argument ignored", "argument=" + log_value(word));
+}
+
+void Phase::look_up() {
   // Names may be typed in more than one way (case, domain); the limits know one.
-  if (const passwd* entry = pam_modutil_getpwnam(pamh, login_.user.c_str())) {
+  if (const passwd* entry = pam_modutil_getpwnam(pamh_, login_.user.c_str())) {
     login_.user = entry->pw_name;
     login_.uid = entry->pw_uid;
     primary_group_ = entry->pw_gid;
   }
-  login_.service = item(pamh, PAM_SERVICE);
-  login_.host = item(pamh, PAM_RHOST);
-  login_.tty = item(pamh, PAM_TTY);
-  if (const char* connection = pam_getenv(pamh, "SSH_CONNECTION")) login_.connection = connection;
+  if (const char* connection = pam_getenv(pamh_, "SSH_CONNECTION")) login_.connection = connection;
   login_.self = self_id();
   login_.parent = parent_id();
-  for (const std::string& word : arguments.ignored)
-    log(LOG_WARNING, "unknown argument ignored", "argument=" + log_value(word));
 }
 
 Result<Config> Phase::read_config() const {
@@ -85,6 +88,7 @@ Result<Config> Phase::read_config() const {
 }
 
 int Phase::authenticate() {
+  look_up();
   if (arguments_.authfail) {
     authfail();
     return PAM_AUTH_ERR;  // also where it cannot count: a password module has failed
@@ -163,12 +167,14 @@ void Phase::erase_failures(Site& site) const {
 }
 
 int Phase::account() {
+  look_up();
   for (int turn = 0; turn < kTurns; ++turn)
     if (const auto code = try_account()) return *code;
   return cannot_work(changes_too_fast(), nullptr, PAM_IGNORE);
 }
 
 int Phase::open_session() {
+  look_up();
   for (int turn = 0; turn < kTurns; ++turn)
     if (const auto code = try_open_session()) return *code;
   return cannot_work(changes_too_fast(), nullptr, PAM_SUCCESS);
@@ -259,6 +265,7 @@ std::optional<int> Phase::try_open_session() {
   return PAM_SUCCESS;
 }
 
+// Costs no lookup, as a rule: what is to be released was kept when it was opened.
 int Phase::close_session() {
   const auto host = host_identity();
   if (!host) {
@@ -288,9 +295,10 @@ int Phase::close_session() {
   return PAM_SUCCESS;
 }
 
-void Phase::release_unheld(const HostIdentity& host) const {
+void Phase::release_unheld(const HostIdentity& host) {
   const char* id = pam_getenv(pamh_, "SESSREG_ID");
   if (id == nullptr) return;  // a close without an open
+  look_up();
   const auto config = read_config();
   if (!config) {
     log(LOG_ERR, "cannot release", "error=" + log_value(config.error().what));

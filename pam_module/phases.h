@@ -40,6 +40,8 @@ class Phase {
   // With `observe`: the code if nothing is to be done but to log what would have been.
   std::optional<int> observe(Site& site, const Rulebook& rules) const;
 
+  // What PAM does not tell: the user as the system knows it, and who calls.
+  void look_up();
   Result<Config> read_config() const;
   // The path that load_config takes: empty for the default.
   std::string config_path() const { return arguments_.conf.value_or(""); }
@@ -57,7 +59,7 @@ class Phase {
   void give_back(const Held& held) const;
   void remember(const Config& config, const Admission& admission, Held::What what) const;
   // Closes what another handle of this process opened, if the environment names it.
-  void release_unheld(const HostIdentity& host) const;
+  void release_unheld(const HostIdentity& host);
   void put_hint(SlotRef reservation) const;
   std::optional<SlotRef> hinted_reservation() const;
   void put_environment(const Admission& opened) const;
