@@ -20,9 +20,9 @@ constexpr std::chrono::milliseconds kLongestPause{200};
 
 }  // namespace
 
-Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options)
+Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options,
+             const ProcessTable& table)
     : site_(site), options_(std::move(options)) {
-  const ProcessTable table = ProcessTable::read();
   for (const auto& ancestor : table.lineage(getpid()))
     if (!options_.include_own || ancestor.id.pid == getpid()) untouchable_.insert(ancestor.id.pid);
 
@@ -147,8 +147,7 @@ void Ender::look(Ending& ending, const ProcessTable& table) {
   }
 }
 
-std::optional<std::chrono::milliseconds> Ender::step() {
-  const ProcessTable table = ProcessTable::read();
+std::optional<std::chrono::milliseconds> Ender::step(const ProcessTable& table) {
   for (Ending& ending : endings_)
     if (!ending.done()) look(ending, table);
   if (std::all_of(endings_.begin(), endings_.end(), [](const Ending& e) { return e.done(); }))

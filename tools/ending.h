@@ -51,12 +51,13 @@ bool is_own_session(const Session& session, const ProcessTable& table);
 // site must outlive it.
 class Ender {
  public:
-  // Marks, tells and asks.
-  Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options);
+  // Marks, tells and asks. `table`: as the processes are now.
+  Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options,
+        const ProcessTable& table = ProcessTable::read());
 
   // Looks how far they are, and sends what is due. In how long to call it again; nullopt: it is
   // over.
-  std::optional<std::chrono::milliseconds> step();
+  std::optional<std::chrono::milliseconds> step(const ProcessTable& table = ProcessTable::read());
 
   // In the order of `chosen`.
   std::vector<Ended> results() const;

@@ -2,12 +2,32 @@
 
 #include <errno.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <new>
 
 namespace sessreg {
+namespace {
+
+// For the connections that the socket may have, and what is opened for a moment.
+constexpr rlim_t kKeptDescriptors = 5000;
+
+// The lowest number that is free is given: a high one says how many are in use.
+bool is_one_too_many(int fd) {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
+  const rlim_t kept = std::min(kKeptDescriptors, limit.rlim_cur / 2);
+  return static_cast<rlim_t>(fd) >= limit.rlim_cur - kept;
+}
+
+void go_first(sd_event_source* source) {
+  sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT);
+}
+
+}  // namespace
 
 struct EventSource::State : std::enable_shared_from_this<State> {
   sd_event_source* source = nullptr;
@@ -41,6 +61,7 @@ EventSource EventSource::after(sd_event* loop, std::chrono::microseconds time,
   if (sd_event_add_time_relative(loop, &result.state_->source, CLOCK_MONOTONIC, microseconds,
                                  accuracy, &State::on_time, result.state_.get()) < 0)
     throw std::bad_alloc();
+  go_first(result.state_->source);
   return result;
 }
 
@@ -50,6 +71,7 @@ EventSource EventSource::soon(sd_event* loop, std::function<void()> callback) {
   result.state_->callback = std::move(callback);
   if (sd_event_add_defer(loop, &result.state_->source, &State::on_turn, result.state_.get()) < 0)
     throw std::bad_alloc();
+  go_first(result.state_->source);
   return result;
 }
 
@@ -62,6 +84,7 @@ std::optional<ProcessWatch> ProcessWatch::watch(sd_event* loop, const ProcessId&
     ret_gone = errno == ESRCH;
     return std::nullopt;
   }
+  if (is_one_too_many(result.pidfd_.get())) return std::nullopt;
   // Behind the opening: the pid may have been used again before.
   const auto stat = read_process_stat(id.pid);
   if (!stat || (id.start_ticks != 0 && stat->start_ticks != id.start_ticks)) {
@@ -73,6 +96,7 @@ std::optional<ProcessWatch> ProcessWatch::watch(sd_event* loop, const ProcessId&
   if (sd_event_add_io(loop, &result.source_.state_->source, result.pidfd_.get(), EPOLLIN,
                       &EventSource::State::on_io, result.source_.state_.get()) < 0)
     return std::nullopt;
+  go_first(result.source_.state_->source);
   return result;
 }
 

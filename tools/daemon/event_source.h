@@ -15,7 +15,8 @@
 
 namespace sessreg {
 
-// A callback on the loop. It may destroy or replace its own source.
+// A callback on the loop. It may destroy or replace its own source; it must not throw. It comes
+// before what peers of the socket want, so that they cannot keep the daemon from its own work.
 class EventSource {
  public:
   EventSource() = default;
@@ -40,7 +41,8 @@ class EventSource {
 // Calls back once when a process has gone, by pidfd_open(2).
 class ProcessWatch {
  public:
-  // nullopt: it has gone already (ret_gone), or it cannot be watched (no descriptors left).
+  // nullopt: it has gone already (ret_gone), or it cannot be watched: of the descriptors, enough
+  // are kept for connections and for /proc.
   static std::optional<ProcessWatch> watch(sd_event* loop, const ProcessId& id, bool& ret_gone,
                                            std::function<void()> callback);
 

@@ -24,7 +24,14 @@ constexpr std::string_view kInterface = "org.sessreg.Sessions";
 // An answer that is no stream stays well below the greatest message.
 constexpr std::size_t kMostAtOnce = 1000;
 constexpr std::size_t kBatch = 100;
+constexpr std::uint32_t kSlotsPerBatch = 1 << 14;
 constexpr std::int64_t kMostGrace_s = 24 * 3600;
+// More than fit in a message if they are tokens. The answer must fit in one, too.
+constexpr std::size_t kMostTokens = 4096;
+// Of one call, some 10 ms.
+constexpr std::size_t kMostSignatures = 100;
+// The registry keeps less of it.
+constexpr std::size_t kMostReasonBytes = 1000;
 
 constexpr std::string_view kDescription = R"(# The user sessions of this host.
 # Root sees and ends all of them, anybody else the own ones.
@@ -57,11 +64,13 @@ type Failed (index: int, error: string)
 # Marks the token's session as used now. One that was parked takes a seat again.
 method Touch(token: string) -> ()
 
-# The same for many. Those that fail do not keep the others from being marked.
+# The same for many, 4096 at most. Those that fail do not keep the others from being marked. Of the
+# tokens that no session knows, the signatures of the first 100 are checked, to tell whether they are
+# TokenInvalid; the others are NoSuchSession.
 method TouchMany(tokens: []string) -> (marked: int, failed: []Failed)
 
-# Closes the token's session: for root and for the process that opened it, at once; for its own
-# user by ending its processes.
+# Closes the token's session: for root at once; for its own user by ending its processes, and
+# answers when they are gone.
 method Close(token: string) -> ()
 
 # Of one site, or of all. More than a thousand sessions need a call with 'more', and come in
@@ -99,6 +108,19 @@ bool may_see(const varlink::Peer& peer, std::optional<std::uint32_t> uid) {
   return peer.uid == 0 || (uid && *uid == peer.uid);
 }
 
+void audit_end(const char* event, const Session& session, const std::string& reason,
+               const varlink::Peer& peer) {
+  audit(event, session.site,
+        {{"session", session.id},
+         {"user", session.user},
+         {"service", session.service},
+         {"host", session.host},
+         {"pid", std::to_string(session.leader.pid)},
+         {"reason", reason},
+         {"for_uid", std::to_string(peer.uid)},
+         {"for_pid", std::to_string(peer.pid)}});
+}
+
 // Throws unless the session was marked, or is not known by this token (false).
 bool is_marked(const Marked& marked) {
   switch (marked.what) {
@@ -128,7 +150,8 @@ std::string_view SessionsService::description() const {
 
 void SessionsService::call(const Call& call, Exchange& exchange) {
   if (call.member == "Touch") {
-    touch(Parameters(call, {"token"}).string("token"));
+    std::size_t signatures_left = 1;
+    touch(Parameters(call, {"token"}).string("token"), signatures_left);
     exchange.reply_formatted("{}");
   } else if (call.member == "TouchMany") {
     touch_many(call, exchange);
@@ -156,7 +179,7 @@ Marked SessionsService::mark(std::string_view token, std::uint64_t now_ms) {
   return {};
 }
 
-void SessionsService::touch(std::string_view token) {
+void SessionsService::touch(std::string_view token, std::size_t& signatures_left) {
   const std::uint64_t now_ms = boottime_ms();
   if (is_marked(mark(token, now_ms))) return;
   // Of a session that was opened just now, or of none: the token says where it should be.
@@ -166,13 +189,20 @@ void SessionsService::touch(std::string_view token) {
   if (site == nullptr)
     throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
   if (is_marked(site->mark_at(claimed->claimed.slot, token, now_ms))) return;
+  refuse_unknown(token, *site, signatures_left);
+}
 
-  const auto known = read_public_keys(public_key_path(site->site().config.key_file));
+// No session has it: was it ever good?
+void SessionsService::refuse_unknown(std::string_view token, WatchedSite& site,
+                                     std::size_t& signatures_left) const {
+  if (signatures_left == 0) throw error_named("NoSuchSession");
+  --signatures_left;
+  const auto known = read_public_keys(public_key_path(site.site().config.key_file));
   if (!known) throw error_named("TokenInvalid", {{"reason", known.error().what}});
   std::vector<PublicKey> keys;
   for (const SitePublicKey& key : *known)
     keys.push_back(key.key);
-  const auto verified = verify_token(token, keys, site->name(), now().realtime_ms / 1000);
+  const auto verified = verify_token(token, keys, site.name(), now().realtime_ms / 1000);
   if (verified) throw error_named("NoSuchSession");
   if (verified.error().fault == TokenFault::expired) throw error_named("SessionExpired");
   throw error_named("TokenInvalid", {{"reason", verified.error().what}});
@@ -181,12 +211,15 @@ void SessionsService::touch(std::string_view token) {
 void SessionsService::touch_many(const Call& call, Exchange& exchange) {
   const Parameters parameters(call, {"tokens"});
   const std::uint64_t now_ms = boottime_ms();
+  std::size_t count = 0;
+  parameters.for_each_string("tokens", [&](std::string_view) { ++count; });
+  if (count > kMostTokens) throw varlink::invalid_parameter("tokens");
   Json failed = Json::array();
-  std::size_t index = 0, marked = 0;
+  std::size_t index = 0, marked = 0, signatures_left = kMostSignatures;
   parameters.for_each_string("tokens", [&](std::string_view token) {
     const std::size_t at = index++;
     try {
-      if (mark(token, now_ms).what != Marked::What::marked) touch(token);
+      if (mark(token, now_ms).what != Marked::What::marked) touch(token, signatures_left);
       ++marked;
     } catch (const CallError& error) {
       failed.push_back({{"index", at}, {"error", error.name()}});
@@ -202,19 +235,22 @@ void SessionsService::close(std::string_view token, Exchange& exchange) {
   const auto claimed = inspect_token(token);
   if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
   WatchedSite* const site = site_named(claimed->claimed.site);
-  std::optional<Session> session;
-  if (site != nullptr) session = site->session_of_token(claimed->claimed.slot, token);
-  if (!session) throw error_named("NoSuchSession");
+  if (site == nullptr)
+    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
+  const auto session = site->session_of_token(claimed->claimed.slot, token);
+  std::size_t signatures_left = 1;
+  if (!session) refuse_unknown(token, *site, signatures_left);
   const varlink::Peer peer = exchange.peer();
   if (!may_see(peer, session->uid)) throw error_named("PermissionDenied");
-  if (peer.uid == 0 || peer.pid == session->leader.pid) {
+  if (peer.uid == 0) {
     site->release(*session);
     exchange.reply();
     return;
   }
   EndingOptions options;
   options.reason = "closed by its user";
-  end(*site, *session, std::move(options), exchange);
+  audit_end("close", *session, options.reason, peer);
+  site->end(*session, std::move(options), [exchange](const Ended*) mutable { exchange.reply(); });
 }
 
 // --- Sessions ---
@@ -245,7 +281,7 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
     if (names.size() != 1) throw varlink::expected_more();
     WatchedSite& site = *site_named(names[0]);
     std::uint32_t slot = 0;
-    const auto sessions = site.sessions(slot, kMostAtOnce, may_list);
+    const auto sessions = site.sessions(slot, kMostAtOnce, kNoSlot, may_list);
     if (slot != kNoSlot) throw varlink::expected_more();
     exchange.reply(answer(site, sessions));
     return;
@@ -260,7 +296,7 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
         slot = 0;
         continue;
       }
-      const auto sessions = site->sessions(slot, kBatch, may_list);
+      const auto sessions = site->sessions(slot, kBatch, kSlotsPerBatch, may_list);
       if (slot == kNoSlot) {
         ++at;
         slot = 0;
@@ -278,6 +314,7 @@ void SessionsService::revoke(const Call& call, Exchange& exchange) {
   const std::string_view id = parameters.string("id");
   EndingOptions options;
   options.reason = parameters.optional_string("reason").value_or("");
+  if (options.reason.size() > kMostReasonBytes) throw varlink::invalid_parameter("reason");
   if (const auto grace = parameters.optional_integer("grace_seconds")) {
     if (*grace < 0 || *grace > kMostGrace_s) throw varlink::invalid_parameter("grace_seconds");
     options.grace = std::chrono::seconds(*grace);
@@ -287,26 +324,18 @@ void SessionsService::revoke(const Call& call, Exchange& exchange) {
     const auto session = site->find(id);
     if (!session) continue;
     if (!may_see(peer, session->uid)) throw error_named("PermissionDenied");
-    audit("revoke", site->name(),
-          {{"session", session->id},
-           {"user", session->user},
-           {"service", session->service},
-           {"host", session->host},
-           {"pid", std::to_string(session->leader.pid)},
-           {"reason", options.reason},
-           {"for_uid", std::to_string(peer.uid)},
-           {"for_pid", std::to_string(peer.pid)}});
-    end(*site, *session, std::move(options), exchange);
+    audit_end("revoke", *session, options.reason, peer);
+    site->end(*session, std::move(options), [exchange](const Ended* ended) mutable {
+      if (ended != nullptr) {
+        exchange.reply({{"result", text(ended->result)}, {"survivors", ended->survivors}});
+        return;
+      }
+      const CallError error = error_named("NoSuchSession");
+      exchange.error(error.name(), error.parameters());
+    });
     return;
   }
   throw error_named("NoSuchSession");
-}
-
-void SessionsService::end(WatchedSite& site, const Session& session, EndingOptions options,
-                          Exchange& exchange) {
-  site.end(session, std::move(options), [exchange](const Ended& ended) mutable {
-    exchange.reply({{"result", text(ended.result)}, {"survivors", ended.survivors}});
-  });
 }
 
 void SessionsService::watch(const Call& call, Exchange& exchange) {
@@ -315,6 +344,8 @@ void SessionsService::watch(const Call& call, Exchange& exchange) {
   const auto name = parameters.optional_string("site");
   if (name && site_named(*name) == nullptr) throw error_named("NoSuchSite", {{"site", *name}});
   // At once, so that the peer knows from when on it misses nothing.
+  // Those that went while nothing changed would pile up.
+  std::erase_if(watchers_, [](const Watcher& watcher) { return !watcher.exchange.is_open(); });
   if (exchange.push(Json::object()))
     watchers_.push_back({exchange, std::string(name.value_or(""))});
 }

@@ -6,8 +6,9 @@
 //   root's.
 //   3. Whoever bears a token MAY mark that one session, whoever it is: that is what a token is for.
 //      It MUST NOT show or change anything else.
-//   4. A seat MUST NOT become free while its session goes on: whoever closes a session that was
-//      opened by another process ends it. (root may: it is a login service that says so.)
+//   4. A seat MUST NOT become free while its session goes on: whoever closes a session ends it, the
+//      session's own processes too. (root frees it at once: it is a login service that says so.)
+//   5. What one call costs MUST be bounded, whatever it holds: nobody else is served meanwhile.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -43,14 +44,14 @@ class SessionsService final : public varlink::Service {
   };
 
   Marked mark(std::string_view token, std::uint64_t now_ms);
-  void touch(std::string_view token);
+  void touch(std::string_view token, std::size_t& ret_signatures_left);
+  [[noreturn]] void refuse_unknown(std::string_view token, WatchedSite& site,
+                                   std::size_t& ret_signatures_left) const;
   void touch_many(const varlink::Call& call, varlink::Exchange& exchange);
   void close(std::string_view token, varlink::Exchange& exchange);
   void list(const varlink::Call& call, varlink::Exchange& exchange);
   void revoke(const varlink::Call& call, varlink::Exchange& exchange);
   void watch(const varlink::Call& call, varlink::Exchange& exchange);
-  void end(WatchedSite& site, const Session& session, EndingOptions options,
-           varlink::Exchange& exchange);
   WatchedSite* site_named(std::string_view name) const;
 
   const Sites& sites_;
