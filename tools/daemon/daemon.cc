@@ -4,8 +4,10 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +27,13 @@ sd_event* make_loop() {
   return loop;
 }
 
+// nullopt: there is none.
+std::optional<std::pair<dev_t, ino_t>> identity_of(const std::string& path) {
+  struct stat file {};
+  if (lstat(path.c_str(), &file) != 0) return std::nullopt;
+  return std::pair(file.st_dev, file.st_ino);
+}
+
 }  // namespace
 
 Daemon::Daemon(DaemonOptions options, Log log)
@@ -36,9 +45,19 @@ Daemon::Daemon(DaemonOptions options, Log log)
   for (const int number : {SIGTERM, SIGINT, SIGHUP})
     sigaddset(&signals, number);
   sigprocmask(SIG_BLOCK, &signals, nullptr);
-  sd_event_add_signal(loop_.get(), nullptr, SIGTERM, &Daemon::on_stop, this);
-  sd_event_add_signal(loop_.get(), nullptr, SIGINT, &Daemon::on_stop, this);
-  sd_event_add_signal(loop_.get(), nullptr, SIGHUP, &Daemon::on_hangup, this);
+  const auto on_signal = [this](int number, sd_event_signal_handler_t handler) {
+    sd_event_source* source = nullptr;
+    const int result = sd_event_add_signal(loop_.get(), &source, number, handler, this);
+    if (result < 0)
+      throw Failure(kExitFailed, "system", fmt::format("no signals: {}", strerror(-result)));
+    // Whatever peers do, it can be stopped.
+    sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT);
+    sd_event_source_set_floating(source, 1);
+    sd_event_source_unref(source);
+  };
+  on_signal(SIGTERM, &Daemon::on_stop);
+  on_signal(SIGINT, &Daemon::on_stop);
+  on_signal(SIGHUP, &Daemon::on_hangup);
   // Only with WatchdogSec= in the unit.
   sd_event_set_watchdog(loop_.get(), 1);
 
@@ -47,13 +66,14 @@ Daemon::Daemon(DaemonOptions options, Log log)
   server_->add(service_);
   open_sites();
   if (sites_.empty() && !options_.sites.empty())
-    throw Failure(kExitUnusable, "no_site", "none of the sites can be served");
+    throw Failure(kExitUnusable, "no_site", first_error_);
   listen();
 }
 
 Daemon::~Daemon() {
   server_.reset();
-  if (made_socket_) unlink(options_.socket.c_str());
+  // Somebody may have made another one in its place.
+  if (made_socket_ && identity_of(options_.socket) == made_socket_) unlink(options_.socket.c_str());
 }
 
 void Daemon::listen() {
@@ -65,7 +85,7 @@ void Daemon::listen() {
   constexpr mode_t kForEverybody = 0666;  // who may what is decided by who it is
   auto socket = varlink::make_listening_socket(options_.socket, kForEverybody);
   if (!socket) throw failure_of(socket.error(), kToolName);
-  made_socket_ = true;
+  made_socket_ = identity_of(options_.socket);
   if (const auto error = server_->listen(std::move(*socket))) throw failure_of(*error, kToolName);
 }
 
@@ -81,7 +101,10 @@ void Daemon::open_sites() {
     }
   }
   std::erase_if(sites_, [&](const auto& site) {
-    return std::find(names.begin(), names.end(), site->name()) == names.end();
+    if (std::find(names.begin(), names.end(), site->name()) != names.end()) return false;
+    log_(LOG_NOTICE,
+         fmt::format("the site {} is not configured any more, and not served", site->name()));
+    return true;
   });
   for (const std::string& name : names) {
     const auto is_it = [&](const auto& site) { return site->name() == name; };
@@ -95,19 +118,33 @@ void Daemon::open_sites() {
           [this](Change change, const Session& session) { service_.changed(change, session); },
           log_));
     } catch (const Failure& failure) {
-      log_(LOG_ERR, fmt::format("{}; the site {} is not served", failure.what(), name));
+      const std::string line = fmt::format("{}; the site {} is not served", failure.what(), name);
+      if (first_error_.empty()) first_error_ = line;
+      log_(LOG_ERR, line);
     }
   }
 }
 
+// The loop is C: nothing may be thrown through it.
+void Daemon::guarded(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const std::exception& error) {
+    log_(LOG_ERR, error.what());
+  }
+}
+
 void Daemon::tick() {
-  for (const auto& site : sites_)
-    site->tick();
   tick_ = EventSource::after(loop_.get(), WatchedSite::kTick, [this] { tick(); });
+  for (const auto& site : sites_)
+    guarded([&] { site->tick(); });
 }
 
 void Daemon::reload() {
-  sd_notify(0, "RELOADING=1");
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld",
+             static_cast<long long>(now.tv_sec) * 1'000'000 + now.tv_nsec / 1000);
   log_(LOG_INFO, "reading the configuration again");
   for (const auto& site : sites_)
     site->reload();
@@ -132,7 +169,8 @@ int Daemon::on_stop(sd_event_source* source, const signalfd_siginfo*, void* self
 }
 
 int Daemon::on_hangup(sd_event_source*, const signalfd_siginfo*, void* self) {
-  static_cast<Daemon*>(self)->reload();
+  auto& daemon = *static_cast<Daemon*>(self);
+  daemon.guarded([&] { daemon.reload(); });
   return 0;
 }
 

@@ -3,10 +3,14 @@
 // Thread safety: none; one thread runs it.
 #pragma once
 
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "event_source.h"
@@ -41,6 +45,7 @@ class Daemon {
   void open_sites();
   void tick();
   void reload();
+  void guarded(const std::function<void()>& work);
   static int on_stop(sd_event_source*, const struct signalfd_siginfo*, void* self);
   static int on_hangup(sd_event_source*, const struct signalfd_siginfo*, void* self);
 
@@ -50,7 +55,9 @@ class Daemon {
   SessionsService::Sites sites_;
   SessionsService service_{sites_};
   std::unique_ptr<varlink::Server> server_;
-  bool made_socket_ = false;
+  std::string first_error_;  // of a site that cannot be served
+  // The socket file that was made here.
+  std::optional<std::pair<dev_t, ino_t>> made_socket_;
   EventSource tick_;
 };
 

@@ -31,6 +31,7 @@ void log_to_stderr(int priority, const std::string& line) {
 }
 
 void log_to_syslog(int priority, const std::string& line) {
+  openlog(kName, LOG_PID, LOG_DAEMON);  // anew: an audit line has another name
   syslog(LOG_DAEMON | priority, "%s", one_line(line).c_str());
 }
 
@@ -109,7 +110,6 @@ int run(int argc, char** argv) {
 
   Fd ready;
   if (!foreground) {
-    openlog(kName, LOG_PID, LOG_DAEMON);
     ready = go_to_background();
   }
   Daemon daemon(std::move(options), foreground ? log_to_stderr : log_to_syslog);
