@@ -21,8 +21,8 @@ enum class Manner {
   term_leader,      // sshd, su, runuser, vsftpd: closes the session, ends its children
   term_hup_leader,  // sudo: hands on what it is sent, and an interactive shell ignores SIGTERM
   hup_children,     // login: waits for its shell whatever it is sent
-  // cron waits until nobody has the job's output open, cockpit for its bridge, which leaves
-  // helpers.
+  // cron waits until nobody has the job's output open; cockpit for its bridge, which leaves helpers
+  // behind.
   term_members,
 };
 
