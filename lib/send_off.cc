@@ -1,6 +1,7 @@
 #include "send_off.h"
 
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,7 +23,12 @@ bool leads_another(Registry& registry, const Snapshot& session) {
   return found;
 }
 
-void tell(const Config& config, const Displaced& displaced,
+// sshd hands on to the client what is written to its terminal, but no more once it was asked to
+// end. The only time that a login gives to another session; it waits for nothing.
+constexpr timespec kTimeToBeShown{0, 100'000'000};
+
+// True: a terminal was told.
+bool tell(const Config& config, const Displaced& displaced,
           const std::vector<ProcessTable::Entry>& processes) {
   const RecordImage& record = displaced.session.record;
   MessageValues values;
@@ -37,6 +43,7 @@ void tell(const Config& config, const Displaced& displaced,
     const auto terminal = ProcessTerminal::find(process, record.uid);
     if (terminal && told.insert(terminal->path()).second) terminal->write(line);
   }
+  return !told.empty();
 }
 
 }  // namespace
@@ -62,13 +69,14 @@ void send_off(Registry& registry, const Config& config, const Displaced& displac
   const ProcessId leader = leader_of(session.record);
   const std::vector<ProcessTable::Entry> processes = processes_of(leader, table);
   // Told before asked: the terminal is gone with the session.
-  tell(config, displaced, processes);
+  const bool told = tell(config, displaced, processes);
   const auto lineage = table.lineage(getpid());
   const auto is_own = [&](const ProcessId& id) {
     return std::any_of(lineage.begin(), lineage.end(),
                        [&](const ProcessTable::Entry& ancestor) { return ancestor.id == id; });
   };
   if (is_own(leader) || leads_another(registry, session)) return;
+  if (told) nanosleep(&kTimeToBeShown, nullptr);
   if (table.find(leader) == nullptr) {
     // Nobody is left who would close it: what remains of it is told to go.
     for (const auto& process : processes)

@@ -1,5 +1,6 @@
-// The end of a session that lost its place to another: told why, and asked to go. No waiting and no
-// SIGKILL, as this runs inside somebody's login; what does not go is for the daemon or `purge`.
+// The end of a session that lost its place to another: told why, and asked to go 0.1 s later (at
+// once if it has no terminal). No waiting for its end and no SIGKILL, as this runs inside
+// somebody's login; what does not go is for the daemon or `purge`.
 #pragma once
 
 #include "config.h"

@@ -14,6 +14,8 @@
 namespace sessreg {
 namespace {
 
+// sshd's child needs it to hand on to the client what was written to the terminal.
+constexpr std::chrono::milliseconds kTimeToBeShown{100};
 constexpr std::chrono::milliseconds kAfterTerm{2000};
 constexpr std::chrono::milliseconds kAfterKill{1000};
 constexpr std::chrono::milliseconds kLongestPause{200};
@@ -29,7 +31,7 @@ Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions o
   const auto grace_s = std::chrono::ceil<std::chrono::seconds>(options_.grace).count();
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
-    Ending ending{session.snapshot.ref, session.leader, session.service, {}, false, false};
+    Ending ending{session.snapshot.ref, session.leader, session.service, {}};
     if (session.state == State::reserved) ending.closed = end_reservation(session, ending);
     if (!ending.closed)
       ending.closed = !registry().mark_revoked(ending.ref, options_.reason,
@@ -42,11 +44,10 @@ Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions o
     Ending& ending = endings_[i];
     if (ending.closed) continue;
     look(ending, table);
-    if (options_.tell) tell(ending, chosen[i]);
+    const bool told = options_.tell && tell(ending, chosen[i]);
+    if (!told && !ending.closed && !ending.shared) ask(ending, table);
   }
-  for (const Ending& ending : endings_)
-    if (!ending.closed && !ending.shared) ask(ending, table);
-  due_ = Clock::now() + options_.grace;
+  due_ = Clock::now() + kTimeToBeShown;
 }
 
 // A leader may hold several sessions, of which some are to stay.
@@ -60,7 +61,8 @@ void Ender::find_shared() {
   });
 }
 
-void Ender::ask(const Ending& ending, const ProcessTable& table) {
+void Ender::ask(Ending& ending, const ProcessTable& table) {
+  ending.asked = true;
   if (table.find(ending.leader) == nullptr) {
     // Nobody is left who would close it: what remains of it is told to go.
     for (const auto& process : ending.processes) {
@@ -90,7 +92,7 @@ bool Ender::end_reservation(const Session& session, Ending& ret) {
   return !bound;
 }
 
-void Ender::tell(const Ending& ending, const Session& session) const {
+bool Ender::tell(const Ending& ending, const Session& session) const {
   MessageValues values;
   values.limit = site_.limit_in_force();
   values.count = site_.seats_taken();
@@ -105,6 +107,7 @@ void Ender::tell(const Ending& ending, const Session& session) const {
     const auto terminal = ProcessTerminal::find(process, session.uid);
     if (terminal && told.insert(terminal->path()).second) terminal->write(line);
   }
+  return !told.empty();
 }
 
 bool Ender::may_signal(const ProcessTable::Entry& process) const {
@@ -155,7 +158,7 @@ std::optional<std::chrono::milliseconds> Ender::step(const ProcessTable& table) 
   auto left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
   if (left.count() <= 0) {
     if (sent_ == Sent::kill_all) return std::nullopt;
-    send_next();
+    send_next(table);
     left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
     pause_ = std::chrono::milliseconds(10);
   }
@@ -164,8 +167,14 @@ std::optional<std::chrono::milliseconds> Ender::step(const ProcessTable& table) 
   return pause;
 }
 
-void Ender::send_next() {
+void Ender::send_next(const ProcessTable& table) {
   switch (sent_) {
+    case Sent::nothing:
+      for (Ending& ending : endings_)
+        if (!ending.asked && !ending.closed && !ending.shared) ask(ending, table);
+      sent_ = Sent::first;
+      due_ = Clock::now() + options_.grace;
+      return;
     case Sent::first:
       signal_all({SIGHUP, SIGTERM}, true);
       sent_ = Sent::hangup_and_term;

@@ -2,7 +2,8 @@
 //
 //   mark      the registry shows the session as ending, with the reason
 //   tell      a line on its terminals
-//   ask       the first signal of its service; most close the session at once
+//   ask       the first signal of its service; most close the session at once. Where a terminal was
+//             told, 0.1 s later: sshd hands on what is written to it, but not once it was asked
 //   `grace`   later SIGHUP and SIGTERM to what is left of the processes seen at the start and of
 //             their descendants, 2 s later SIGKILL, 1 s later also to the leader: a leader that
 //             dies before its children leaves them running, and closes nothing
@@ -51,7 +52,7 @@ bool is_own_session(const Session& session, const ProcessTable& table);
 // site must outlive it.
 class Ender {
  public:
-  // Marks, tells and asks. `table`: as the processes are now.
+  // Marks, tells, and asks those that have no terminal. `table`: as the processes are now.
   Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options,
         const ProcessTable& table = ProcessTable::read());
 
@@ -66,7 +67,7 @@ class Ender {
   using Clock = std::chrono::steady_clock;
 
   // What was sent last.
-  enum class Sent { first, hangup_and_term, kill_members, kill_all };
+  enum class Sent { nothing, first, hangup_and_term, kill_members, kill_all };
 
   // One session.
   struct Ending {
@@ -76,24 +77,25 @@ class Ender {
     std::vector<ProcessTable::Entry> processes;  // seen so far and alive; the leader among them
     bool closed = false;                         // its slot is free, or another session's
     bool shared = false;                         // see rule 3
+    bool asked = false;
     bool done() const { return shared || (closed && processes.empty()); }
   };
 
   Registry& registry() { return *site_.registry; }
   bool end_reservation(const Session& session, Ending& ret);
   void find_shared();
-  void tell(const Ending& ending, const Session& session) const;
-  void ask(const Ending& ending, const ProcessTable& table);
+  bool tell(const Ending& ending, const Session& session) const;  // true: a terminal was told
+  void ask(Ending& ending, const ProcessTable& table);
   bool may_signal(const ProcessTable::Entry& process) const;
   void look(Ending& ending, const ProcessTable& table);
-  void send_next();
+  void send_next(const ProcessTable& table);
   void signal_all(std::initializer_list<int> signals, bool leaders);
 
   OpenSite& site_;
   EndingOptions options_;
   std::vector<Ending> endings_;
   std::set<pid_t> untouchable_;
-  Sent sent_ = Sent::first;
+  Sent sent_ = Sent::nothing;
   Clock::time_point due_;                // of what is sent next
   std::chrono::milliseconds pause_{10};  // most end within some milliseconds of the first signal
 };
