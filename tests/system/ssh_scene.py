@@ -6,7 +6,6 @@ Call private_host.enter() first: everything here is written to its private /etc 
 import itertools
 import os
 import pathlib
-import shlex
 import shutil
 import socket
 import subprocess
@@ -36,7 +35,7 @@ class Sshd:
         shutil.copy(SCENE / "client_key.pub", SCENE / "authorized_keys")
         askpass = SCENE / "askpass"
         askpass.write_text('#!/bin/sh\n[ -z "$STALL_FILE" ] || : >"$STALL_FILE"\n'
-                           f"echo {shlex.quote(private_host.PASSWORD)}\n")
+                           'echo "$SCENE_PASSWORD"\n')
         askpass.chmod(0o755)
 
         program = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin")
@@ -94,6 +93,13 @@ Host scene
   ConnectTimeout 20
 """)
 
+    def restart(self):
+        """A new listener on the same port, as after an upgrade of sshd."""
+        self.stop()
+        (SCENE / "sshd.pid").unlink(missing_ok=True)
+        if not self._start():
+            raise RuntimeError("sshd does not start again:\n" + self.log.read_text())
+
     def stop(self):
         self._process.terminate()
         self._process.wait(timeout=20)
@@ -104,7 +110,8 @@ class Client:
 
     _numbers = itertools.count(1)
 
-    def __init__(self, user, method, *arguments, program="ssh", options=(), stall_file=None):
+    def __init__(self, user, method, *arguments, program="ssh", options=(), stall_file=None,
+                 password=private_host.PASSWORD):
         stem = SCENE / f"client{next(self._numbers)}"
         self._out, self._err = stem.with_suffix(".out"), stem.with_suffix(".err")
         command = [program, "-F", SCENE / "ssh_config", "-o", f"User={user}",
@@ -113,6 +120,7 @@ class Client:
             command += ["-o", option]
         environment = os.environ | {"SSH_ASKPASS": str(SCENE / "askpass"),
                                     "SSH_ASKPASS_REQUIRE": "force",
+                                    "SCENE_PASSWORD": password,
                                     "STALL_FILE": str(stall_file or "")}
         with open(self._out, "wb") as out, open(self._err, "wb") as err:
             self.process = subprocess.Popen([*command, *arguments], env=environment,
@@ -166,6 +174,7 @@ class SceneTest(SiteTest):
     """One site per test, and logins through sshd."""
 
     service = SERVICE
+    sshd = None
 
     def start(self, *arguments, **options):
         client = Client(*arguments, **options)
@@ -202,7 +211,7 @@ def main(tests_of):
     if shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin") is None:
         private_host.skip("no sshd here")
     private_host.enter()
-    sshd = Sshd()
+    sshd = SceneTest.sshd = Sshd()
     program = unittest.main(tests_of, exit=False, verbosity=2)
     sshd.stop()
     if not program.result.wasSuccessful():
