@@ -125,6 +125,7 @@ void Connection::take_turn() {
 
 void Connection::handle_ready() {
   std::size_t messages = 0, bytes = 0;
+  const auto ends = Clock::now() + core_.limits.turn_time;
   while (stage_ == Stage::open || stage_ == Stage::ended) {
     if (is_output_full()) {
       write(core_.turn_output);
@@ -132,7 +133,8 @@ void Connection::handle_ready() {
       core_.turn_output.clear();
       if (is_output_full()) return;
     }
-    if (messages >= core_.limits.turn_messages || bytes >= core_.limits.turn_bytes) {
+    if (messages >= core_.limits.turn_messages || bytes >= core_.limits.turn_bytes ||
+        (messages > 0 && Clock::now() >= ends)) {
       if (!handling_ || next_) {
         ready_ = true;
         core_.make_ready(shared_from_this());

@@ -54,6 +54,10 @@ struct Limits {
   std::size_t turn_messages = 64;
   std::size_t turn_bytes = 256 << 10;
   std::size_t turn_accepts = 16;
+  // Some calls cost much; one that has begun is not stopped.
+  std::chrono::microseconds turn_time{2'000};
+  // The same for those that go on where their turn before ended.
+  std::chrono::microseconds turns_time{10'000};
 };
 
 }  // namespace sessreg::varlink

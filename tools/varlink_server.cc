@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -76,9 +77,17 @@ int Server::Impl::on_turn(sd_event_source*, void* self) {
   auto& impl = *static_cast<Impl*>(self);
   impl.turn_.reset();
   const auto due = std::exchange(impl.ready_, {});
-  for (const auto& connection : due) {
+  const auto ends = std::chrono::steady_clock::now() + impl.limits.turns_time;
+  for (auto next = due.begin(); next != due.end(); ++next) {
+    const auto& connection = *next;
     try {
       connection->take_turn();
+      if (std::chrono::steady_clock::now() < ends) continue;
+      // Those that had no turn yet come before those that want another one.
+      const auto again = std::exchange(impl.ready_, {});
+      std::for_each(std::next(next), due.end(), [&](const auto& late) { impl.make_ready(late); });
+      std::for_each(again.begin(), again.end(), [&](const auto& late) { impl.make_ready(late); });
+      break;
     } catch (const std::exception& e) {
       impl.log(LOG_ERR, std::string("a connection was closed: ") + e.what());
       connection->close();
