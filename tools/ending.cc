@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 #include <thread>
+#include <unordered_map>
 
 #include "signals.h"
 #include "terminals.h"
@@ -52,12 +53,18 @@ Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions o
 
 // A leader may hold several sessions, of which some are to stay.
 void Ender::find_shared() {
+  std::unordered_multimap<pid_t, Ending*> by_leader;
+  for (Ending& ending : endings_)
+    by_leader.emplace(ending.leader.pid, &ending);
   registry().for_each([&](const Snapshot& other) {
     if (other.record.kind == RecordKind::reservation) return;
-    const auto is_chosen = [&](const Ending& ending) { return ending.ref == other.ref; };
-    for (Ending& ending : endings_)
-      if (!ending.closed && ending.leader == leader_of(other.record) && !ending.shared)
-        ending.shared = std::none_of(endings_.begin(), endings_.end(), is_chosen);
+    const ProcessId leader = leader_of(other.record);
+    const auto [first, last] = by_leader.equal_range(leader.pid);
+    const bool is_chosen =
+        std::any_of(first, last, [&](const auto& of) { return of.second->ref == other.ref; });
+    if (is_chosen) return;
+    for (auto i = first; i != last; ++i)
+      if (!i->second->closed && i->second->leader == leader) i->second->shared = true;
   });
 }
 

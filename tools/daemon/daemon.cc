@@ -62,7 +62,8 @@ Daemon::Daemon(DaemonOptions options, Log log)
   sd_event_set_watchdog(loop_.get(), 1);
 
   server_ = std::make_unique<varlink::Server>(
-      loop_.get(), varlink::ServiceInfo{"sessreg", "sessregd", kVersion, ""}, log_);
+      loop_.get(), varlink::ServiceInfo{"sessreg", "sessregd", kVersion, ""},
+      [this](int priority, const std::string& line) { log_of_peers(priority, line); });
   server_->add(service_);
   open_sites();
   if (sites_.empty() && !options_.sites.empty())
@@ -123,6 +124,20 @@ void Daemon::open_sites() {
       log_(LOG_ERR, line);
     }
   }
+}
+
+// What peers do must not fill the log.
+void Daemon::log_of_peers(int priority, const std::string& line) {
+  constexpr std::chrono::seconds kPeriod{10};
+  constexpr unsigned kMostLines = 10;
+  const auto now = std::chrono::steady_clock::now();
+  if (lines_since_.time_since_epoch().count() == 0 || now - lines_since_ >= kPeriod) {
+    if (lines_ > kMostLines)
+      log_(LOG_NOTICE, fmt::format("and {} more lines about connections", lines_ - kMostLines));
+    lines_since_ = now;
+    lines_ = 0;
+  }
+  if (++lines_ <= kMostLines) log_(priority, line);
 }
 
 // The loop is C: nothing may be thrown through it.

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 #include <systemd/sd-event.h>
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -50,6 +51,7 @@ class Daemon {
   void tick();
   void reload();
   void guarded(const std::function<void()>& work);
+  void log_of_peers(int priority, const std::string& line);
   static int on_stop(sd_event_source*, const struct signalfd_siginfo*, void* self);
   static int on_hangup(sd_event_source*, const struct signalfd_siginfo*, void* self);
 
@@ -63,6 +65,8 @@ class Daemon {
   // The socket file that was made here.
   std::optional<std::pair<dev_t, ino_t>> made_socket_;
   EventSource tick_;
+  std::chrono::steady_clock::time_point lines_since_{};
+  unsigned lines_ = 0;
 };
 
 }  // namespace sessreg

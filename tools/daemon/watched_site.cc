@@ -35,6 +35,8 @@ constexpr std::uint64_t kLeadersPerTurn_us = 20'000;
 constexpr std::chrono::milliseconds kFirstStep{5};
 // While sessions are being ended: at most a fifth of a processor.
 constexpr std::uint64_t kStepCostFactor = 4;
+// Each is told on its terminals; the rest comes with the next tick.
+constexpr std::size_t kMostEndedAtOnce = 500;
 constexpr std::uint64_t kAnew_ms = 100;
 constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
@@ -129,7 +131,7 @@ void WatchedSite::tick() {
       (now_ms >= next_scan_ms_ && registry.gate_word() != gate_seen_))
     scan();
   if (!leaderless_.empty() && now_ms >= next_orphans_ms_) look_at_the_leaderless();
-  if (now_ms >= next_check_ms_) look_at_times(now_ms);
+  if (now_ms >= next_check_ms_ && now_ms >= checks_rest_ms_) look_at_times(now_ms);
   look_at_some_terminals(now_ms);
 }
 
@@ -268,8 +270,8 @@ void WatchedSite::watch_some_leaders() {
   while (!unwatched_.empty() && monotonic_us() - began_us < kLeadersPerTurn_us) {
     const SlotRef ref = unwatched_.back();
     unwatched_.pop_back();
+    if (!is_tracked(ref)) continue;
     const auto known = tracked_.find(ref.slot);
-    if (known == tracked_.end() || known->second.ref != ref) continue;
     bool gone = false;
     known->second.leader = ProcessWatch::watch(loop_, leader_of(known->second.record), gone,
                                                guarded([this, ref] { on_leader_gone(ref); }));
@@ -288,6 +290,11 @@ void WatchedSite::watch_some_leaders() {
     watch_soon_ = after(std::chrono::milliseconds(1), &WatchedSite::watch_some_leaders);
 }
 
+bool WatchedSite::is_tracked(const SlotRef& ref) const {
+  const auto known = tracked_.find(ref.slot);
+  return known != tracked_.end() && known->second.ref == ref;
+}
+
 void WatchedSite::on_leader_gone(SlotRef ref) {
   leaderless_.push_back(ref);
   // Of many that die together, all are looked at in one reading of /proc.
@@ -300,14 +307,21 @@ void WatchedSite::look_at_the_leaderless() {
   if (!site_.registry) return;
   const std::uint64_t began_us = monotonic_us();
   std::vector<std::uint32_t> slots;
-  for (const SlotRef& ref : leaderless_)
-    slots.push_back(ref.slot);
+  Snapshot held;
+  // Most have been closed by themselves before they died.
+  std::erase_if(leaderless_, [&](const SlotRef& ref) {
+    if (site_.registry->snapshot(ref, held)) {
+      slots.push_back(ref.slot);
+      return false;
+    }
+    if (is_tracked(ref)) forget(ref.slot);
+    return true;
+  });
   site_.registry->reap(slots, processes_, boottime_ms());
   std::erase_if(leaderless_, [&](const SlotRef& ref) {
-    Snapshot held;
     if (site_.registry->snapshot(ref, held)) return false;  // others of its processes still run
-    const auto known = tracked_.find(ref.slot);
-    if (known != tracked_.end() && known->second.ref == ref) {
+    if (is_tracked(ref)) {
+      const auto known = tracked_.find(ref.slot);
       log_(LOG_INFO, fmt::format("freed the session {} of {}: its processes have gone",
                                  to_hex(known->second.record.id),
                                  log_value(text_of(known->second.record.user))));
@@ -322,9 +336,10 @@ void WatchedSite::look_at_the_leaderless() {
 // --- Times ---
 
 void WatchedSite::look_at_times(std::uint64_t now_ms) {
+  const std::uint64_t began_us = monotonic_us();
   std::vector<std::uint32_t> due;
   for (const auto& [slot, tracked] : tracked_)
-    if (now_ms >= tracked.check_ms) due.push_back(slot);
+    if (now_ms >= tracked.check_ms && due.size() < kMostEndedAtOnce) due.push_back(slot);
   if (!due.empty()) {
     // One look at the processes for all: those of a whole class can run out at once.
     const ProcessTable table = ProcessTable::read();
@@ -342,6 +357,7 @@ void WatchedSite::look_at_times(std::uint64_t now_ms) {
   next_check_ms_ = kNever;
   for (const auto& [slot, tracked] : tracked_)
     next_check_ms_ = std::min(next_check_ms_, tracked.check_ms);
+  checks_rest_ms_ = now_ms + kStepCostFactor * (monotonic_us() - began_us) / 1000;
 }
 
 void WatchedSite::check_time(Tracked& tracked, const ProcessTable& table, std::uint64_t now_ms,

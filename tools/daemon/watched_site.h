@@ -110,6 +110,7 @@ class WatchedSite {
   void notice(std::uint32_t slot, const StateWord& state, bool marked);
   void forget(std::uint32_t slot);
   void watch_some_leaders();
+  bool is_tracked(const SlotRef& ref) const;
   void on_leader_gone(SlotRef ref);
   void look_at_the_leaderless();
   void look_at_times(std::uint64_t now_ms);
@@ -139,7 +140,8 @@ class WatchedSite {
   std::uint64_t gate_seen_ = 0;
   std::uint64_t next_scan_ms_ = 0;       // where a seat has changed hands
   std::uint64_t next_full_scan_ms_ = 0;  // in any case
-  std::uint64_t next_check_ms_ = 0;
+  std::uint64_t next_check_ms_ = 0;      // when a time is up
+  std::uint64_t checks_rest_ms_ = 0;     // not before
   std::uint64_t next_orphans_ms_ = 0;
   std::uint64_t file_inode_ = 0;     // of the registry that is mapped
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
