@@ -113,6 +113,17 @@ class Stopping(DaemonTest):
         self.assertEqual(self.call("Revoke", ALICE, id=second.id)["result"], "ended")
         self.assert_seats(1)
 
+    def test_a_logout_is_not_logged_as_a_death(self):
+        self.site.configure()
+        self.start_daemon()
+        watcher = self.watch()
+        for _ in range(5):
+            session = self.log_in()
+            self.assert_seen(watcher, session, "opened")
+            session.close()
+            self.assert_seen(watcher, session, "opened", "closed")
+        self.assertNotIn("freed", self.daemon.log())
+
     def test_a_client_of_a_killed_daemon_learns_it(self):
         self.site.configure()
         self.start_daemon()

@@ -120,6 +120,8 @@ class Load(DaemonTest):
             thread.join()
         # What one user may hold.
         self.assertLess(self.daemon.rss_kb() - self.kb, (16 << 10) + KEPT_KB)
+        # Most were sent away, and the log is not full of it.
+        self.assertLess(len(self.daemon.log().splitlines()), 40)
         self.assert_let_go(made)
 
     def test_more_tokens_than_fit_in_an_answer(self):
