@@ -218,6 +218,7 @@ class CoffeeBreak(SceneTest):
         self.assertEqual(self.state_of(alice), ("parked", False))
         bob.log_out()
         self.assert_soon_active(0)
+        self.assertEqual(self.state_of(alice), ("parked", False))  # nobody typed since
 
         def types_on():
             # The kernel notes typing in steps of 8 s.
@@ -228,14 +229,6 @@ class CoffeeBreak(SceneTest):
         self.assert_refused("bob", text=site_full(1))
         status = self.status()
         self.assertEqual((status["parkings"], status["returns"]), (1, 1))
-
-    def test_a_parked_shell_that_nobody_types_on_stays_parked_though_there_is_room(self):
-        alice, bob = self.park()
-        bob.log_out()
-        self.assert_soon_active(0)
-        self.assertEqual(self.state_of(alice), ("parked", False))
-        alice.kill()
-        self.assertTrue(wait_until(lambda: self.sessions() == []), self.listing())
 
     def test_a_parked_shell_may_be_ended_when_it_is_used_and_there_is_no_room(self):
         alice, bob = self.park(on_return="end")
