@@ -192,6 +192,18 @@ class LoginContract:
             self.assertIn("(maintenance at noon)", login.text)
         self.log_in("bob")
 
+    def test_a_session_that_is_evicted_by_a_newer_one_of_its_user_ends_whole(self):
+        self.configure(user_sessions_limit=1, user_limit_policy="evict", **self.settings)
+        victim = self.log_in("alice")
+        newer = self.log_in("alice")
+        self.assert_ended(victim)
+        self.assertTrue(wait_until(lambda: not alive(victim.members)), alive(victim.members))
+        self.assertTrue(wait_until(
+            lambda: [s["id"] for s in self.sessions()] == [newer.session["id"]]), self.listing())
+        self.assertFalse(newer.ended())
+        if self.says_reason:
+            self.assertIn("(a newer login of the same user took its place)", victim.text)
+
 
 def main(tests_of, prepare=lambda: None):
     """Runs the tests of that module in a private view of this host; prepare() is run in it."""

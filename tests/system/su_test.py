@@ -105,6 +105,24 @@ class WhereItCounts(LoginContract, ServiceTest):
         self.assertEqual(alive(members), set())
         self.assertEqual(self.active(), 0)
 
+    def test_runuser_which_has_no_account_phase(self):
+        self.write_stack("runuser")
+        runuser = [service_scene.find_program("runuser"), "alice", "-c"]
+        process = subprocess.Popen([*runuser, "cat"], stdin=subprocess.PIPE)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.stdin.close)
+        self.assert_soon_active(1)
+        [session] = self.sessions()
+        self.assertEqual((session["user"], session["service"], session["pid"]),
+                         ("alice", "runuser", process.pid))
+        refused = subprocess.run([*runuser, "echo IN"], capture_output=True, text=True,
+                                 stdin=subprocess.DEVNULL, timeout=20)
+        self.assertEqual((refused.returncode, refused.stdout), (1, ""), refused)
+        self.assertIn(site_full(1), refused.stderr.splitlines())
+        process.stdin.close()
+        self.assertEqual(process.wait(timeout=20), 0)
+        self.assert_soon_active(0)
+
     def test_a_command_that_ignores_the_end_is_ended_with_its_su(self):
         process = subprocess.Popen(
             su("alice", "-c", "trap '' TERM HUP; while :; do sleep 1; done"),
