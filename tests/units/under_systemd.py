@@ -1,13 +1,8 @@
-"""What sessregd does while its unit confines it; run by units_test.py inside its systemd.
-
-The logins are su's, whose PAM stack has the module: a real service with a terminal, whose leader
-is root's and whose shell is the user's.
-"""
+"""What sessregd does while its unit confines it; run by units_test.py inside its systemd."""
 
 import json
 import os
 import pathlib
-import pty
 import signal
 import socket
 import subprocess
@@ -16,6 +11,7 @@ import unittest
 
 import own_systemd
 import private_host
+from su_login import Login, wait_until
 
 CONF = pathlib.Path("/etc/security/sessreg.conf")
 SOCKET = "/run/sessreg/sessregd.sock"
@@ -25,16 +21,6 @@ ALICE = private_host.USERS["alice"]
 
 def run(*command):
     return subprocess.run([str(word) for word in command], capture_output=True, text=True)
-
-
-def wait_until(condition, seconds=15):
-    """The first true value of condition(), or the last one after that time."""
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value or time.monotonic() >= end:
-            return value
-        time.sleep(0.05)
 
 
 def sessions():
@@ -69,52 +55,6 @@ def call_as_alice(method):
                 raise ConnectionError(f"the daemon hung up after {reply!r}")
             reply += piece
     return json.loads(reply[:-1])
-
-
-class Login:
-    """alice, by su on a terminal that is hers alone: not even its group may write to it."""
-
-    def __init__(self):
-        self.seen = b""
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            os.fchown(0, ALICE, -1)
-            os.fchmod(0, 0o600)
-            os.execvp("su", ["su", "alice", "--session-command",  # -c would leave the session
-                             'trap "" HUP; echo "IN $SESSREG_ID $$"; exec sleep 1000'])
-        os.set_blocking(self.master, False)
-        if not wait_until(lambda: b"IN " in self.screen() and b"\n" in self.screen()):
-            raise AssertionError(f"alice was not let in: {self.screen()}")
-        _, self.id, shell = self.screen().decode().split()
-        self.shell = int(shell)
-
-    def screen(self):
-        try:
-            self.seen += os.read(self.master, 65536)
-        except OSError:  # nothing to read, or nobody has it open any more
-            pass
-        return self.seen
-
-    def is_over(self):
-        return not is_running(self.pid) and not is_running(self.shell)
-
-    def kill(self, pid):
-        os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not is_running(pid))
-
-    def clean_up(self):
-        for pid in (self.pid, self.shell):
-            if is_running(pid):
-                self.kill(pid)
-        os.close(self.master)
-
-
-def is_running(pid):
-    try:
-        os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
-        pass
-    return os.path.exists(f"/proc/{pid}")
 
 
 class UnderSystemd(unittest.TestCase):
