@@ -313,14 +313,6 @@ std::uint64_t Registry::counter(Counter counter) const {
   return gate_.shared().counters[counter].load(std::memory_order_relaxed);
 }
 
-std::uint64_t Registry::daemon_seen_ms() const {
-  return gate_.shared().daemon_seen_ms.load(std::memory_order_relaxed);
-}
-
-std::uint64_t Registry::daemon_pid() const {
-  return gate_.shared().daemon_pid.load(std::memory_order_relaxed);
-}
-
 // --- Private ---
 
 SessionId Registry::new_id(const Login& login) {

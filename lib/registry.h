@@ -268,9 +268,6 @@ class Registry {
   std::uint32_t capacity() const { return gate_.capacity(); }
   std::uint32_t slots() const { return gate_.table().size(); }
   std::uint64_t counter(Counter counter) const;
-  // What the daemon last wrote; 0: there was none. It may have gone since.
-  std::uint64_t daemon_seen_ms() const;
-  std::uint64_t daemon_pid() const;
   std::int64_t created_realtime_ms() const { return mapped_.header().created_realtime_ms; }
 
  private:

@@ -2,9 +2,7 @@
 //
 // Labels hold sites, states and reasons, whose number is bounded, and never a name of a user or a
 // host.
-#include <errno.h>
 #include <fmt/core.h>
-#include <signal.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -35,9 +33,6 @@ constexpr NamedCounter kRefusals[] = {
 constexpr NamedCounter kReaped[] = {
     {"session", kReapedSessions}, {"reservation", kReapedReservations}, {"claim", kReapedClaims}};
 
-// A daemon that has not said for so long that it is there is not.
-constexpr std::uint64_t kDaemonSilence_ms = 60'000;
-
 struct Measured {
   std::string site;
   bool is_up = false;  // else only `site` counts
@@ -51,13 +46,6 @@ struct Measured {
   bool has_daemon = false;
   std::array<std::uint64_t, kCounters> counters{};
 };
-
-bool has_daemon(const Registry& registry) {
-  const std::uint64_t seen_ms = registry.daemon_seen_ms();
-  const auto pid = static_cast<pid_t>(registry.daemon_pid());
-  return pid > 0 && boottime_ms() <= seen_ms + kDaemonSilence_ms &&
-         (kill(pid, 0) == 0 || errno == EPERM);
-}
 
 Measured measure(const GlobalOptions& global, const ProcessTable& table) {
   OpenSite site = open_site(global);
@@ -76,7 +64,7 @@ Measured measure(const GlobalOptions& global, const ProcessTable& table) {
   if (!site.registry) return measured;
   measured.capacity = site.registry->capacity();
   measured.created_realtime_ms = site.registry->created_realtime_ms();
-  measured.has_daemon = has_daemon(*site.registry);
+  measured.has_daemon = look_at_daemon(site).alive;
   for (std::size_t i = 0; i < kCounters; ++i)
     measured.counters[i] = site.registry->counter(static_cast<Counter>(i));
   return measured;

@@ -1,6 +1,8 @@
 #include "site.h"
 
+#include <errno.h>
 #include <fmt/core.h>
+#include <signal.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -14,6 +16,9 @@ namespace sessreg {
 namespace {
 
 constexpr const char* kSitesDirectory = "/etc/security/sessreg.d";
+
+// Longer than the daemon is ever busy between two rounds.
+constexpr std::uint64_t kDaemonSilence_ms = 10'000;
 
 HostIdentity this_host() {
   auto host = host_identity();
@@ -84,6 +89,19 @@ std::optional<Error> open_registry_of(OpenSite& site) {
   const Errc code = mapped.error().code;
   if (code == Errc::not_found || code == Errc::other_boot) return std::nullopt;
   return mapped.error();
+}
+
+DaemonLook look_at_daemon(const OpenSite& site) {
+  DaemonLook look;
+  if (!site.registry) return look;
+  const Registry::Daemon daemon = site.registry->daemon();
+  if (daemon.pid <= 0) return look;
+  const Now at = now();
+  const std::uint64_t silence_ms = at.boottime_ms - std::min(daemon.seen_ms, at.boottime_ms);
+  look.pid = daemon.pid;
+  look.seen_realtime_ms = at.realtime_ms - static_cast<std::int64_t>(silence_ms);
+  look.alive = silence_ms <= kDaemonSilence_ms && (kill(daemon.pid, 0) == 0 || errno == EPERM);
+  return look;
 }
 
 OpenSite open_site(const GlobalOptions& global) {

@@ -44,6 +44,14 @@ OpenSite open_site(const GlobalOptions& global);
 // Makes the registry of a site that has none, or opens it if somebody was faster.
 void create_registry(OpenSite& site);
 
+// Whether a daemon looks after the site.
+struct DaemonLook {
+  pid_t pid = 0;  // 0: there was none since the registry was made
+  bool alive = false;
+  std::int64_t seen_realtime_ms = 0;
+};
+DaemonLook look_at_daemon(const OpenSite& site);
+
 Config load_site_config(const GlobalOptions& global);
 
 // `default`, and the name of every file SITE.conf in /etc/security/sessreg.d, sorted.

@@ -1,7 +1,5 @@
 // sessreg status
-#include <errno.h>
 #include <fmt/core.h>
-#include <signal.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -23,28 +21,6 @@ std::size_t number_in(const std::vector<Session>& sessions, State state) {
   return static_cast<std::size_t>(
       std::count_if(sessions.begin(), sessions.end(),
                     [state](const Session& session) { return session.state == state; }));
-}
-
-// Longer than the daemon is ever busy between two rounds.
-constexpr std::uint64_t kDaemonSilence_ms = 10'000;
-
-struct DaemonLook {
-  pid_t pid = 0;  // 0: there was none since the registry was made
-  bool alive = false;
-  std::int64_t seen_realtime_ms = 0;
-};
-
-DaemonLook look_at_daemon(const OpenSite& site) {
-  DaemonLook look;
-  if (!site.registry) return look;
-  const Registry::Daemon daemon = site.registry->daemon();
-  if (daemon.pid <= 0) return look;
-  const Now at = now();
-  const std::uint64_t silence_ms = at.boottime_ms - std::min(daemon.seen_ms, at.boottime_ms);
-  look.pid = daemon.pid;
-  look.seen_realtime_ms = at.realtime_ms - static_cast<std::int64_t>(silence_ms);
-  look.alive = silence_ms <= kDaemonSilence_ms && (kill(daemon.pid, 0) == 0 || errno == EPERM);
-  return look;
 }
 
 nlohmann::ordered_json daemon_json(const OpenSite& site) {
