@@ -155,6 +155,12 @@ class Stopped(UnderSystemd):
         login.kill(login.shell)
         self.assert_logged("sessregd", "freed the session", login.id)
 
+    def test_daemon_and_socket_can_be_restarted_together(self):
+        self.command("systemctl", "restart", DAEMON, "sessregd.socket")
+        self.assertEqual(property_of("ActiveState", "sessregd.socket"), "active")
+        self.assertEqual(call_as_alice("org.varlink.service.GetInfo")["parameters"]["product"],
+                         "sessregd")
+
     def test_a_crash_is_followed_by_a_start(self):
         before = property_of("MainPID")
         os.kill(int(before), signal.SIGKILL)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """sessregd under its units: how little they let it do, and that it is enough.
 
-usage: SESSREG_MODULE=… SESSREG_TOOL=… SESSREG_DAEMON=… SESSREG_SERVICE=… units_test.py [TEST]…
+usage: SESSREG_MODULE=… SESSREG_TOOL=… SESSREG_DAEMON=… SESSREG_SERVICE=… units_test.py
 The units are run by a systemd of the test's own; see own_systemd.py. Needs root; exits with 77
 where it cannot run.
 """
@@ -70,7 +70,7 @@ def main():
     if not shutil.which("systemd-analyze"):
         private_host.skip("there is no systemd-analyze (Debian's package systemd)")
     if private_host.OUTER not in os.environ:
-        offline = unittest.main(exit=False, verbosity=2).result
+        offline = unittest.main(argv=sys.argv[:1], exit=False, verbosity=2).result
         if not offline.wasSuccessful():
             sys.exit(1)
     sys.stdout.flush()
