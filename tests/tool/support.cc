@@ -271,7 +271,12 @@ Sandbox::~Sandbox() {
 }
 
 void Sandbox::configure(const std::string& configuration) {
-  std::ofstream(conf_path()) << "registry = " << registry_path() << "\n" << configuration;
+  std::ofstream conf(conf_path());
+  conf << "registry = " << registry_path() << "\n" << configuration;
+  // Behind it, so that its lines keep their numbers.
+  const bool at_top = configuration.find('[') == std::string::npos;
+  if (at_top && configuration.find("key_file") == std::string::npos)
+    conf << "key_file = " << key_path() << "\n";
   std::filesystem::permissions(conf_path(), std::filesystem::perms{0644});
 }
 

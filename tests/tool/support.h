@@ -85,6 +85,7 @@ class Sandbox {
   void configure(const std::string& configuration);
   const std::string& directory() const { return directory_; }
   std::string registry_path() const { return directory_ + "/test.reg"; }
+  std::string key_path() const { return directory_ + "/test.key"; }
   std::string conf_path() const { return directory_ + "/test.conf"; }
 
   sessreg::Registry& registry();
