@@ -48,7 +48,7 @@ struct Login {
   std::string tty;
   std::string connection;  // SSH_CONNECTION, or empty
   ProcessId self;          // the process that calls
-  ProcessId parent;
+  ProcessId parent;        // for a reservation
 };
 
 // Under what rules a login is admitted; policy.h works them out. Negative limits: none.

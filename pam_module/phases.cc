@@ -77,7 +77,6 @@ void Phase::look_up() {
   }
   if (const char* connection = pam_getenv(pamh_, "SSH_CONNECTION")) login_.connection = connection;
   login_.self = self_id();
-  login_.parent = parent_id();
 }
 
 Result<Config> Phase::read_config() const {
@@ -168,6 +167,7 @@ void Phase::erase_failures(Site& site) const {
 
 int Phase::account() {
   look_up();
+  login_.parent = parent_id();  // may be the one that opens the session
   for (int turn = 0; turn < kTurns; ++turn)
     if (const auto code = try_account()) return *code;
   return cannot_work(changes_too_fast(), nullptr, PAM_IGNORE);

@@ -75,7 +75,7 @@ class Completions:
 class Bash(Completions, unittest.TestCase):
     def complete(self, *words, kind="9"):
         script = f"""
-            source {BUILD}/tools/{TOOL}.bash
+            source {BUILD}/tools/completions/{TOOL}.bash
             alias_of=$(complete -p {TOOL}) || exit 1
             words=("$@")
             COMP_WORDS=(sessreg "${{words[@]}}") COMP_CWORD=${{#words[@]}} COMP_TYPE={kind}
@@ -134,7 +134,7 @@ class Zsh(Completions, unittest.TestCase):
         told.unlink(missing_ok=True)
         functions = scene / "zsh"
         functions.mkdir(exist_ok=True)
-        shutil.copy(BUILD / "tools" / f"_{TOOL}", functions / f"_{TOOL}")
+        shutil.copy(BUILD / "tools/completions" / f"_{TOOL}", functions / f"_{TOOL}")
         result = subprocess.run(["zsh", "-f", "-c", self.SCRIPT, "zsh", functions, told,
                                  " ".join(["sessreg", *words]), seconds],
                                 capture_output=True, text=True, timeout=60,

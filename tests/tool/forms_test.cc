@@ -152,7 +152,8 @@ TEST_CASE("list --json holds of each session what show --json prints") {
   const std::string odd = "q\"\\\x01\xff\xc3\xa9";
   sandbox.registry().mark_revoked(sandbox.admit(login_of(odd, first, odd, odd, odd)).ref, odd);
   sandbox.admit(login_of("bob", second, "login", "", ""));
-  for (auto session : sandbox.tool({"list", "--json"}).json()["sessions"]) {
+  const auto listed = sandbox.tool({"list", "--json"}).json();
+  for (auto session : listed["sessions"]) {
     auto shown = sandbox.tool({"show", session["id"], "--json"}).json();
     session.erase("idle_seconds");
     shown.erase("idle_seconds");
