@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import select
 import signal
 import termios
 import threading
@@ -38,11 +39,16 @@ class Terminal:
             finally:
                 os._exit(127)
         os.close(slave)
-        threading.Thread(target=self._read, daemon=True).start()
+        self._stop, self._stopped = os.pipe()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def _read(self):
         # A program that writes to a terminal that nobody reads would stop in the end.
         while True:
+            ready, _, _ = select.select([self._master, self._stop], [], [])
+            if self._stop in ready:
+                return
             try:
                 data = os.read(self._master, 65536)
             except OSError:
@@ -77,9 +83,14 @@ class Terminal:
         return self.status
 
     def hang_up(self):
-        if self._master is not None:
-            os.close(self._master)
-            self._master = None
+        if self._master is None:
+            return
+        # Whoever waits for it keeps the terminal open.
+        os.close(self._stopped)
+        self._reader.join()
+        os.close(self._stop)
+        os.close(self._master)
+        self._master = None
 
     def close(self):
         if not self.ended():
