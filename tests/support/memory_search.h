@@ -15,17 +15,7 @@
 #include <string_view>
 
 #include "fd.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define SESSREG_SHADOW_MEMORY
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(SESSREG_SHADOW_MEMORY)
-inline constexpr bool kHasShadowMemory = true;
-#else
-inline constexpr bool kHasShadowMemory = false;
-#endif
+#include "sanitized.h"
 
 // A byte pattern kept so that the searcher itself does not hold it anywhere.
 struct Masked {

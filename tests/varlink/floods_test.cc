@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "../support/sanitized.h"
 #include "toy_server.h"
 
 using namespace toy;
@@ -140,7 +141,7 @@ TEST_CASE("one user's half messages are bounded, and others' large ones are take
   CHECK(server.stat("bytes") > (1 << 20));
   const std::string text(1'000'000, 'y');
   CHECK(server.call("Echo", {{"text", text}}).at("text") == text);
-  CHECK(resident_kb(server.pid()) < 100'000);
+  if (!kHasShadowMemory) CHECK(resident_kb(server.pid()) < 100'000);
 }
 
 TEST_CASE("when all memory is taken, small calls are still answered") {
@@ -168,6 +169,10 @@ TEST_CASE("when all memory is taken, small calls are still answered") {
 }
 
 TEST_CASE("without a descriptor left, the server waits and goes on") {
+  if (kHasShadowMemory) {
+    WARN("skipped: a sanitizer asks by a pipe whether memory is readable");
+    return;
+  }
   Limits limits;
   limits.accept_pause = std::chrono::milliseconds(20);
   const ToyServer server(limits, [] {
