@@ -135,7 +135,7 @@ SessionId id_of(const std::string& hex) {
 // The counterpart of to_json(Session).
 Session session_of(const Fields& json, const std::string& site, const ProcessTable& table,
                    const Now& at) {
-  Session session;
+  Session session{};  // its record's texts are shorter than their fields
   RecordImage& record = session.snapshot.record;
   session.site = json.string("site", kMostText);
   if (session.site != site) throw BadAnswer{"is of another site"};
