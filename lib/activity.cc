@@ -9,7 +9,8 @@
 namespace sessreg {
 namespace {
 
-bool is_out_of_time(const Snapshot& session, const Processes& processes, std::uint64_t now_ms) {
+bool is_out_of_time(const Registry& registry, const Snapshot& session, const Processes& processes,
+                    std::uint64_t now_ms) {
   const auto is_past = [&](bool has_terminal) {
     return now_ms >= expiry_ms(session, has_terminal).value_or(~std::uint64_t{0});
   };
@@ -20,10 +21,12 @@ bool is_out_of_time(const Snapshot& session, const Processes& processes, std::ui
     return true;
   if (is_past(false)) return true;
   if (!is_past(true)) return false;
-  // Unused for its time to live, if it can be told whether it is used.
+  // Unused for its time to live, if it can be told whether it is used, and nobody has typed since.
   std::array look = {TerminalLook{leader_of(session.record), uid_of(session.record)}};
   processes.look_at_terminals(look);
-  return look[0].has_terminal;
+  if (!look[0].has_terminal) return false;
+  const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, now());
+  return now_ms >= typed_ms + std::uint64_t{session.record.ttl_s} * 1000;
 }
 
 const std::string& message_for(Outcome outcome, const Config& config) {
@@ -66,7 +69,7 @@ Marked mark_activity(Registry& registry, const Config& config, std::uint32_t slo
     result.reason = reason_of(session);
     return result;
   }
-  if (is_out_of_time(session, processes, now_ms)) {
+  if (is_out_of_time(registry, session, processes, now_ms)) {
     result.what = Marked::What::expired;
     return result;
   }

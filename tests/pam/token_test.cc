@@ -194,6 +194,39 @@ TEST_CASE("a token is worthless once its session is closed, revoked, or out of t
   }
 }
 
+TEST_CASE("who has typed within the time to live may show the token for the first time") {
+  // A terminal that is looked at only now: nobody has noted the typing.
+  struct AtTerminal final : Processes {
+    std::int64_t typed_realtime_ms = 0;
+    Life life(const ProcessId&) const override { return Life::alive; }
+    LiveSids live_sids() const override { return {}; }
+    std::optional<std::uint64_t> start_ticks_if_alive(pid_t) const override { return 0; }
+    void look_at_terminals(std::span<TerminalLook> looks) const override {
+      for (TerminalLook& look : looks) {
+        look.has_terminal = true;
+        look.typed_realtime_ms = typed_realtime_ms;
+      }
+    }
+  };
+  PamSite site("session_ttl = 1s\n");
+  Transaction t(site, "daemon");
+  CHECK(t.open_session() == PAM_SUCCESS);
+  const std::string token = t.env("SESSREG_TOKEN");
+  auto registry = site.registry();
+  const auto slot = inspect_token(token)->claimed.slot;
+  std::this_thread::sleep_for(std::chrono::milliseconds(1'400));
+  AtTerminal processes;
+  const auto show_now = [&] {
+    return mark_activity(registry, config_of(site), slot, registry.token_digest(token), processes,
+                         boottime_ms())
+        .what;
+  };
+  processes.typed_realtime_ms = now().realtime_ms - 60'000;
+  CHECK(show_now() == Marked::What::expired);
+  processes.typed_realtime_ms = now().realtime_ms - 100;
+  CHECK(show_now() == Marked::What::marked);
+}
+
 TEST_CASE("without a time to live a token is good for as long as it says") {
   PamSite site("session_ttl = 5000d\n");
   Transaction t(site, "daemon");
