@@ -96,13 +96,18 @@ std::string escape_for_terminal(std::string_view text) {
   return escape(text, Backslash::doubled_where_needed);
 }
 
-void append_escaped(std::string& out, std::string_view text) {
-  const bool is_plain = std::all_of(text.begin(), text.end(),
-                                    [](char c) { return c >= ' ' && c < '\x7f' && c != '\\'; });
-  if (is_plain)
+bool is_plain(std::string_view text) {
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return c >= ' ' && c < '\x7f' && c != '\\'; });
+}
+
+bool append_escaped(std::string& out, std::string_view text) {
+  const bool plain = is_plain(text);
+  if (plain)
     out += text;
   else
     out += escape_for_terminal(text);
+  return plain;
 }
 
 std::string one_line(std::string_view text) {

@@ -32,7 +32,7 @@ Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions o
   const auto grace_s = std::chrono::ceil<std::chrono::seconds>(options_.grace).count();
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
-    Ending ending{session.snapshot.ref, session.leader, session.service, {}};
+    Ending ending{session.snapshot.ref, session.leader, std::string(session.service()), {}};
     if (session.state == State::reserved) ending.closed = end_reservation(session, ending);
     if (!ending.closed)
       ending.closed = !registry().mark_revoked(ending.ref, options_.reason,
@@ -105,8 +105,8 @@ bool Ender::tell(const Ending& ending, const Session& session) const {
   values.count = site_.seats_taken();
   values.seconds = std::chrono::ceil<std::chrono::seconds>(options_.grace).count();
   values.site = session.site;
-  values.user = session.user;
-  values.service = session.service;
+  values.user = session.user();
+  values.service = session.service();
   std::string line = format_message(site_.config.message_revoked, values);
   if (!options_.reason.empty()) line += " (" + escape_for_terminal(options_.reason) + ")";
   std::set<std::string> told;

@@ -65,7 +65,7 @@ void write_json(Output& output, const Listing& listing, const ListOptions& optio
 }
 
 void write_lines(Output& output, const Listing& listing, const ListOptions& options) {
-  const auto& rows = listing.store.rows();
+  const auto rows = listing.store.rows();
   const auto append = [&](const auto& item) {
     if (options.csv)
       append_csv(output.text(), item);
@@ -85,7 +85,7 @@ void write_lines(Output& output, const Listing& listing, const ListOptions& opti
 void write_table(Output& output, const Listing& listing, const ListOptions& options) {
   const Terminal terminal = stdout_terminal();
   const std::int64_t now_ms = now().realtime_ms;
-  const auto& rows = listing.store.rows();
+  const auto rows = listing.store.rows();
   if (rows.empty() && terminal.is_terminal) {
     // The line with the seats says it all.
   } else if (options.by_user) {

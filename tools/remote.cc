@@ -139,14 +139,14 @@ Session session_of(const Fields& json, const std::string& site, const ProcessTab
   RecordImage& record = session.snapshot.record;
   session.site = json.string("site", kMostText);
   if (session.site != site) throw BadAnswer{"is of another site"};
-  session.id = json.string("id", kMostText);
-  record.id = id_of(session.id);
-  put(record.user, session.user = json.string("user", kGrowth * sizeof record.user));
-  put(record.service, session.service = json.string("service", kGrowth * sizeof record.service));
-  put(record.host, session.host = json.optional_string("host", kGrowth * sizeof record.host));
-  put(record.tty, session.tty = json.optional_string("tty", kGrowth * sizeof record.tty));
+  record.id = id_of(json.string("id", kMostText));
+  const std::string user = json.string("user", kGrowth * sizeof record.user);
+  put(record.user, user);
+  put(record.service, json.string("service", kGrowth * sizeof record.service));
+  put(record.host, json.optional_string("host", kGrowth * sizeof record.host));
+  put(record.tty, json.optional_string("tty", kGrowth * sizeof record.tty));
   session.reason = json.optional_string("reason", kGrowth * kReasonBytes);
-  record.user_hash = hash128({}, site + '\0' + session.user);
+  record.user_hash = hash128({}, site + '\0' + user);
   record.uid = kNoUid;
   if (json.find("uid")) record.uid = static_cast<std::uint32_t>(json.integer("uid", 0, kNoUid - 1));
   session.uid = uid_of(record);
@@ -351,7 +351,7 @@ std::vector<Ended> Remote::end(const std::vector<Session>& sessions, const Endin
         const std::size_t end = std::min(begin + kConnectionsAtOnce, sessions.size());
         std::vector<Client> clients;
         for (std::size_t i = begin; i < end; ++i) {
-          Json parameters = {{"id", sessions[i].id}, {"grace_seconds", grace_s.count()}};
+          Json parameters = {{"id", sessions[i].id()}, {"grace_seconds", grace_s.count()}};
           if (!options.reason.empty()) parameters["reason"] = options.reason;
           std::string message;
           varlink::append_call(message, std::string(kInterface) + "Revoke", parameters);
@@ -362,7 +362,7 @@ std::vector<Ended> Remote::end(const std::vector<Session>& sessions, const Endin
           const Reply reply = client.receive();
           // It has just gone by itself.
           const bool gone = reply.error == std::string(kInterface) + "NoSuchSession";
-          if (!reply.error.empty() && !gone) fail(reply, sessions[results.size()].id);
+          if (!reply.error.empty() && !gone) fail(reply, sessions[results.size()].id());
           results.push_back(gone ? Ended() : ended_of(fields_of(reply)));
         }
       }

@@ -54,8 +54,9 @@ std::vector<Session> choose(const std::vector<Session>& sessions, const RevokeOp
   std::vector<Session> chosen;
   for (const std::string& id : options.ids) {
     const Session& session = find_by_prefix(sessions, id, site.is_remote());
-    const bool twice = std::any_of(chosen.begin(), chosen.end(),
-                                   [&](const Session& other) { return other.id == session.id; });
+    const bool twice = std::any_of(chosen.begin(), chosen.end(), [&](const Session& other) {
+      return other.snapshot.record.id == session.snapshot.record.id;
+    });
     if (!twice) chosen.push_back(session);
   }
   return chosen;
@@ -63,9 +64,9 @@ std::vector<Session> choose(const std::vector<Session>& sessions, const RevokeOp
 
 // "alice (sshd from 192.0.2.7)"
 std::string description(const Session& session) {
-  return fmt::format("{} ({}{})", escape_for_terminal(session.user),
-                     escape_for_terminal(session.service),
-                     session.host.empty() ? "" : " from " + escape_for_terminal(session.host));
+  return fmt::format("{} ({}{})", escape_for_terminal(session.user()),
+                     escape_for_terminal(session.service()),
+                     session.host().empty() ? "" : " from " + escape_for_terminal(session.host()));
 }
 
 // Leaves out the caller's own sessions, and says so; where they were named, or nothing else is
@@ -79,9 +80,9 @@ std::vector<Session> without_own(const std::vector<Session>& chosen, const Proce
   if (others.empty() || !options.ids.empty())
     throw Failure(
         kExitUsage, "own_session",
-        fmt::format("{} is the session you are in: add --self to end it", own.front().id));
+        fmt::format("{} is the session you are in: add --self to end it", own.front().id()));
   for (const Session& session : own)
-    remark(fmt::format("{} is the session you are in: left alone without --self", session.id));
+    remark(fmt::format("{} is the session you are in: left alone without --self", session.id()));
   return others;
 }
 
@@ -92,7 +93,7 @@ void ask(const std::vector<Session>& chosen) {
         "{} sessions would be ended: add --yes (or look first, with --dry-run)", chosen.size()));
   std::string question;
   for (const Session& session : chosen)
-    question += fmt::format("{}  {}\n", session.id, description(session));
+    question += fmt::format("{}  {}\n", session.id(), description(session));
   question += fmt::format("End these {} sessions? [y/N] ", chosen.size());
   static_cast<void>(write_all(STDERR_FILENO, question));
   std::string answer;
@@ -111,7 +112,7 @@ void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
     if (options.dry_run) {
       item["result"] = "would_end";
       item["survivors"] = nlohmann::ordered_json::array();
-      lines += fmt::format("{}  {}: would be ended\n", session.id, description(session));
+      lines += fmt::format("{}  {}: would be ended\n", session.id(), description(session));
     } else {
       const Ended& ended = results[i];
       item["result"] = text(ended.result);
@@ -122,7 +123,7 @@ void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
       if (ended.result == EndResult::survived && !pids.empty()) pids = ", processes left:" + pids;
       if (ended.result == EndResult::ending)
         pids = ", its process holds another session too and was left alone:" + pids;
-      lines += fmt::format("{}  {}: {}{}\n", session.id, description(session), text(ended.result),
+      lines += fmt::format("{}  {}: {}{}\n", session.id(), description(session), text(ended.result),
                            ended.result == EndResult::ended ? "" : pids);
     }
     list.push_back(std::move(item));
@@ -162,10 +163,10 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
   for (const Session& session : chosen)
     if (!site.is_remote())
       audit("revoke", session.site,
-            {{"session", session.id},
-             {"user", session.user},
-             {"service", session.service},
-             {"host", session.host},
+            {{"session", session.id()},
+             {"user", session.user()},
+             {"service", session.service()},
+             {"host", session.host()},
              {"pid", std::to_string(session.leader.pid)},
              {"reason", options.reason}});
   const auto results = site.end(chosen, ending);
@@ -179,7 +180,7 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
     for (const pid_t pid : results[i].survivors)
       pids += (pids.empty() ? "" : " ") + std::to_string(pid);
     audit("revoke_incomplete", chosen[i].site,
-          {{"session", chosen[i].id}, {"result", text(results[i].result)}, {"pids", pids}});
+          {{"session", chosen[i].id()}, {"result", text(results[i].result)}, {"pids", pids}});
   }
   print_results(site, chosen, results, options, global.json);
   return code;

@@ -1,6 +1,7 @@
 #include "rows.h"
 
 #include <algorithm>
+#include <boost/sort/spreadsort/integer_sort.hpp>
 #include <cstring>
 #include <map>
 #include <utility>
@@ -40,6 +41,21 @@ struct Key {
     return id != other.id ? id < other.id : row < other.row;
   }
 };
+
+// By `first` and then `id`; most of the many that a busy site has used in one moment are equal in
+// the first, so both are sorted by their digits.
+void sort(std::vector<Key>& keys) {
+  using boost::sort::spreadsort::integer_sort;
+  integer_sort(
+      keys.begin(), keys.end(), [](const Key& key, unsigned bits) { return key.first >> bits; },
+      [](const Key& a, const Key& b) { return a.first < b.first; });
+  for (auto run = keys.begin(); run != keys.end();) {
+    const auto end = std::find_if(
+        run, keys.end(), [first = run->first](const Key& key) { return key.first != first; });
+    integer_sort(run, end, [](const Key& key, unsigned bits) { return key.id >> bits; });
+    run = end;
+  }
+}
 
 Key key_of(const Row& row, std::uint32_t index, Order order) {
   std::uint64_t id = 0;
@@ -101,7 +117,7 @@ std::vector<std::uint32_t> sorted(std::span<const Row> rows, Order order, bool r
   keys.reserve(rows.size());
   for (std::uint32_t i = 0; i < rows.size(); ++i)
     keys.push_back(key_of(rows[i], i, order));
-  std::sort(keys.begin(), keys.end());
+  sort(keys);
   std::vector<std::uint32_t> indices;
   indices.reserve(keys.size());
   for (const Key& key : keys)

@@ -10,12 +10,13 @@
 #include <string_view>
 #include <vector>
 
+#include "huge_pages.h"
 #include "session.h"
 
 namespace sessreg {
 
 // Texts are as they were recorded; see text_of().
-struct Row {
+struct alignas(64) Row {
   SessionId id;
   std::array<std::uint8_t, 16> user_hash;
   std::array<char, sizeof(RecordImage::user)> user;
@@ -60,10 +61,10 @@ class RowStore {
   // There will be some `more` rows.
   void expect(std::size_t more) { rows_.reserve(rows_.size() + more); }
 
-  const std::vector<Row>& rows() const { return rows_; }
+  std::span<const Row> rows() const { return rows_; }
 
  private:
-  std::vector<Row> rows_;
+  std::vector<Row, HugePages<Row>> rows_;
   std::deque<std::string> texts_;      // stay where they are when others are added
   const std::string* site_ = nullptr;  // the last one
 };

@@ -126,7 +126,7 @@ const Session& find_by_prefix(const std::vector<Session>& sessions, const std::s
                     escape_for_terminal(given)));
   std::vector<const Session*> found;
   for (const Session& session : sessions)
-    if (session.id.starts_with(prefix)) found.push_back(&session);
+    if (session.id().starts_with(prefix)) found.push_back(&session);
   if (found.empty())
     throw Failure(kExitNoSuchSession, "no_such_session",
                   fmt::format("no session{} with the id {}", own_only ? " of yours" : "", prefix));
@@ -136,8 +136,8 @@ const Session& find_by_prefix(const std::vector<Session>& sessions, const std::s
   const std::size_t digits = distinct_digits(sessions);
   std::string names;
   for (std::size_t i = 0; i < found.size() && i < kMostNamed; ++i)
-    names += fmt::format("{}{} ({})", i == 0 ? "" : ", ", found[i]->id.substr(0, digits),
-                         escape_for_terminal(found[i]->user));
+    names += fmt::format("{}{} ({})", i == 0 ? "" : ", ", found[i]->id().substr(0, digits),
+                         escape_for_terminal(found[i]->user()));
   if (found.size() > kMostNamed) names += fmt::format(" and {} more", found.size() - kMostNamed);
   throw Failure(kExitUsage, "ambiguous_id",
                 fmt::format("{} fits several sessions: {}", prefix, names));
@@ -145,9 +145,9 @@ const Session& find_by_prefix(const std::vector<Session>& sessions, const std::s
 
 std::size_t distinct_digits(const std::vector<Session>& sessions) {
   constexpr std::size_t kLeast = 8;
-  std::vector<std::string_view> ids;
+  std::vector<std::string> ids;
   for (const Session& session : sessions)
-    ids.push_back(session.id);
+    ids.push_back(session.id());
   std::sort(ids.begin(), ids.end());
   std::size_t digits = kLeast;
   for (std::size_t i = 1; i < ids.size(); ++i) {

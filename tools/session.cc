@@ -35,11 +35,6 @@ void fill(Session& session, const std::string& site, State state, bool has_termi
   const RecordImage& record = snapshot.record;
   session.state = state;
   session.site = site;
-  session.id = to_hex(record.id);
-  session.user = text_of(record.user);
-  session.service = text_of(record.service);
-  session.host = text_of(record.host);
-  session.tty = text_of(record.tty);
   if (snapshot.mark == MarkStage::none)
     session.reason.clear();
   else
@@ -125,7 +120,7 @@ class Reader {
   std::unordered_map<pid_t, std::pair<std::uint64_t, bool>> has_tty_;  // by leader; start time
 };
 
-nlohmann::ordered_json or_null(const std::string& text) {
+nlohmann::ordered_json or_null(std::string_view text) {
   return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
 }
 
@@ -202,19 +197,20 @@ std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {
 
 void sort_stalest_first(std::vector<Session>& sessions) {
   std::sort(sessions.begin(), sessions.end(), [](const Session& a, const Session& b) {
-    return a.idle_ms != b.idle_ms ? a.idle_ms > b.idle_ms : a.id < b.id;
+    return a.idle_ms != b.idle_ms ? a.idle_ms > b.idle_ms
+                                  : a.snapshot.record.id < b.snapshot.record.id;
   });
 }
 
 nlohmann::ordered_json to_json(const Session& session) {
   nlohmann::ordered_json json;
-  json["id"] = session.id;
+  json["id"] = session.id();
   json["site"] = session.site;
-  json["user"] = session.user;
+  json["user"] = session.user();
   json["uid"] = session.uid ? nlohmann::ordered_json(*session.uid) : nullptr;
-  json["service"] = session.service;
-  json["host"] = or_null(session.host);
-  json["tty"] = or_null(session.tty);
+  json["service"] = session.service();
+  json["host"] = or_null(session.host());
+  json["tty"] = or_null(session.tty());
   json["state"] = text(session.state);
   json["opened"] = or_null(utc_time(session.opened_realtime_ms));
   json["last_activity"] = or_null(utc_time(session.last_activity_realtime_ms));
@@ -223,7 +219,7 @@ nlohmann::ordered_json to_json(const Session& session) {
   json["idle_seconds"] = session.idle_ms / 1000;
   json["pid"] = session.leader.pid;
   json["seat"] = session.has_seat;
-  json["reason"] = or_null(session.reason);
+  json["reason"] = or_null(std::string_view(session.reason));
   return json;
 }
 

@@ -6,6 +6,7 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "clock.h"
@@ -22,8 +23,7 @@ struct Session {
   Snapshot snapshot;
   State state = State::active;
   std::string site;
-  std::string id;
-  std::string user, service, host, tty, reason;
+  std::string reason;
   std::optional<std::uint32_t> uid;
   ProcessId leader;
   bool has_seat = false;
@@ -32,6 +32,12 @@ struct Session {
   std::int64_t last_activity_realtime_ms = 0;
   std::uint64_t idle_ms = 0;
   std::optional<std::int64_t> expires_realtime_ms;
+
+  std::string id() const { return to_hex(snapshot.record.id); }
+  std::string_view user() const { return text_of(snapshot.record.user); }
+  std::string_view service() const { return text_of(snapshot.record.service); }
+  std::string_view host() const { return text_of(snapshot.record.host); }
+  std::string_view tty() const { return text_of(snapshot.record.tty); }
 
   // A session without a terminal (a tunnel, a mount; a container's cannot be seen) that never
   // showed a token is never idle: nobody can see whether it is used.

@@ -17,7 +17,7 @@
 namespace sessreg {
 namespace {
 
-std::string or_dash(const std::string& raw) {
+std::string or_dash(std::string_view raw) {
   return raw.empty() ? "-" : escape_for_terminal(raw);
 }
 
@@ -32,13 +32,13 @@ int run_show(const GlobalOptions& global, const std::string& id) {
   const std::int64_t now_ms = now().realtime_ms;
   print(field_list(
       {
-          {"id", session.id},
+          {"id", session.id()},
           {"site", or_dash(session.site)},
-          {"user", or_dash(session.user)},
+          {"user", or_dash(session.user())},
           {"uid", session.uid ? std::to_string(*session.uid) : "-"},
-          {"service", or_dash(session.service)},
-          {"from", or_dash(session.host)},
-          {"tty", or_dash(session.tty)},
+          {"service", or_dash(session.service())},
+          {"from", or_dash(session.host())},
+          {"tty", or_dash(session.tty())},
           {"state", text(session.state)},
           {"opened", time_with_relative(session.opened_realtime_ms, now_ms)},
           {"last activity", time_with_relative(session.last_activity_realtime_ms, now_ms)},

@@ -2,7 +2,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "command.h"
@@ -17,11 +17,7 @@
 namespace sessreg {
 namespace {
 
-std::size_t number_in(const std::vector<Session>& sessions, State state) {
-  return static_cast<std::size_t>(
-      std::count_if(sessions.begin(), sessions.end(),
-                    [state](const Session& session) { return session.state == state; }));
-}
+using Numbers = std::map<State, std::size_t>;  // of sessions
 
 nlohmann::ordered_json daemon_json(const OpenSite& site) {
   const DaemonLook look = look_at_daemon(site);
@@ -40,7 +36,7 @@ std::string daemon_text(const OpenSite& site) {
                      look.alive ? "seen" : "last seen", seen);
 }
 
-nlohmann::ordered_json status_json(OpenSite& site, const std::vector<Session>& sessions) {
+nlohmann::ordered_json status_json(OpenSite& site, Numbers& sessions) {
   const auto counter = [&](Counter which) {
     return site.registry ? site.registry->counter(which) : 0;
   };
@@ -56,11 +52,11 @@ nlohmann::ordered_json status_json(OpenSite& site, const std::vector<Session>& s
   json.update(limit_json(site));
   json["capacity"] = site.registry ? static_cast<std::int64_t>(site.registry->capacity())
                                    : static_cast<std::int64_t>(site.config.capacity);
-  json["reserved"] = number_in(sessions, State::reserved);
-  json["parked"] = number_in(sessions, State::parked);
-  json["orphaned"] = number_in(sessions, State::orphaned);
-  json["ending"] = number_in(sessions, State::ending);
-  json["exempt"] = number_in(sessions, State::exempt);
+  json["reserved"] = sessions[State::reserved];
+  json["parked"] = sessions[State::parked];
+  json["orphaned"] = sessions[State::orphaned];
+  json["ending"] = sessions[State::ending];
+  json["exempt"] = sessions[State::exempt];
   json["high_water_mark"] = counter(kHighWater);
   json["admissions"] = counter(kAdmissions);
   json["refusals"] = {{text(Refusal::site_full), counter(kRefusedSiteFull)},
@@ -127,7 +123,9 @@ std::string status_text(OpenSite& site, const nlohmann::ordered_json& json) {
 
 int run_status(const GlobalOptions& global) {
   OpenSite site = open_site(global);
-  const auto sessions = read_sessions(site, ProcessTable::read());
+  Numbers sessions;
+  for_each_session(site, ProcessTable::read(),
+                   [&](const Session& session) { ++sessions[session.state]; });
   const auto json = status_json(site, sessions);
   print(global.json ? json_text(json) : status_text(site, json));
   return kExitDone;

@@ -135,16 +135,28 @@ TableWriter::TableWriter(std::vector<Column> columns, const Terminal& terminal)
 }
 
 void TableWriter::measure(const std::vector<Cell>& row) {
-  measure(row, false, width_);
-  if (terminal_.columns > 0) measure(row, true, brief_width_);
+  for (std::size_t i = 0; i < row.size(); ++i)
+    measure(i, row[i]);
 }
 
-void TableWriter::measure(const std::vector<Cell>& row, bool brief,
-                          std::vector<int>& widths) const {
-  for (std::size_t i = 0; i < row.size(); ++i) {
-    const std::string& text = chosen(row[i], brief);
-    widths[i] = std::max(widths[i], display_width(utf8_ || is_ascii(text) ? text : to_ascii(text)));
-  }
+void TableWriter::measure(std::size_t column, const Cell& cell) {
+  measure(column, width_of(cell, false), terminal_.columns > 0 ? width_of(cell, true) : 0);
+}
+
+void TableWriter::measure(std::size_t column, int width, int brief_width) {
+  width_[column] = std::max(width_[column], width);
+  brief_width_[column] = std::max(brief_width_[column], brief_width);
+}
+
+// Whether the terminal shows `text` of the cell as it is.
+bool TableWriter::shows(const Cell& cell, const std::string& text) const {
+  return cell.is_plain || utf8_ || is_ascii(text);
+}
+
+int TableWriter::width_of(const Cell& cell, bool brief) const {
+  const std::string& text = chosen(cell, brief);
+  if (cell.is_plain) return static_cast<int>(text.size());
+  return display_width(shows(cell, text) ? text : to_ascii(text));
 }
 
 void TableWriter::shrink(int room, bool keep_headers) {
@@ -185,11 +197,11 @@ void TableWriter::append_line(std::string& out, const std::vector<Cell>& row) co
     if (room > 0) most = std::min(most, room - used - padding);
     if (most <= 0) break;
     const std::string* text = &chosen(row[i], is_brief_);
-    if (!utf8_ && !is_ascii(*text)) {
+    if (!shows(row[i], *text)) {
       changed = to_ascii(*text);
       text = &changed;
     }
-    int width = display_width(*text);
+    int width = row[i].is_plain ? static_cast<int>(text->size()) : display_width(*text);
     if (width > most) {
       changed = shortened(*text, most, utf8_);
       text = &changed;

@@ -28,6 +28,7 @@ struct Cell {
   std::string text;   // escaped for the terminal
   std::string brief;  // said shorter where room is scarce; empty: as `text`
   Colour colour = Colour::none;
+  bool is_plain = false;  // both are known to be printable ASCII, and so as wide as they are long
 };
 
 struct Column {
@@ -45,13 +46,17 @@ class TableWriter {
   TableWriter(std::vector<Column> columns, const Terminal& terminal);
 
   void measure(const std::vector<Cell>& row);
+  // The same for a cell of a column, or one with these widths.
+  void measure(std::size_t column, const Cell& cell);
+  void measure(std::size_t column, int width, int brief_width);
   // Call between the last measure() and the first of these.
   void fit();
   void append_header(std::string& out) const;
   void append_line(std::string& out, const std::vector<Cell>& row) const;
 
  private:
-  void measure(const std::vector<Cell>& row, bool brief, std::vector<int>& widths) const;
+  bool shows(const Cell& cell, const std::string& text) const;
+  int width_of(const Cell& cell, bool brief) const;
   void shrink(int room, bool keep_headers);
 
   std::vector<Column> columns_;

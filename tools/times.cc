@@ -27,7 +27,8 @@ std::optional<std::string> formatted(const tm& fields, const char* format) {
   return std::string(text.data(), size);
 }
 
-void append_distance(std::string& out, std::uint64_t seconds) {
+// Makes `seconds` the number of the unit that it returns the letter of.
+char in_unit(std::uint64_t& seconds) {
   struct Unit {
     std::uint64_t seconds;
     std::uint64_t from;  // used from this many seconds on
@@ -37,17 +38,12 @@ void append_distance(std::string& out, std::uint64_t seconds) {
   // Days up to a month: "13d" says more than "1w".
   constexpr Unit kUnits[] = {
       {kWeek, 31 * kDay, 'w'}, {kDay, kDay, 'd'}, {kHour, kHour, 'h'}, {kMinute, kMinute, 'm'}};
-  char letter = 's';
   for (const Unit& unit : kUnits) {
     if (seconds < unit.from) continue;
     seconds /= unit.seconds;
-    letter = unit.letter;
-    break;
+    return unit.letter;
   }
-  std::array<char, 24> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), seconds).ptr;
-  out.append(digits.data(), end);
-  out += letter;
+  return 's';
 }
 
 // Breaking a time down is most of the cost of a long list, and neighbours in it share the minute.
@@ -117,24 +113,29 @@ void append_local_time(std::string& out, std::int64_t realtime_ms) {
 }
 
 std::string relative_time(std::int64_t realtime_ms, std::int64_t now_ms) {
-  std::string text;
-  append_relative_time(text, realtime_ms, now_ms);
-  return text;
+  return std::string(RelativeTime(realtime_ms, now_ms).text());
 }
 
-void append_relative_time(std::string& out, std::int64_t realtime_ms, std::int64_t now_ms) {
+RelativeTime::RelativeTime(std::int64_t realtime_ms, std::int64_t now_ms) {
   const bool past = realtime_ms <= now_ms;
   // Unsigned, as the distance of two hostile values may not fit a signed one.
   const auto from = static_cast<std::uint64_t>(past ? realtime_ms : now_ms);
   const auto to = static_cast<std::uint64_t>(past ? now_ms : realtime_ms);
-  const std::uint64_t seconds = (to - from) / 1000;
-  if (seconds == 0) {
-    out += "now";
+  std::uint64_t number = (to - from) / 1000;
+  if (number == 0) {
+    add("now");
     return;
   }
-  if (!past) out += "in ";
-  append_distance(out, seconds);
-  if (past) out += " ago";
+  const char unit = in_unit(number);
+  if (!past) add("in ");
+  size_ = static_cast<std::size_t>(
+      std::to_chars(text_.data() + size_, text_.data() + text_.size(), number).ptr - text_.data());
+  add({&unit, 1});
+  if (past) add(" ago");
+}
+
+void RelativeTime::add(std::string_view text) {
+  size_ += text.copy(text_.data() + size_, text_.size() - size_);
 }
 
 std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms) {

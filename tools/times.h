@@ -35,9 +35,21 @@ class UtcTime {
   std::size_t size_ = 0;
 };
 
-// As local_time() and relative_time(), at the end of `out`.
+// And relative_time() without one.
+class RelativeTime {
+ public:
+  RelativeTime(std::int64_t realtime_ms, std::int64_t now_ms);
+  std::string_view text() const { return {text_.data(), size_}; }
+
+ private:
+  void add(std::string_view text);
+
+  std::array<char, 32> text_;
+  std::size_t size_ = 0;
+};
+
+// As local_time(), at the end of `out`.
 void append_local_time(std::string& out, std::int64_t realtime_ms);
-void append_relative_time(std::string& out, std::int64_t realtime_ms, std::int64_t now_ms);
 
 // A duration of the command line; throws a usage Failure that names the option.
 Seconds duration_argument(const std::string& option, const std::string& text);

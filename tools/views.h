@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,7 @@ class RowTable {
   // `digits`: of the ids that a terminal is shown.
   RowTable(bool with_site, std::size_t digits, const Terminal& terminal, std::int64_t now_ms);
 
-  void measure(const Row& row) { table_.measure(cells_of(row)); }
+  void measure(const Row& row);
   void fit() { table_.fit(); }
   void append_header(std::string& out) const { table_.append_header(out); }
   void append_line(std::string& out, const Row& row, bool is_new = false) {
@@ -31,6 +32,8 @@ class RowTable {
 
  private:
   const std::vector<Cell>& cells_of(const Row& row);
+  void measure_text(std::size_t column, std::string_view raw);
+  void measure_time(std::size_t column, std::int64_t realtime_ms);
 
   bool with_site_;
   std::size_t digits_;
@@ -43,6 +46,6 @@ std::string users_table(const std::vector<UserRow>& users, bool with_site, const
                         std::int64_t now_ms);
 
 // How many digits of their ids tell these from each other, at least 8.
-std::size_t distinct_digits(const std::vector<Row>& rows);
+std::size_t distinct_digits(std::span<const Row> rows);
 
 }  // namespace sessreg

@@ -397,10 +397,10 @@ void WatchedSite::check_time(Tracked& tracked, const ProcessTable& table, std::u
   }
   Session session = session_from(held, name(), State::ending, tracked.has_terminal, now());
   audit("end", name(),
-        {{"session", session.id},
-         {"user", session.user},
-         {"service", session.service},
-         {"host", session.host},
+        {{"session", session.id()},
+         {"user", session.user()},
+         {"service", session.service()},
+         {"host", session.host()},
          {"pid", std::to_string(session.leader.pid)},
          {"reason", options.reason}});
   tracked.check_ms = kNever;
