@@ -11,6 +11,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 
+#include "auth_log.h"
 #include "support.h"
 
 using namespace sessreg;
@@ -222,6 +223,26 @@ TEST_CASE("the session's terminal is told why, with nothing that could drive it"
             .code == 0);
   CHECK_THAT(process.terminal_output(),
              Catch::Contains("\nBye alice. (\\x1b[2Jmaint\\xffenance\\x0a)\r"));
+}
+
+TEST_CASE("no name or reason adds a line or a field to what the log says of a revocation") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("eve\n\x1b[2J\" by_uid=0", process));
+  AuthLog log(sandbox);
+  const ToolResult result = sandbox.tool(
+      {"revoke", "--all", "--reason", "x\nevent=revoke\x9b\" user=bob"}, log.options());
+  if (result.code == AuthLog::kNoMounts) {
+    WARN("skipped: no mount namespace to be had");
+    return;
+  }
+  CHECK(result.code == 0);
+  const std::string line = log.line();
+  CHECK_THAT(line, Catch::Contains(R"( user="eve\x0a\x1b[2J\x22 by_uid=0" )"));
+  CHECK_THAT(line, Catch::Contains(R"( reason="x\x0aevent=revoke\x9b\x22 user=bob" )"));
+  for (const char c : line)
+    CHECK((c >= ' ' && c <= '~'));
+  CHECK(log.line().empty());
 }
 
 TEST_CASE("the message to the user has every value filled in") {

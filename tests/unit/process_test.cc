@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "../support/child.h"
+#include "signals.h"
 
 using namespace sessreg;
 
@@ -25,6 +26,16 @@ TEST_CASE("the same pid with another start time is somebody else") {
   ProcessId other = self_id();
   ++other.start_ticks;
   CHECK(SystemProcesses().life(other) == Life::reused);
+}
+
+TEST_CASE("a signal for a process that has ended does not reach whoever has its pid now") {
+  Child child([] { return pause(); });
+  const ProcessId now{child.pid(), read_process_stat(child.pid())->start_ticks};
+  const ProcessId ended{now.pid, now.start_ticks - 1};
+  CHECK_FALSE(signal_process(ended, SIGKILL));
+  CHECK(SystemProcesses().life(now) == Life::alive);
+  CHECK(signal_process(now, SIGKILL));
+  child.wait();
 }
 
 TEST_CASE("a start time that is not known is no proof of death") {

@@ -1,0 +1,198 @@
+// What a hostile client or user can put into the module: names, and two kinds of environment.
+#include <security/pam_ext.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+
+#include "../support/child.h"
+#include "transaction.h"
+#include "utf8.h"
+
+using namespace sessreg;
+
+namespace {
+
+std::vector<std::string>& logged() {
+  static std::vector<std::string> lines;
+  return lines;
+}
+
+void note(const char* format, va_list arguments) {
+  char line[20'000];
+  vsnprintf(line, sizeof line, format, arguments);
+  logged().emplace_back(line);
+}
+
+// What libpam logs for the module since.
+class LogWatch {
+ public:
+  LogWatch() { logged().clear(); }
+  const std::vector<std::string>& lines() const { return logged(); }
+};
+
+bool is_showable(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Char next = decode_utf8(text);
+    if (next.size_bytes == 0 || is_unsafe_to_show(next.code)) return false;
+    text.remove_prefix(next.size_bytes);
+  }
+  return true;
+}
+
+class EnvironmentVariable {
+ public:
+  EnvironmentVariable(const char* name, const std::string& value) : name_(name) {
+    setenv(name, value.c_str(), 1);
+  }
+  ~EnvironmentVariable() { unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
+
+std::string line_from(Pipe& pipe) {
+  std::string line;
+  for (int c = pipe.get(); c != '\n' && c != -1; c = pipe.get())
+    line += static_cast<char>(c);
+  return line;
+}
+
+void put(Transaction& t, const std::string& assignment) {
+  REQUIRE(pam_putenv(t.handle(), assignment.c_str()) == PAM_SUCCESS);
+}
+
+}  // namespace
+
+// In place of the C library's, which libpam calls (the first where it was built with
+// _FORTIFY_SOURCE).
+extern "C" void __syslog_chk(int, int, const char* format, ...);
+extern "C" void __syslog_chk(int, int, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  note(format, arguments);
+  va_end(arguments);
+}
+extern "C" void syslog(int, const char* format, ...) {
+  va_list arguments;
+  va_start(arguments, format);
+  note(format, arguments);
+  va_end(arguments);
+}
+
+TEST_CASE("no name adds a line to the log, or a field, or drives who reads it") {
+  PamSite site(
+      "sessions_limit = 0\nmax_failed_auth_per_host = 1\nblacklist_exempt =\n"
+      "user_sessions_limit = 1\n",
+      "debug");
+  const std::string name =
+      "eve\n\x1b[2J\x9b\xe2\x80\xae\" rhost=192.0.2.99 reason=blacklisted failures=9 \xff\\";
+  for (const bool fails : {false, true}) {
+    site.write_service("sshd", fails ? "debug authfail" : "debug");
+    LogWatch log;
+    Transaction t(site, name.c_str());
+    pam_set_item(t.handle(), PAM_RHOST, name.c_str());
+    if (fails)
+      CHECK(t.authenticate() == PAM_AUTH_ERR);
+    else
+      CHECK(t.account() == PAM_PERM_DENIED);
+    REQUIRE_FALSE(log.lines().empty());
+    for (const std::string& line : log.lines()) {
+      INFO(line);
+      CHECK(is_showable(line));
+      if (line.find("user=") == std::string::npos) continue;
+      CHECK_THAT(line, Catch::Contains(R"( user="eve\x0a\x1b[2J)"));
+      // Its quotes cannot be ended from inside: each value is one field.
+      CHECK(std::count(line.begin(), line.end(), '"') == 4);
+    }
+  }
+}
+
+TEST_CASE("no token is written to the log, not even for debugging") {
+  PamSite site("sessions_limit = 1\n", "debug");
+  LogWatch log;
+  Transaction t(site, "daemon");
+  REQUIRE(t.account() == PAM_SUCCESS);
+  REQUIRE(t.open_session() == PAM_SUCCESS);
+  const std::string token = t.env("SESSREG_TOKEN");
+  REQUIRE(token.starts_with("v4.public."));
+  Transaction refused(site, "daemon");
+  CHECK(refused.account() == PAM_PERM_DENIED);
+  CHECK(t.close_session() == PAM_SUCCESS);
+  CHECK(log.lines().size() >= 4);
+  for (const std::string& line : log.lines())
+    CHECK_THAT(line, !Catch::Contains("v4.") && !Catch::Contains(token.substr(10, 20)));
+}
+
+TEST_CASE("the id of a session of another user, or of another process, closes nothing") {
+  PamSite site("sessions_limit = 9\n");
+  Pipe id, over;
+  Child other([&] {
+    Transaction t(site, "daemon");
+    if (t.open_session() != PAM_SUCCESS) return 1;
+    for (const char c : t.env("SESSREG_ID"))
+      id.put(c);
+    id.put('\n');
+    over.close_write();
+    over.get();
+    return 0;
+  });
+  const std::string of_other_process = line_from(id);
+  REQUIRE(of_other_process.size() == 32);
+  Transaction bin(site, "bin");
+  REQUIRE(bin.open_session() == PAM_SUCCESS);
+  REQUIRE(site.seats() == 2);
+  for (const std::string& named : {of_other_process, bin.env("SESSREG_ID")}) {
+    Transaction t(site, "daemon");
+    put(t, "SESSREG_ID=" + named);
+    CHECK(t.close_session() == PAM_SUCCESS);
+    CHECK(site.seats() == 2);
+  }
+}
+
+TEST_CASE("a hint to somebody else's reservation takes nothing of it") {
+  PamSite site("sessions_limit = 2\n");
+  Pipe hint, stolen;
+  Child victim([&] {
+    Transaction t(site, "bin");
+    if (t.account() != PAM_SUCCESS) return 1;
+    for (const char c : t.env("SESSREG_RESERVATION"))
+      hint.put(c);
+    hint.put('\n');
+    stolen.close_write();
+    stolen.get();
+    return t.open_session();
+  });
+  const std::string named = line_from(hint);
+  REQUIRE_FALSE(named.empty());
+  Child thief([&] {
+    Transaction t(site, "daemon");
+    pam_putenv(t.handle(), ("SESSREG_RESERVATION=" + named).c_str());
+    if (t.open_session() != PAM_SUCCESS) return 1;
+    return site.seats() == 2 ? 0 : 2;
+  });
+  CHECK(thief.wait() == 0);
+  stolen.close_write();
+  CHECK(victim.wait() == PAM_SUCCESS);
+}
+
+TEST_CASE("what the caller of a set-user-ID program has in the environment decides nothing") {
+  PamSite site("sessions_limit = 2\n");
+  Transaction victim(site, "daemon");
+  REQUIRE(victim.account() == PAM_SUCCESS);
+  REQUIRE(victim.open_session() == PAM_SUCCESS);
+  const EnvironmentVariable id("SESSREG_ID", victim.env("SESSREG_ID")),
+      site_name("SESSREG_SITE", "other"), reservation("SESSREG_RESERVATION", "0:1"),
+      token("SESSREG_TOKEN", victim.env("SESSREG_TOKEN")),
+      socket("SESSREG_SOCKET", (site.dir / "sock")), connection("SSH_CONNECTION", "1 2 3 4");
+  Transaction caller(site, "daemon", "login");
+  CHECK(caller.close_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(caller.account() == PAM_SUCCESS);
+  CHECK(caller.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 2);
+  CHECK(caller.env("SESSREG_ID") != victim.env("SESSREG_ID"));
+  CHECK(caller.env("SESSREG_TOKEN") != victim.env("SESSREG_TOKEN"));
+  CHECK(caller.env("SESSREG_SITE") == "default");
+}
