@@ -28,7 +28,6 @@ class Sshd:
     """One listener on a free loopback port; its PAM stack is read anew at each login."""
 
     def __init__(self):
-        SCENE.mkdir(mode=0o755)
         for key in ("host_key", "client_key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", SCENE / key],
                            check=True)
@@ -200,8 +199,9 @@ class SceneTest(SiteTest):
         return client
 
 
-def main(tests_of):
-    """Runs the tests of that module; exits with 77 where they cannot run at all."""
+def main(tests_of, prepare=lambda: None):
+    """Runs the tests of that module, after prepare() in the private view of this host; exits with
+    77 where they cannot run at all."""
     for variable in ("SESSREG_MODULE", "SESSREG_TOOL"):
         if not os.path.exists(os.environ.get(variable, "")):
             sys.exit(f"set {variable} to the built file")
@@ -211,6 +211,8 @@ def main(tests_of):
     if shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin") is None:
         private_host.skip("no sshd here")
     private_host.enter()
+    SCENE.mkdir(mode=0o755)
+    prepare()
     sshd = SceneTest.sshd = Sshd()
     program = unittest.main(tests_of, exit=False, verbosity=2)
     sshd.stop()
