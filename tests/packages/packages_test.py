@@ -154,7 +154,7 @@ class Packages(unittest.TestCase):
         self.assertEqual(stacks(), self.before)
 
     def enable(self, *profiles):
-        must("pam-auth-update", "--package", "--enable", *profiles)
+        must("pam-auth-update", "--enable", *profiles)
 
     def assert_lets_in(self, user="alice"):
         tried = authenticate(user, private_host.PASSWORD, host="192.0.2.1")
@@ -235,7 +235,7 @@ class Packages(unittest.TestCase):
                 self.assert_lets_in()
                 self.assertNotEqual(authenticate("alice", "wrong").returncode, 0)
                 must("sessreg", "failures", "--reset-all")
-                must("pam-auth-update", "--package", "--remove", profile)
+                must("pam-auth-update", "--disable", profile)
                 self.assertEqual(stacks(), self.before)
 
     # --- Upgraded ---
