@@ -176,16 +176,19 @@ class Errors(DaemonTest):
     def test_no_token_is_logged(self):
         self.site.configure()
         self.start_daemon()
-        session, ended = self.log_in(), self.log_in("bob")
+        session, ended, killed = self.log_in(), self.log_in("bob"), self.log_in("bob")
         self.call("Revoke", id=ended.id)
         self.call("Touch", ALICE, token=session.token)
         for token in ended.token, session.token[:-1], session.token + "=", "v4.public.AAAA":
             with self.assertRaises(scene.CallFailed):
                 self.call("Touch", ALICE, token=token)
         self.call("Close", ALICE, token=session.token)
-        self.assertTrue(self.daemon.log(), "says nothing at all")
-        for part in "v4.", session.token[10:40], ended.token[10:40]:
-            self.assertNotIn(part, self.daemon.log())
+        # Of which the daemon has something to say.
+        os.kill(killed.pid, signal.SIGKILL)
+        self.assert_soon(lambda: "freed" in self.daemon.log())
+        for token in session.token, ended.token, killed.token:
+            self.assertNotIn(token[10:40], self.daemon.log())
+        self.assertNotIn("v4.", self.daemon.log())
 
     def test_a_token_by_another_key_is_refused(self):
         self.site.configure()
