@@ -84,7 +84,8 @@ Result<Admission> Site::with_current_limit(const Rulebook& rules, Attempt attemp
   if (!terms) return terms.error();
   for (int turn = 0; turn < kTurns; ++turn) {
     const ConfiguredLimit published = registry_.published_limit();
-    const Admission result = attempt(*terms);
+    Admission result = attempt(*terms);
+    // Not const: so it is moved. To copy it could fail, with the seat taken.
     if (!result.stale_configuration) return result;
     // Read behind `published`: whoever edits and logs in after this read makes our publishing fail.
     const auto again = load_config(config_.site, config_path_);
@@ -117,9 +118,9 @@ Result<Admission> Site::open_session(const Login& login, const Rulebook& rules,
   if (found) {
     const auto terms = terms_of(rules);
     if (!terms) return terms.error();
-    if (const auto bound = registry_.bind(*found, login, *terms, processes_)) {
+    if (auto bound = registry_.bind(*found, login, *terms, processes_)) {
       if (!bound->admitted()) registry_.release_reservation(*found);
-      return *bound;
+      return std::move(*bound);
     }
   }
   return with_current_limit(

@@ -9,6 +9,7 @@
 
 #include "hash.h"
 #include "text.h"
+#include "undo.h"
 
 namespace sessreg {
 namespace {
@@ -138,6 +139,7 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   record.user_limit = held.record.user_limit;
   record.flags = held.record.flags;
   Admission result;
+  result.displaced.reserve(1);  // behind the gate operation nothing may fail
   auto claim = claim_for(login, record, result);
   if (!claim) {
     reap(processes, boottime_ms());
@@ -381,11 +383,13 @@ std::optional<SlotRef> Registry::claim_for(const Login& login, RecordImage& reco
   if (record.user_limit >= 0) place = gate_.table().home(record.user_hash);
   const auto claim = gate_.table().claim(place, record.user_hash, claimer(login.self));
   if (!claim) return claim;
+  Undo undo([&] { gate_.table().abandon(*claim); });
   if (make_token_ && record.kind != RecordKind::reservation) {
     ret.token = make_token_(record, claim->slot);
     if (!ret.token.empty()) record.token_digest = token_digest(ret.token);
   }
   gate_.table().write_record(*claim, record);
+  undo.keep();
   return claim;
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 
 #include "registry_internal.h"
+#include "undo.h"
 
 namespace sessreg {
 namespace {
@@ -71,7 +72,13 @@ Rules Registry::rules_of(const Terms& terms, const UserHash& user) const {
 Admission Registry::take_seat(const Login& login, RecordKind kind, const Terms& terms,
                               const Processes& processes, std::uint64_t ends_ms) {
   Attempt attempt{login, kind, terms, processes, ends_ms};
+  Undo undo([&] {
+    if (!attempt.claim) return;
+    gate_.table().abandon(*attempt.claim);
+    release(*attempt.claim);  // if it has become a seat
+  });
   Admission result = decide(attempt);
+  undo.keep();
   if (result.admitted()) {
     add_to(kAdmissions, 1);
     note_high_water(result.count);
@@ -228,6 +235,7 @@ bool Registry::evict(Attempt& attempt, Decision& decision) {
     decision = {Outcome::table_full, static_cast<std::int32_t>(capacity()), decision.count};
     return false;
   }
+  attempt.result.displaced.reserve(attempt.result.displaced.size() + 1);
   // Above a limit that was lowered: the others just lose their seats.
   for (std::size_t i = 1; i < static_cast<std::size_t>(needed); ++i)
     if (gate_.park(victims[i].victim, kUsedOrNot, attempt.rules) == Outcome::done)
@@ -262,6 +270,7 @@ bool Registry::drop_stalest_parked(Attempt& attempt) {
     found = true;
   });
   if (!found) return false;
+  attempt.result.displaced.reserve(attempt.result.displaced.size() + 1);
   if (gate_.drop(stalest.ref.slot, stalest.state.generation))
     attempt.result.displaced.push_back({stalest, Displaced::Why::table_full});
   return true;

@@ -1,4 +1,5 @@
 // The six functions that PAM calls. Nothing is thrown into the host process, which may be sshd.
+#include <cxxabi.h>
 #include <security/pam_modules.h>
 #include <string.h>
 
@@ -15,6 +16,13 @@ namespace {
 // is unloaded. A host that runs one transaction after another would grow by that each time.
 [[gnu::destructor]] void free_exception_pool() {
   __gnu_cxx::__freeres();
+}
+
+// What libstdc++ keeps for each thread that throws it gets at the first throw, which may be for
+// want of memory; and libc ends the process if it cannot get that. So it is got now, for this
+// thread.
+[[gnu::constructor]] void get_ready_to_throw() {
+  [[maybe_unused]] void* volatile got = abi::__cxa_get_globals();  // or it would be left out
 }
 
 using sessreg::Arguments;

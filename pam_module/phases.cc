@@ -1,20 +1,21 @@
 #include "phases.h"
 
-#include <pwd.h>
 #include <security/pam_ext.h>
-#include <security/pam_modutil.h>
 #include <string.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include <charconv>
 #include <memory>
+#include <new>
 #include <utility>
 
 #include "activity.h"
+#include "passwd_entry.h"
 #include "send_off.h"
 #include "text.h"
 #include "token_key.h"
+#include "undo.h"
 
 namespace sessreg {
 namespace {
@@ -48,6 +49,11 @@ std::string fields_of(const Displaced& displaced) {
          " why=" + log_value(text(displaced.why));
 }
 
+// By the name where the user cannot be looked up now: without descriptors or memory nobody can.
+bool is_root(const Login& login) {
+  return login.uid == 0 || (login.uid == kNoUid && login.user == "root");
+}
+
 Error changes_too_fast() {
   return {Errc::invalid_config, "the configuration changes faster than it can be read"};
 }
@@ -70,10 +76,10 @@ Phase::Phase(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask)
 
 void Phase::look_up() {
   // Names may be typed in more than one way (case, domain); the limits know one.
-  if (const passwd* entry = pam_modutil_getpwnam(pamh_, login_.user.c_str())) {
-    login_.user = entry->pw_name;
-    login_.uid = entry->pw_uid;
-    primary_group_ = entry->pw_gid;
+  if (auto entry = find_user(login_.user)) {
+    login_.user = std::move(entry->name);
+    login_.uid = entry->uid;
+    primary_group_ = entry->gid;
   }
   if (const char* connection = pam_getenv(pamh_, "SSH_CONNECTION")) login_.connection = connection;
   login_.self = self_id();
@@ -216,9 +222,11 @@ std::optional<int> Phase::try_account() {
   if (!admission) return cannot_work(admission.error(), &*config, PAM_IGNORE);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refuse(*site, *admission);
+  Undo undo([&] { site->registry().release(admission->ref); });
   send_off_displaced(*site, *admission);
   remember(*config, *admission, Held::What::reservation);
   debug("reserved");
+  undo.keep();
   return PAM_SUCCESS;
 }
 
@@ -258,10 +266,12 @@ std::optional<int> Phase::try_open_session() {
   if (!admission) return cannot_work(admission.error(), &*config, PAM_SUCCESS);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refuse(*site, *admission);
+  Undo undo([&] { site->registry().release(admission->ref); });
   remember(*config, *admission, Held::What::session);
   put_environment(*admission);
   send_off_displaced(*site, *admission);
   debug("opened");
+  undo.keep();
   return PAM_SUCCESS;
 }
 
@@ -326,7 +336,7 @@ int Phase::cannot_work(const Error& error, const Config* config, int code_if_all
     return PAM_IGNORE;
   }
   const std::string what = "error=" + log_value(error.what);
-  if (login_.uid == 0) {
+  if (is_root(login_)) {
     log(LOG_ALERT, "cannot work, root let through", what);
     return PAM_SUCCESS;
   }
@@ -405,8 +415,10 @@ void Phase::list_exempt(const Config& config) const {
     log(LOG_WARNING, "exempt session not listed", "error=\"no free slot: raise 'capacity'\"");
     return;
   }
+  Undo undo([&] { site->registry().release(listed.ref); });
   remember(config, listed, Held::What::session);
   put_environment(listed);
+  undo.keep();
 }
 
 void Phase::remember(const Config& config, const Admission& admission, Held::What what) const {
@@ -419,8 +431,8 @@ void Phase::remember(const Config& config, const Admission& admission, Held::Wha
   held.service = login_.service;
   held.maker = login_.self;
   if (what == Held::What::reservation) put_hint(admission.ref);
-  // Without it, the open phase finds the reservation, and close the session, by this process's id.
-  if (!set_held(pamh_, arguments_.site, held)) debug("PAM keeps no data");
+  // PAM had no memory. What nobody remembers nobody gives back.
+  if (!set_held(pamh_, arguments_.site, held)) throw std::bad_alloc();
 }
 
 // For an open phase in another process than the account phase's (sshd, keyboard-interactive), which
@@ -485,10 +497,10 @@ void Phase::debug(const char* event) const {
 int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
                                int code_if_allowed) noexcept {
   const char* user = nullptr;
-  const passwd* entry = nullptr;
-  if (pam_get_user(pamh, &user, nullptr) == PAM_SUCCESS && user != nullptr)
-    entry = pam_modutil_getpwnam(pamh, user);
-  if (entry != nullptr && entry->pw_uid == 0) {
+  std::optional<uid_t> uid;
+  if (pam_get_user(pamh, &user, nullptr) == PAM_SUCCESS && user != nullptr) uid = find_uid(user);
+  // By the name where there is no memory to look the user up, either.
+  if (uid ? *uid == 0 : user != nullptr && strcmp(user, "root") == 0) {
     pam_syslog(pamh, LOG_ALERT, "cannot work, root let through: error=\"out of memory\"");
     return PAM_SUCCESS;
   }

@@ -1,0 +1,45 @@
+#include "passwd_entry.h"
+
+#include <pwd.h>
+
+#include <array>
+#include <cerrno>
+#include <span>
+#include <vector>
+
+namespace sessreg {
+namespace {
+
+// An error number; *ret_found is nullptr where there is no such user.
+int look_up(const char* name, std::span<char> buffer, passwd* entry, passwd** ret_found) {
+  int error = 0;
+  do {
+    *ret_found = nullptr;
+    error = getpwnam_r(name, entry, buffer.data(), buffer.size(), ret_found);
+  } while (error == EINTR);
+  return error;
+}
+
+}  // namespace
+
+std::optional<PasswdEntry> find_user(const std::string& name) {
+  constexpr std::size_t kMost_bytes = 1 << 20;  // who has more is a fault of the directory
+  std::vector<char> buffer(4096);
+  passwd entry{};
+  passwd* found = nullptr;
+  while (look_up(name.c_str(), buffer, &entry, &found) == ERANGE && buffer.size() < kMost_bytes)
+    buffer.resize(buffer.size() * 4);
+  if (found == nullptr) return std::nullopt;
+  return PasswdEntry{found->pw_name, found->pw_uid, found->pw_gid};
+}
+
+std::optional<uid_t> find_uid(const char* name) noexcept {
+  std::array<char, 8192> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  look_up(name, buffer, &entry, &found);
+  if (found == nullptr) return std::nullopt;
+  return found->pw_uid;
+}
+
+}  // namespace sessreg
