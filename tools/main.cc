@@ -8,6 +8,7 @@
 #include <array>
 #include <string_view>
 
+#include "bus_error.h"
 #include "command.h"
 #include "errors.h"
 #include "output.h"
@@ -175,7 +176,9 @@ int main(int argc, char** argv) {
   using namespace sessreg;
   prepare_standard_streams();
   setlocale(LC_CTYPE, "");
-  GlobalOptions global;
+  static GlobalOptions global;
+  report_bus_errors(
+      [](const char* what) { report(Failure(kExitUnusable, "truncated", what), global.json); });
   try {
     return run(argc, argv, global);
   } catch (const Failure& failure) {

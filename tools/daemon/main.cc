@@ -10,6 +10,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "bus_error.h"
 #include "daemon.h"
 #include "errors.h"
 #include "output.h"
@@ -112,6 +113,8 @@ int run(int argc, char** argv) {
   if (!foreground) {
     ready = go_to_background();
   }
+  report_bus_errors(foreground ? [](const char* what) { log_to_stderr(LOG_CRIT, what); }
+                               : [](const char* what) { log_to_syslog(LOG_CRIT, what); });
   Daemon daemon(std::move(options), foreground ? log_to_stderr : log_to_syslog);
   return daemon.run([&] {
     if (foreground) return;

@@ -61,9 +61,12 @@ std::optional<SessionId> session_id_from(std::string_view hex) {
   return to_hex(id) == hex ? std::optional(id) : std::nullopt;
 }
 
-std::uint64_t inode_of(const std::string& path) {
+// Of the file, and of all that decides whether it can be used: to read a mapping whose file was cut
+// short is death by SIGBUS.
+WatchedSite::FileState state_of(const std::string& path) {
   struct stat file {};
-  return stat(path.c_str(), &file) == 0 ? file.st_ino : 0;
+  if (lstat(path.c_str(), &file) != 0) return {};
+  return {file.st_dev, file.st_ino, file.st_size, file.st_mode, file.st_uid, file.st_nlink};
 }
 
 bool is_to_go(const Snapshot& held) {
@@ -136,10 +139,10 @@ void WatchedSite::tick() {
 }
 
 void WatchedSite::open_registry() {
-  const std::uint64_t inode = inode_of(site_.config.registry);
-  if (site_.registry && inode == file_inode_) return;
+  const FileState file = state_of(site_.config.registry);
+  if (site_.registry && file == file_) return;
   forget_all();
-  if (inode == 0) return;
+  if (file == FileState{}) return;
   if (const auto error = open_registry_of(site_)) {
     if (error->what != last_error_) log_(LOG_ERR, error->what);
     last_error_ = error->what;
@@ -147,7 +150,7 @@ void WatchedSite::open_registry() {
   }
   if (!site_.registry) return;
   last_error_.clear();
-  file_inode_ = inode;
+  file_ = file;
 }
 
 void WatchedSite::forget_all() {

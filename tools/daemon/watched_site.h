@@ -10,6 +10,7 @@
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
 
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include <chrono>
@@ -77,6 +78,17 @@ class WatchedSite {
   // Gives its seat up. For who opened it and closes it.
   bool release(const Session& session);
 
+  // What tells that the registry's file is still the one that was opened, and may still be used.
+  struct FileState {
+    dev_t device = 0;
+    ino_t inode = 0;
+    off_t bytes = 0;
+    mode_t mode = 0;
+    uid_t owner = 0;
+    nlink_t links = 0;
+    bool operator==(const FileState&) const = default;
+  };
+
  private:
   struct DigestHash {
     std::size_t operator()(const TokenDigest& digest) const;
@@ -143,7 +155,7 @@ class WatchedSite {
   std::uint64_t next_check_ms_ = 0;      // when a time is up
   std::uint64_t checks_rest_ms_ = 0;     // not before
   std::uint64_t next_orphans_ms_ = 0;
-  std::uint64_t file_inode_ = 0;     // of the registry that is mapped
+  FileState file_;                   // of the registry that is mapped
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
   std::string last_error_;           // said once
   std::vector<SlotRef> unwatched_;   // their leaders are to be watched

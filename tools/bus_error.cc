@@ -1,0 +1,34 @@
+#include "bus_error.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include "errors.h"
+
+namespace sessreg {
+namespace {
+
+void (*say_it)(const char* what) = nullptr;
+
+void on_bus_error(int number, siginfo_t* info, void* /*context*/) {
+  signal(number, SIG_DFL);  // also for a second one
+  if (info->si_code != BUS_ADRERR) {
+    raise(number);  // somebody's kill(2), or the hardware: not about a file
+    return;
+  }
+  say_it("a registry was cut short while it was in use: run '" SESSREG_TOOL_NAME
+         " purge --rebuild'");
+  _exit(kExitUnusable);
+}
+
+}  // namespace
+
+void report_bus_errors(void (*say)(const char* what)) {
+  say_it = say;
+  struct sigaction action {};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO;
+  sigaction(SIGBUS, &action, nullptr);
+}
+
+}  // namespace sessreg
