@@ -1,16 +1,13 @@
 // What the faults are tried on: a site with a login at each of its stages, and what is left of it.
 #pragma once
 
-#include <dirent.h>
-
 #include <catch2/catch.hpp>
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "../pam/transaction.h"
+#include "leftovers.h"
 #include "libc.h"
-#include "slots.h"
 
 namespace faults {
 
@@ -39,16 +36,7 @@ class FaultSite : public PamSite {
     write_service("authfail", "authfail " + arguments);
   }
 
-  // Slots in use, also those that are only claimed.
-  int slots_in_use() const {
-    auto mapped = sessreg::open_registry_file(registry_path(), *sessreg::host_identity());
-    if (!mapped) return -1;
-    const sessreg::SlotTable<sessreg::ProcessAtom> table(mapped->slots());
-    int used = 0;
-    for (std::uint32_t slot = 0; slot < table.size(); ++slot)
-      used += table.state(slot).stage != sessreg::Stage::free;
-    return used;
-  }
+  int slots_in_use() const { return faults::slots_in_use(registry_path()); }
 
   // Frees what has ended by then.
   void reap(std::uint64_t after_ms = 0) const {
@@ -110,17 +98,6 @@ inline void check_that_logins_work(const FaultSite& site) {
   }
   CHECK(site.seats() == 0);
   CHECK(site.slots_in_use() == 0);
-}
-
-inline std::size_t entries_in(const char* directory) {
-  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir(directory), closedir);
-  std::size_t count = 0;
-  while (dir != nullptr && readdir(dir.get()) != nullptr)
-    ++count;
-  return count;
-}
-inline std::size_t open_descriptors() {
-  return entries_in("/proc/self/fd");
 }
 
 }  // namespace faults
