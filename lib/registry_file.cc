@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <string_view>
 
 #include "clock.h"
@@ -58,6 +59,20 @@ std::uint64_t file_bytes(std::uint32_t slots) {
 // A root process believes only root; others also believe themselves.
 bool is_trusted_owner(uid_t uid) {
   return uid == 0 || uid == geteuid();
+}
+
+// An error number. Piece by piece, as kernels give up a whole call at any signal: a host with a
+// timer would never come to the end of a large file.
+int allocate(const Fd& fd, std::uint64_t bytes) {
+  constexpr std::uint64_t kPiece_bytes = 1 << 20;
+  for (std::uint64_t done = 0; done < bytes;) {
+    const std::uint64_t piece = std::min(kPiece_bytes, bytes - done);
+    const int error =
+        posix_fallocate(fd.get(), static_cast<off_t>(done), static_cast<off_t>(piece));
+    if (error == 0) done += piece;
+    if (error != 0 && error != EINTR) return error;
+  }
+  return 0;
 }
 
 Result<Fd> open_directory(const Location& at, bool create) {
@@ -178,11 +193,7 @@ Result<MappedRegistry> create_in(const Fd& dir, const std::string& path, const s
   if (!random_bytes(header.hash_key)) return system_error(errno, "cannot get random bytes");
   header.stamp = stamp_of(header);
 
-  int error = 0;
-  do {
-    error = posix_fallocate(fd.get(), 0, static_cast<off_t>(file_bytes(header.slots)));
-  } while (error == EINTR);
-  if (error != 0)
+  if (const int error = allocate(fd, file_bytes(header.slots)))
     return system_error(error, "cannot allocate " + std::to_string(file_bytes(header.slots)) +
                                    " bytes for " + path +
                                    " (free space there, or lower 'capacity')");

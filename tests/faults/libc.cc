@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdarg.h>
@@ -22,6 +23,7 @@ namespace {
 std::vector<std::string> log;
 std::optional<int> names_error;
 std::int64_t clock_is_off_s = 0;
+bool is_impatient = false;
 
 struct {
   bool armed = false;
@@ -84,6 +86,13 @@ SetClock::~SetClock() {
   clock_is_off_s = 0;
 }
 
+ImpatientKernel::ImpatientKernel() {
+  is_impatient = true;
+}
+ImpatientKernel::~ImpatientKernel() {
+  is_impatient = false;
+}
+
 FailingMemory::FailingMemory(unsigned good, How how) {
   memory = {true, false, good, how};
 }
@@ -138,6 +147,10 @@ int clock_gettime(clockid_t clock, timespec* time) noexcept {
   return static_cast<int>(result);
 }
 
+int posix_fallocate(int fd, off_t from, off_t bytes) {
+  if (faults::is_impatient && bytes > 2 << 20) return EINTR;
+  return fallocate(fd, 0, from, bytes) == 0 ? 0 : errno;
+}
 #ifndef SESSREG_SANITIZED
 void* __libc_malloc(size_t size);
 void* __libc_calloc(size_t count, size_t size);

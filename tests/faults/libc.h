@@ -33,6 +33,16 @@ class SetClock {
   SetClock& operator=(const SetClock&) = delete;
 };
 
+// As long as it lives, no allocation of more than 2 MB in a file is made without an interruption:
+// some kernels give it up at any signal.
+class ImpatientKernel {
+ public:
+  ImpatientKernel();
+  ~ImpatientKernel();
+  ImpatientKernel(const ImpatientKernel&) = delete;
+  ImpatientKernel& operator=(const ImpatientKernel&) = delete;
+};
+
 // As long as it lives, malloc and its kin fail once they have been called `good` times: `once`, or
 // from then on. Where a sanitizer brings its own malloc, nothing fails.
 class FailingMemory {

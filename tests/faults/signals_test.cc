@@ -92,3 +92,10 @@ TEST_CASE("a registry and a key are made in a storm of signals") {
     CHECK(take_log() == std::vector<std::string>{});
   }
 }
+
+TEST_CASE("a large registry is made though its allocation is interrupted again and again") {
+  const FaultSite site("", "", 20'000);
+  Transaction t(site, "daemon");
+  const ImpatientKernel impatient;
+  CHECK(t.account() == PAM_SUCCESS);
+}
