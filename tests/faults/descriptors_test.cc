@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 
+#include "../support/child.h"
 #include "../support/sanitized.h"
 #include "site.h"
 
@@ -139,4 +140,43 @@ TEST_CASE("where a registry cannot be opened for want of descriptors root gets i
     CHECK_THAT(log[0], Catch::Contains("root let through"));
     CHECK_THAT(log[1], Catch::Contains("let through uncounted"));
   }
+}
+
+TEST_CASE("whoever looks for the dead and runs out of descriptors takes nobody for dead") {
+  const FaultSite site;
+  Pipe opened, pids, leave;
+  Child leader([&] {
+    setsid();
+    Transaction t(site, "daemon");
+    const int code = t.open_session();
+    Child of_session([&] {
+      leave.close_write();
+      leave.get();
+      return 0;
+    });
+    opened.put(static_cast<char>(code));
+    pause();
+    return 0;
+  });
+  REQUIRE(opened.get() == PAM_SUCCESS);
+  leader.kill_and_wait();  // without closing; a process of the session lives on
+  auto registry = site.registry();
+  bool has_failed = true;
+  for (unsigned good = 0; has_failed; ++good) {
+    {
+      const FailingOpen failing(good);
+      registry.reap(sessreg::SystemProcesses(), sessreg::boottime_ms());
+      has_failed = FailingOpen::has_failed();
+    }
+    INFO("after " << good << " files");
+    REQUIRE(registry.count() == 1);
+  }
+  leave.close_write();
+  const auto is_free = [&] {
+    site.reap();
+    return site.seats() == 0;
+  };
+  for (int i = 0; i < 3000 && !is_free(); ++i)
+    usleep(10'000);
+  CHECK(site.slots_in_use() == 0);
 }

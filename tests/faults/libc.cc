@@ -24,6 +24,8 @@ std::vector<std::string> log;
 std::optional<int> names_error;
 std::int64_t clock_is_off_s = 0;
 bool is_impatient = false;
+std::optional<unsigned> opens_left;
+bool open_has_failed = false;
 
 struct {
   bool armed = false;
@@ -93,6 +95,17 @@ ImpatientKernel::~ImpatientKernel() {
   is_impatient = false;
 }
 
+FailingOpen::FailingOpen(unsigned good) {
+  opens_left = good;
+  open_has_failed = false;
+}
+FailingOpen::~FailingOpen() {
+  opens_left.reset();
+}
+bool FailingOpen::has_failed() {
+  return open_has_failed;
+}
+
 FailingMemory::FailingMemory(unsigned good, How how) {
   memory = {true, false, good, how};
 }
@@ -145,6 +158,23 @@ int clock_gettime(clockid_t clock, timespec* time) noexcept {
   const auto result = syscall(SYS_clock_gettime, clock, time);
   if (result == 0 && clock == CLOCK_REALTIME) time->tv_sec += faults::clock_is_off_s;
   return static_cast<int>(result);
+}
+
+int open(const char* path, int flags, ...) {
+  mode_t mode = 0;
+  if ((flags & (O_CREAT | __O_TMPFILE)) != 0) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode = va_arg(arguments, mode_t);
+    va_end(arguments);
+  }
+  if (faults::opens_left && *faults::opens_left == 0) {
+    faults::open_has_failed = true;
+    errno = EMFILE;
+    return -1;
+  }
+  if (faults::opens_left) --*faults::opens_left;
+  return static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, flags, mode));
 }
 
 int posix_fallocate(int fd, off_t from, off_t bytes) {

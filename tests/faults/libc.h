@@ -43,6 +43,17 @@ class ImpatientKernel {
   ImpatientKernel& operator=(const ImpatientKernel&) = delete;
 };
 
+// As long as it lives, open(2) says EMFILE once it has been called `good` times, as where another
+// thread takes the descriptors.
+class FailingOpen {
+ public:
+  explicit FailingOpen(unsigned good);
+  ~FailingOpen();
+  FailingOpen(const FailingOpen&) = delete;
+  FailingOpen& operator=(const FailingOpen&) = delete;
+  static bool has_failed();
+};
+
 // As long as it lives, malloc and its kin fail once they have been called `good` times: `once`, or
 // from then on. Where a sanitizer brings its own malloc, nothing fails.
 class FailingMemory {
