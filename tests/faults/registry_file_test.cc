@@ -158,7 +158,7 @@ TEST_CASE("a registry that cannot be used between two phases: one line, and on_e
 }
 
 TEST_CASE("a mode that is put right again: everybody still has the seat that was taken before") {
-  for (const mode_t mode : {0666, 0640, 0000}) {
+  for (const mode_t mode : {0666U, 0640U, 0000U}) {
     FaultSite site;
     Transaction reserved(site, "daemon"), live(site, "bin");
     REQUIRE(reserved.account() == PAM_SUCCESS);
@@ -167,7 +167,7 @@ TEST_CASE("a mode that is put right again: everybody still has the seat that was
     // 0000 keeps nobody out who is root, and others are not root.
     Transaction other(site, "daemon");
     const int code = other.account();
-    if (mode != 0000) CHECK(code == PAM_SYSTEM_ERR);
+    if (mode != 0000U) CHECK(code == PAM_SYSTEM_ERR);
     CHECK(live.close_session() == PAM_SUCCESS);
     chmod(site.registry_path().c_str(), 0600);
     other.end(PAM_SUCCESS);
