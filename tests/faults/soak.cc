@@ -210,10 +210,12 @@ int run(const Options& options) {
   };
   for (int i = 0; i < 300; ++i)
     log_in();
-  // It has opened the registry, and seen a session end.
-  expect(wait_until([&] { return site.registry().daemon().pid == daemon->pid(); }),
-         "the daemon does not come up");
-  usleep(1'000'000);
+  // It has opened the registry, and has been through some rounds.
+  const auto is_warm = [&, began_ms = sessreg::boottime_ms()] {
+    const auto seen = site.registry().daemon();
+    return seen.pid == daemon->pid() && seen.seen_ms > began_ms + 1'000;
+  };
+  expect(wait_until(is_warm), "the daemon does not come up");
   const std::string daemon_pid = std::to_string(daemon->pid());
   const Holdings own_before("self"), daemon_before(daemon_pid);
 
