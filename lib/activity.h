@@ -39,5 +39,9 @@ Result<std::string> token_for(const RecordImage& record, std::uint32_t slot,
 // `now_ms`: CLOCK_BOOTTIME. Costs a look at /proc only for a session that would be out of time.
 Marked mark_activity(Registry& registry, const Config& config, std::uint32_t slot,
                      const TokenDigest& digest, const Processes& processes, std::uint64_t now_ms);
+// The same for a session that its service itself says is used. What the service says it sees, so
+// from then on it can be told whether the session is used, as if its token had been shown.
+Marked mark_activity(Registry& registry, const Config& config, const Snapshot& session,
+                     const Processes& processes, std::uint64_t now_ms);
 
 }  // namespace sessreg

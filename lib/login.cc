@@ -1,9 +1,12 @@
 #include "login.h"
 
 #include <algorithm>
+#include <memory>
 #include <utility>
 
+#include "activity.h"
 #include "text.h"
+#include "token_key.h"
 
 namespace sessreg {
 namespace {
@@ -115,11 +118,16 @@ Result<Admission> Site::open_session(const Login& login, const Rulebook& rules,
     found = registry_.find_reservation(login, strays);
   for (const SlotRef& stray : strays)
     registry_.release_reservation(stray);
-  if (found) {
+  return bind_or_admit(login, rules, found ? &*found : nullptr);
+}
+
+Result<Admission> Site::bind_or_admit(const Login& login, const Rulebook& rules,
+                                      const SlotRef* reservation) {
+  if (reservation != nullptr) {
     const auto terms = terms_of(rules);
     if (!terms) return terms.error();
-    if (auto bound = registry_.bind(*found, login, *terms, processes_)) {
-      if (!bound->admitted()) registry_.release_reservation(*found);
+    if (auto bound = registry_.bind(*reservation, login, *terms, processes_)) {
+      if (!bound->admitted()) registry_.release_reservation(*reservation);
       return std::move(*bound);
     }
   }
@@ -130,6 +138,24 @@ Result<Admission> Site::open_session(const Login& login, const Rulebook& rules,
 Result<Admission> Site::foresee(const Login& login, const Rulebook& rules) {
   return with_current_limit(
       rules, [&](const Terms& terms) { return registry_.foresee(login, terms, processes_); });
+}
+
+// Login services go on with the same memory, in children too: hence the key goes with this object.
+void Site::issue_tokens(const std::string& user, std::function<void(const Error&)> tell) {
+  if (!config_.token) return;
+  auto loaded = load_or_make_key(config_.key_file);
+  if (!loaded) {
+    tell(loaded.error());
+    return;
+  }
+  const auto key = std::make_shared<SigningKey>(std::move(*loaded));
+  registry_.set_token_maker([site = config_.site, user, tell = std::move(tell), key](
+                                const RecordImage& record, std::uint32_t slot) {
+    auto token = token_for(record, slot, site, user, *key);
+    if (token) return std::move(*token);
+    tell(token.error());
+    return std::string();
+  });
 }
 
 std::optional<FailureTable<ProcessAtom>> Site::failures(const RemoteHost& host) {

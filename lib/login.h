@@ -2,6 +2,8 @@
 // Decides nothing itself: policy.h says which rules hold, registry.h whether there is room.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "config.h"
@@ -31,6 +33,15 @@ class Site {
   // Reservations that this process made for other users are given back.
   Result<Admission> open_session(const Login& login, const Rulebook& rules,
                                  const SlotRef* reservation);
+  // As above, but looks for no other reservation and gives none back: for a process that is the
+  // login service of many users at once.
+  Result<Admission> bind_or_admit(const Login& login, const Rulebook& rules,
+                                  const SlotRef* reservation);
+
+  // From now on the sessions of `user` that are opened here get tokens, if the configuration says
+  // so. The secret key lives as long as this object. A key that cannot be read or made, and what a
+  // token cannot say, is told to `tell`; those sessions get none.
+  void issue_tokens(const std::string& user, std::function<void(const Error&)> tell);
 
   // What reserve() would answer, and who would give way.
   Result<Admission> foresee(const Login& login, const Rulebook& rules);

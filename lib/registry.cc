@@ -339,9 +339,11 @@ RecordImage Registry::make_record(const Login& login, RecordKind kind, const Ter
   record.kind = kind;
   record.user_limit = terms.user_limit;
   record.flags = terms.may_use_reserved ? RecordFlags::may_use_reserved : RecordFlags::none;
-  record.leader_pid = static_cast<std::uint32_t>(login.self.pid);
+  const bool is_reservation = kind == RecordKind::reservation;
+  const ProcessId leader = is_reservation ? login.self : login.leader.value_or(login.self);
+  record.leader_pid = static_cast<std::uint32_t>(leader.pid);
   record.parent_pid = static_cast<std::uint32_t>(login.parent.pid);
-  record.leader_start_ticks = login.self.start_ticks;
+  record.leader_start_ticks = leader.start_ticks;
   record.parent_start_ticks = login.parent.start_ticks;
   record.opened_boottime_ms = at.boottime_ms;
   record.opened_realtime_ms = at.realtime_ms;

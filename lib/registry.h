@@ -49,6 +49,8 @@ struct Login {
   std::string connection;  // SSH_CONNECTION, or empty
   ProcessId self;          // the process that calls
   ProcessId parent;        // for a reservation
+  // The process that the session lives as long as; unset: self. Of a reservation it is always self.
+  std::optional<ProcessId> leader;
 };
 
 // Under what rules a login is admitted; policy.h works them out. Negative limits: none.
@@ -133,6 +135,9 @@ class Registry {
   static Result<Registry> open(const std::string& path, const HostIdentity& host);
   static Result<Registry> open_or_create(const std::string& path, const HostIdentity& host,
                                          std::uint32_t capacity);
+
+  // A child that another thread forks while this object lives gets no mapping (MADV_DONTFORK).
+  void hide_from_children() { mapped_.hide_from_children(); }
 
   explicit Registry(MappedRegistry mapped);
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -270,6 +271,11 @@ Result<MappedRegistry> open_create_replace(const std::string& path, const HostId
 }
 
 }  // namespace
+
+void MappedRegistry::hide_from_children() {
+  // Fails only for arguments that are wrong.
+  madvise(region_.get_address(), region_.get_size(), MADV_DONTFORK);
+}
 
 Result<MappedRegistry> open_registry_file(const std::string& path, const HostIdentity& host) {
   const Location at = split(path);

@@ -42,6 +42,10 @@ class MappedRegistry {
   MappedRegistry(boost::interprocess::mapped_region region, const HeaderImage& header)
       : region_(std::move(region)), header_(header) {}
 
+  // For a process with threads that fork meanwhile. Whoever has it after a fork, and uses it there,
+  // is killed by SIGSEGV: not for an object that children are to share.
+  void hide_from_children();
+
   const HeaderImage& header() const { return header_; }  // a private copy
   SharedWords<ProcessAtom>& shared() {
     return *reinterpret_cast<SharedWords<ProcessAtom>*>(base() + kSharedOffset);

@@ -10,11 +10,9 @@
 #include <new>
 #include <utility>
 
-#include "activity.h"
 #include "passwd_entry.h"
 #include "send_off.h"
 #include "text.h"
-#include "token_key.h"
 #include "undo.h"
 
 namespace sessreg {
@@ -456,24 +454,10 @@ std::optional<SlotRef> Phase::hinted_reservation() const {
   return ref;
 }
 
-// The secret key lives as long as `site`, which is no longer than this phase: login services go on
-// with the same memory, in children too.
 void Phase::issue_tokens(Site& site) const {
-  const Config& config = site.config();
-  if (!config.token) return;
-  auto loaded = load_or_make_key(config.key_file);
-  if (!loaded) {
-    log(LOG_WARNING, "no token issued", "error=" + log_value(loaded.error().what));
-    return;
-  }
-  const auto key = std::make_shared<SigningKey>(std::move(*loaded));
-  site.registry().set_token_maker(
-      [this, &config, key](const RecordImage& record, std::uint32_t slot) {
-        auto token = token_for(record, slot, config.site, login_.user, *key);
-        if (token) return std::move(*token);
-        log(LOG_WARNING, "no token issued", "error=" + log_value(token.error().what));
-        return std::string();
-      });
+  site.issue_tokens(login_.user, [this](const Error& error) {
+    log(LOG_WARNING, "no token issued", "error=" + log_value(error.what));
+  });
 }
 
 void Phase::put_environment(const Admission& opened) const {

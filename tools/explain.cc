@@ -3,9 +3,7 @@
 // Asks the code that decides logins, with the user's own groups; nothing here decides. What that
 // code would note in the registry for a login is taken back; without a registry it is asked about
 // an empty one that nobody else can see.
-#include <errno.h>
 #include <fmt/core.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "account.h"
 #include "command.h"
 #include "errors.h"
 #include "login.h"
@@ -34,12 +33,6 @@ struct ExplainOptions {
   std::string user;
   std::string service = "sshd";
   std::string host;
-};
-
-struct User {
-  std::string name;
-  std::optional<uid_t> uid;               // none: there is no such user
-  std::optional<unsigned> primary_group;  // unset: no such user
 };
 
 enum class Verdict { admitted, refused, exempt, ignored };
@@ -73,7 +66,7 @@ struct Failed {
 };
 
 struct Explanation {
-  User user;
+  Account user;
   std::string because;  // of the exempt and the ignored: which entry says so
   std::vector<Rule> rules;
   std::optional<Failed> failed;  // of the host, if one was given
@@ -84,24 +77,6 @@ struct Explanation {
   std::string message;
   std::uint32_t seats = 0;
 };
-
-// By the name that the limits know; see policy.h.
-User find_user(const std::string& name) {
-  constexpr std::size_t kMaxBuffer = 1u << 20;
-  std::vector<char> buffer(16384);
-  for (;;) {
-    passwd entry{};
-    passwd* found = nullptr;
-    const int error = getpwnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found);
-    if (error == EINTR) continue;
-    if (error == ERANGE && buffer.size() < kMaxBuffer) {
-      buffer.resize(buffer.size() * 4);
-      continue;
-    }
-    if (error != 0 || found == nullptr) return {name, std::nullopt, 0};
-    return {found->pw_name, found->pw_uid, found->pw_gid};
-  }
-}
 
 // The keys that the file sets above its first section: a value there may be the default, too. The
 // file was parsed before, so what is read here is well-formed, or was edited meanwhile.
@@ -288,7 +263,7 @@ Result<Site> open_to_ask(const OpenSite& open, const GlobalOptions& global) {
   return last;
 }
 
-Login login_of(const User& user, const ExplainOptions& options) {
+Login login_of(const Account& user, const ExplainOptions& options) {
   Login login;
   login.user = user.name;
   if (user.uid) login.uid = *user.uid;
@@ -320,7 +295,7 @@ std::optional<Explanation> try_to_explain(OpenSite& open, const GlobalOptions& g
                                           const ExplainOptions& options) {
   const Config& config = open.config;
   Explanation told;
-  told.user = find_user(options.user);
+  told.user = find_account(options.user);
   const Login login = login_of(told.user, options);
   const InGroup in_group = groups_of(told.user.name, told.user.primary_group);
   const Standing standing = standing_of(config, told.user.name, options.service, in_group);

@@ -1,69 +1,21 @@
-// The user sessions of a site as the commands show and choose them.
+// The user sessions of a site (sessions.h) as the commands ask for them and print them.
 #pragma once
 
-#include <cstdint>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
-#include <optional>
-#include <string>
-#include <string_view>
 #include <vector>
 
-#include "clock.h"
-#include "process.h"
-#include "process_table.h"
-#include "registry.h"
-#include "session_state.h"
+#include "sessions.h"
 #include "site.h"
 
 namespace sessreg {
 
-// Texts are as they were recorded: escape them before they are shown.
-struct Session {
-  Snapshot snapshot;
-  State state = State::active;
-  std::string site;
-  std::string reason;
-  std::optional<std::uint32_t> uid;
-  ProcessId leader;
-  bool has_seat = false;
-  bool can_idle = false;  // it can be told whether it is used: a terminal, or a token shown
-  std::int64_t opened_realtime_ms = 0;
-  std::int64_t last_activity_realtime_ms = 0;
-  std::uint64_t idle_ms = 0;
-  std::optional<std::int64_t> expires_realtime_ms;
-
-  std::string id() const { return to_hex(snapshot.record.id); }
-  std::string_view user() const { return text_of(snapshot.record.user); }
-  std::string_view service() const { return text_of(snapshot.record.service); }
-  std::string_view host() const { return text_of(snapshot.record.host); }
-  std::string_view tty() const { return text_of(snapshot.record.tty); }
-
-  // A session without a terminal (a tunnel, a mount; a container's cannot be seen) that never
-  // showed a token is never idle: nobody can see whether it is used.
-  bool is_idle_for(Seconds time) const;
-};
-
-// The processes of a session that is not over.
-std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table);
-
-// `has_terminal`: of its own processes, that can be looked at.
-Session session_from(const Snapshot& snapshot, const std::string& site, State state,
-                     bool has_terminal, const Now& at);
-
-// Takes when its terminals were last typed on as activity, of which a parked session takes a seat
-// again if it can. True: it has a terminal that can be looked at. `ret_snapshot` is read again.
+// As in sessions.h; a site without a registry has none.
 bool take_typing_as_activity(Snapshot& ret_snapshot, OpenSite& site, const ProcessTable& table,
                              const Now& at);
-
-// Drops what is dead from the registry, takes the typing on terminals as activity, and visits what
-// is there, in no order. Every visit is of the same object, filled anew: allocates next to nothing.
 void for_each_session(OpenSite& site, const ProcessTable& table,
                       const std::function<void(const Session&)>& visit);
-
-// The same, all at once, stalest first.
 std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table);
-void sort_stalest_first(std::vector<Session>& sessions);
 
 // The object that `list --json` and `show --json` print.
 nlohmann::ordered_json to_json(const Session& session);

@@ -1,0 +1,201 @@
+#include "sessions.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <map>
+#include <unordered_map>
+
+#include "returning.h"
+#include "terminals.h"
+
+namespace sessreg {
+namespace {
+
+// Any value may stand in a damaged registry.
+std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return b < 0 ? std::numeric_limits<std::int64_t>::min()
+               : std::numeric_limits<std::int64_t>::max();
+}
+
+// A reservation's maker is not a session yet, and its terminal somebody else's.
+std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const ProcessTable& table) {
+  if (snapshot.record.kind == RecordKind::reservation) return {};
+  return sessreg::processes_of(leader_of(snapshot.record), table);
+}
+
+// All but the snapshot. Memory that `session` has is used again.
+void fill(Session& session, const std::string& site, State state, bool has_terminal,
+          const Now& at) {
+  const Snapshot& snapshot = session.snapshot;
+  const RecordImage& record = snapshot.record;
+  session.state = state;
+  session.site = site;
+  if (snapshot.mark == MarkStage::none)
+    session.reason.clear();
+  else
+    session.reason = reason_of(snapshot);
+  session.uid = uid_of(record);
+  session.leader = leader_of(record);
+  session.has_seat = snapshot.state.stage == Stage::seated;
+  session.can_idle =
+      record.kind != RecordKind::reservation && (has_terminal || snapshot.token_shown);
+  session.opened_realtime_ms = record.opened_realtime_ms;
+  const std::uint64_t last_ms = std::max(snapshot.last_activity_ms, record.opened_boottime_ms);
+  session.last_activity_realtime_ms = saturated_sum(
+      record.opened_realtime_ms, static_cast<std::int64_t>(last_ms - record.opened_boottime_ms));
+  session.expires_realtime_ms.reset();
+  if (const auto end_ms = expiry_ms(snapshot, has_terminal))
+    session.expires_realtime_ms = saturated_sum(
+        record.opened_realtime_ms, static_cast<std::int64_t>(*end_ms - record.opened_boottime_ms));
+  session.idle_ms = at.boottime_ms > last_ms ? at.boottime_ms - last_ms : 0;
+}
+
+// Asks the processes that were read already, and only for others the system: with a million
+// sessions most of the time would go there.
+class SeenProcesses final : public Processes {
+ public:
+  explicit SeenProcesses(const ProcessTable& table) : table_(table) {}
+  Life life(const ProcessId& id) const override {
+    const ProcessTable::Entry* seen = table_.find(id.pid);
+    return seen != nullptr && seen->id == id ? Life::alive : system_.life(id);
+  }
+  LiveSids live_sids() const override { return system_.live_sids(); }
+  std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override {
+    return system_.start_ticks_if_alive(pid);
+  }
+  void look_at_terminals(std::span<TerminalLook> looks) const override {
+    sessreg::look_at_terminals(looks, table_);
+  }
+
+ private:
+  const ProcessTable& table_;
+  SystemProcesses system_;
+};
+
+// Makes sessions of what is in the registry, with one look at the processes.
+class Reader {
+ public:
+  Reader(Registry& registry, const Config& config, const ProcessTable& table)
+      : registry_(registry),
+        config_(config),
+        table_(table),
+        processes_(table),
+        states_(processes_),
+        at_(now()) {}
+
+  const Processes& processes() const { return processes_; }
+  const Now& at() const { return at_; }
+
+  // False: it is over.
+  bool read(const Snapshot& snapshot, Session& ret) {
+    ret.snapshot = snapshot;
+    const bool has_terminal =
+        has_tty(snapshot) && take_typing_as_activity(ret.snapshot, registry_, config_, table_, at_);
+    const auto state = states_.state_of(ret.snapshot, has_terminal, at_.boottime_ms);
+    if (!state) return false;
+    fill(ret, config_.site, *state, has_terminal, at_);
+    return true;
+  }
+
+ private:
+  // Whether any process of that session has a terminal; sessions with one leader are looked at
+  // once.
+  bool has_tty(const Snapshot& snapshot) {
+    const ProcessId leader = leader_of(snapshot.record);
+    const auto [known, is_new] = has_tty_.try_emplace(leader.pid, leader.start_ticks, false);
+    if (is_new || known->second.first != leader.start_ticks) {
+      const auto all = sessreg::processes_of(leader, table_);
+      known->second = {leader.start_ticks,
+                       std::any_of(all.begin(), all.end(),
+                                   [](const auto& process) { return process.tty_device != 0; })};
+    }
+    return known->second.second;
+  }
+
+  Registry& registry_;
+  const Config& config_;
+  const ProcessTable& table_;
+  SeenProcesses processes_;
+  StateReader states_;
+  Now at_;
+  std::unordered_map<pid_t, std::pair<std::uint64_t, bool>> has_tty_;  // by leader; start time
+};
+
+}  // namespace
+
+bool take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Config& config,
+                             const ProcessTable& table, const Now& at) {
+  if (snapshot.record.kind == RecordKind::reservation) return false;
+  std::array look = {TerminalLook{leader_of(snapshot.record), uid_of(snapshot.record)}};
+  look_at_terminals(look, table);
+  if (!look[0].has_terminal) return false;
+  const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, at);
+  const std::uint64_t last_ms =
+      std::max(snapshot.last_activity_ms, snapshot.record.opened_boottime_ms);
+  // The same moment can differ by how each was rounded.
+  if (typed_ms > last_ms + kActivityUnit_ms && registry.touch(snapshot.ref, typed_ms)) {
+    if (snapshot.state.stage == Stage::parked) come_back(registry, config, snapshot);
+    snapshot.last_activity_ms = typed_ms;
+    registry.snapshot(snapshot.ref, snapshot);
+  }
+  return true;
+}
+
+Session session_from(const Snapshot& snapshot, const std::string& site, State state,
+                     bool has_terminal, const Now& at) {
+  Session session;
+  session.snapshot = snapshot;
+  fill(session, site, state, has_terminal, at);
+  return session;
+}
+
+bool Session::is_idle_for(Seconds time) const {
+  const auto ms = std::chrono::milliseconds(time).count();
+  return can_idle && idle_ms >= static_cast<std::uint64_t>(ms);
+}
+
+std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table) {
+  return processes_of(session.snapshot, table);
+}
+
+void for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
+                      const std::function<void(const Session&)>& visit) {
+  Reader reader(registry, config, table);
+  registry.reap(reader.processes(), reader.at().boottime_ms);
+
+  Session session;
+  // Until it is sure that none of them was bound in between: the session has its reservation's id.
+  std::map<SessionId, Snapshot> reservations;
+  registry.for_each([&](const Snapshot& snapshot) {
+    if (snapshot.record.kind == RecordKind::reservation) {
+      reservations.emplace(snapshot.record.id, snapshot);
+      return;
+    }
+    if (!reservations.empty()) reservations.erase(snapshot.record.id);
+    if (reader.read(snapshot, session)) visit(session);
+  });
+  for (const auto& [id, snapshot] : reservations)
+    if (reader.read(snapshot, session)) visit(session);
+  registry.note_clock(reader.at());
+}
+
+std::vector<Session> read_sessions(Registry& registry, const Config& config,
+                                   const ProcessTable& table) {
+  std::vector<Session> sessions;
+  for_each_session(registry, config, table,
+                   [&](const Session& session) { sessions.push_back(session); });
+  sort_stalest_first(sessions);
+  return sessions;
+}
+
+void sort_stalest_first(std::vector<Session>& sessions) {
+  std::sort(sessions.begin(), sessions.end(), [](const Session& a, const Session& b) {
+    if (a.idle_ms != b.idle_ms) return a.idle_ms > b.idle_ms;
+    return a.snapshot.record.id < b.snapshot.record.id;
+  });
+}
+
+}  // namespace sessreg
