@@ -1,0 +1,99 @@
+// A site's sessions as they were at one moment.
+#include <memory>
+
+#include "arguments.h"
+#include "boundary.h"
+#include "handles.h"
+#include "structures.h"
+
+using namespace sessreg;        // NOLINT
+using namespace sessreg::capi;  // NOLINT
+
+namespace {
+
+int to_c(State state) {
+  switch (state) {
+    case State::active:
+      return SESSREG_ACTIVE;
+    case State::parked:
+      return SESSREG_PARKED;
+    case State::reserved:
+      return SESSREG_RESERVED;
+    case State::orphaned:
+      return SESSREG_ORPHANED;
+    case State::ending:
+      return SESSREG_ENDING;
+    case State::exempt:
+      return SESSREG_LISTED;
+  }
+  return SESSREG_ENDING;
+}
+
+sessreg_entry to_c(const Session& session) {
+  sessreg_entry entry = SESSREG_ENTRY_INIT;
+  entry.id = session.id.c_str();
+  entry.user = session.user.c_str();
+  entry.service = session.service.c_str();
+  entry.host = session.host.c_str();
+  entry.tty = session.tty.c_str();
+  entry.reason = session.reason.c_str();
+  entry.state = to_c(session.state);
+  entry.has_seat = session.has_seat ? 1 : 0;
+  entry.uid = session.uid ? static_cast<std::int64_t>(*session.uid) : -1;
+  entry.leader = session.leader.pid;
+  entry.opened_s = session.opened_realtime_ms / 1000;
+  entry.last_activity_s = session.last_activity_realtime_ms / 1000;
+  entry.expires_s = session.expires_realtime_ms.value_or(0) / 1000;
+  entry.idle_s = static_cast<std::int64_t>(session.idle_ms / 1000);
+  return entry;
+}
+
+}  // namespace
+
+int sessreg_list_new(const sessreg_site* site, sessreg_list** ret_list, sessreg_error* error) {
+  if (ret_list != nullptr) *ret_list = nullptr;
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(site, "site")) return *fault;
+    if (auto fault = fault_of_owner(site->owner)) return *fault;
+    if (auto fault = fault_of_pointer(ret_list, "ret_list")) return *fault;
+    const auto config = site->read_config();
+    if (!config) return answer_of(config.error(), SESSREG_ECONFIG);
+    auto list = std::make_unique<sessreg_list>();
+    list->limit = config->sessions_limit;
+    auto registry = open_registry(config->registry);
+    if (registry) {
+      list->sessions = read_sessions(*registry, *config, ProcessTable::read());
+      list->seats = registry->count();
+      list->limit = registry->limit_in_force(config->sessions_limit);
+    } else if (!is_absent(registry.error())) {
+      return answer_of(registry.error(), SESSREG_EREGISTRY);
+    }
+    *ret_list = list.release();
+    return {};
+  });
+}
+
+size_t sessreg_list_count(const sessreg_list* list) {
+  return list == nullptr ? 0 : list->sessions.size();
+}
+
+uint32_t sessreg_list_seats(const sessreg_list* list) {
+  return list == nullptr ? 0 : list->seats;
+}
+
+int32_t sessreg_list_limit(const sessreg_list* list) {
+  return list == nullptr ? -1 : list->limit;
+}
+
+int sessreg_list_get(const sessreg_list* list, size_t index, sessreg_entry* ret_entry) {
+  if (list == nullptr || index >= list->sessions.size() || ret_entry == nullptr ||
+      ret_entry->size < kFirst<sessreg_entry>)
+    return SESSREG_EINVAL;
+  give(to_c(list->sessions[index]), ret_entry);
+  return SESSREG_OK;
+}
+
+void sessreg_list_free(sessreg_list* list) {
+  const Undisturbed undisturbed;
+  delete list;
+}

@@ -1,0 +1,222 @@
+// Sessions that are open: found, used, closed.
+#include <sodium/utils.h>
+#include <string.h>
+
+#include <memory>
+
+#include "activity.h"
+#include "arguments.h"
+#include "boundary.h"
+#include "clock.h"
+#include "handles.h"
+#include "text.h"
+#include "token_key.h"
+#include "token_verify.h"
+
+using namespace sessreg;        // NOLINT
+using namespace sessreg::capi;  // NOLINT
+
+namespace {
+
+constexpr std::size_t kMaxServiceBytes = 255;
+
+Answer no_session(const char* text) {
+  Answer answer;
+  answer.code = SESSREG_NO_SESSION;
+  answer.text = text;
+  return answer;
+}
+
+Answer ended() {
+  return no_session("the session has ended: admit its user anew");
+}
+
+Answer answer_of(const Marked& marked) {
+  Answer answer;
+  switch (marked.what) {
+    case Marked::What::marked:
+      return answer;
+    case Marked::What::unknown:
+      return ended();
+    case Marked::What::revoked:
+      answer.code = SESSREG_REVOKED;
+      answer.text =
+          marked.reason.empty() ? "the session was revoked" : escape_for_terminal(marked.reason);
+      return answer;
+    case Marked::What::expired:
+      answer.code = SESSREG_EXPIRED;
+      answer.text = "the session is out of time: close it, and admit its user anew";
+      return answer;
+    case Marked::What::site_full:
+      answer.code = SESSREG_SITE_FULL;
+      answer.text = marked.message;
+      answer.limit = marked.limit;
+      return answer;
+  }
+  return ended();
+}
+
+bool snapshot_of(const sessreg_session& session, const Registry& registry, Snapshot& ret) {
+  return registry.snapshot(*session.ref, ret) && ret.record.id == session.id;
+}
+
+// Of a token that no session knows: what its signature says.
+Answer about_unknown(const Config& config, const char* token) {
+  std::vector<PublicKey> keys;
+  const auto known = read_public_keys(public_key_path(config.key_file));
+  // A site without keys has issued nothing.
+  if (!known && known.error().code != Errc::not_found)
+    return capi::answer_of(known.error(), SESSREG_EKEY);
+  if (known)
+    for (const SitePublicKey& each : *known)
+      keys.push_back(each.key);
+  const auto verified = verify_token(token, keys, config.site, now().realtime_ms / 1000);
+  if (verified) return ended();
+  Answer answer;
+  answer.code = verified.error().fault == TokenFault::expired ? SESSREG_EXPIRED : SESSREG_BAD_TOKEN;
+  answer.text = verified.error().what;
+  return answer;
+}
+
+Answer touch(const sessreg_session& session) {
+  if (session.stage != sessreg_session::Stage::bound) {
+    Answer answer;
+    answer.code = SESSREG_ESTATE;
+    answer.text = session.stage == sessreg_session::Stage::admitted
+                      ? "the session is not bound yet: call sessreg_bind first"
+                      : "the session was closed: admit its user anew";
+    return answer;
+  }
+  if (!session.ref) return {};  // not recorded
+  auto registry = open_registry(session.registry);
+  if (!registry)
+    return is_absent(registry.error()) ? ended()
+                                       : capi::answer_of(registry.error(), SESSREG_EREGISTRY);
+  Snapshot held;
+  if (!snapshot_of(session, *registry, held)) return ended();
+  Config config;
+  // Only what is without a seat asks what is configured; a fault there is not everybody's.
+  if (held.state.stage == Stage::parked) {
+    auto read = session.site.read_config();
+    if (!read) return capi::answer_of(read.error(), SESSREG_ECONFIG);
+    config = std::move(*read);
+  }
+  return answer_of(mark_activity(*registry, config, held, SystemProcesses(), boottime_ms()));
+}
+
+Answer close_session(sessreg_session& session) {
+  if (session.stage == sessreg_session::Stage::closed || !session.ref) {
+    session.stage = sessreg_session::Stage::closed;
+    return {};
+  }
+  auto registry = open_registry(session.registry);
+  if (!registry && !is_absent(registry.error()))
+    return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
+  if (Snapshot held; registry && snapshot_of(session, *registry, held)) {
+    // A reservation gives back what it took from others.
+    if (session.stage == sessreg_session::Stage::admitted)
+      registry->release_reservation(*session.ref);
+    else
+      registry->release(*session.ref);
+  }
+  session.stage = sessreg_session::Stage::closed;
+  return {};
+}
+
+}  // namespace
+
+int sessreg_session_standing(const sessreg_session* session) {
+  return session == nullptr ? SESSREG_COUNTED : session->standing;
+}
+
+const char* sessreg_session_id(const sessreg_session* session) {
+  return session == nullptr ? "" : session->id_text.c_str();
+}
+
+const char* sessreg_session_token(const sessreg_session* session) {
+  return session == nullptr ? "" : session->token.c_str();
+}
+
+int sessreg_find(const sessreg_site* site, const char* id, const char* service,
+                 sessreg_session** ret_session, sessreg_error* error) {
+  if (ret_session != nullptr) *ret_session = nullptr;
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(site, "site")) return *fault;
+    if (auto fault = fault_of_owner(site->owner)) return *fault;
+    if (auto fault = fault_of_id(id)) return *fault;
+    if (auto fault = fault_of(service, "service", kMaxServiceBytes, Presence::required))
+      return *fault;
+    if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
+    const auto config = site->read_config();
+    if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
+    auto registry = open_registry(config->registry);
+    if (!registry && !is_absent(registry.error()))
+      return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
+    auto session = std::make_unique<sessreg_session>();
+    if (registry)
+      registry->for_each([&](const Snapshot& held) {
+        const RecordImage& record = held.record;
+        if (record.kind == RecordKind::reservation || to_hex(record.id) != id ||
+            !registry->is_service_of(record, service))
+          return;
+        session->ref = held.ref;
+        session->id = record.id;
+        session->standing = record.kind == RecordKind::exempt ? SESSREG_EXEMPT : SESSREG_COUNTED;
+      });
+    if (!session->ref) return no_session("no session of that service has that id");
+    session->site = *site;
+    session->stage = sessreg_session::Stage::bound;
+    session->registry = config->registry;
+    session->id_text = id;
+    *ret_session = session.release();
+    return {};
+  });
+}
+
+int sessreg_touch(sessreg_session* session, sessreg_error* error) {
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(session, "session")) return *fault;
+    if (auto fault = fault_of_owner(session->site.owner)) return *fault;
+    return touch(*session);
+  });
+}
+
+int sessreg_touch_token(const sessreg_site* site, const char* token, sessreg_error* error) {
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(site, "site")) return *fault;
+    if (auto fault = fault_of_owner(site->owner)) return *fault;
+    if (auto fault = fault_of_pointer(token, "token")) return *fault;
+    const std::string_view text(token, strnlen(token, kMaxTokenBytes + 1));
+    const auto claims = inspect_token(text);
+    if (!claims) {
+      Answer answer;
+      answer.code = SESSREG_BAD_TOKEN;
+      answer.text = claims.error().what;
+      return answer;
+    }
+    const auto config = site->read_config();
+    if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
+    auto registry = open_registry(config->registry);
+    if (!registry && !is_absent(registry.error()))
+      return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
+    if (!registry) return about_unknown(*config, token);
+    const Marked marked =
+        mark_activity(*registry, *config, claims->claimed.slot, registry->token_digest(text),
+                      SystemProcesses(), boottime_ms());
+    return marked.what == Marked::What::unknown ? about_unknown(*config, token) : answer_of(marked);
+  });
+}
+
+int sessreg_close(sessreg_session* session, sessreg_error* error) {
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(session, "session")) return *fault;
+    if (auto fault = fault_of_owner(session->site.owner)) return *fault;
+    return close_session(*session);
+  });
+}
+
+void sessreg_session_free(sessreg_session* session) {
+  const Undisturbed undisturbed;
+  if (session != nullptr) sodium_memzero(session->token.data(), session->token.size());
+  delete session;
+}

@@ -1,0 +1,107 @@
+// Sites, and what the library says of itself.
+#include <unistd.h>
+
+#include <memory>
+
+#include "arguments.h"
+#include "boundary.h"
+#include "handles.h"
+
+using namespace sessreg;        // NOLINT
+using namespace sessreg::capi;  // NOLINT
+
+static_assert(SESSREG_VERSION == SESSREG_PROJECT_VERSION, "sessreg.h is of another version");
+
+namespace sessreg::capi {
+
+Result<Registry> open_registry(const std::string& path) {
+  const auto host = host_identity();
+  if (!host) return host.error();
+  auto registry = Registry::open(path, *host);
+  if (registry) registry->hide_from_children();
+  return registry;
+}
+
+bool is_absent(const Error& error) {
+  return error.code == Errc::not_found || error.code == Errc::other_boot;
+}
+
+}  // namespace sessreg::capi
+
+const char* sessreg_strerror(int code) {
+  switch (code) {
+    case SESSREG_OK:
+      return "done";
+    case SESSREG_EINVAL:
+      return "an argument is wrong";
+    case SESSREG_EUNSUPPORTED:
+      return "not known to this version of the library";
+    case SESSREG_EFORKED:
+      return "made by the parent process";
+    case SESSREG_ESTATE:
+      return "not in this state of the session";
+    case SESSREG_ENOMEM:
+      return "out of memory";
+    case SESSREG_ECONFIG:
+      return "unusable configuration";
+    case SESSREG_EREGISTRY:
+      return "unusable registry";
+    case SESSREG_EPERMISSION:
+      return "permission denied";
+    case SESSREG_ENOSPACE:
+      return "no space left";
+    case SESSREG_EKEY:
+      return "no usable public key";
+    case SESSREG_ESYSTEM:
+      return "system call failed";
+    case SESSREG_SITE_FULL:
+      return "refused: all seats are taken";
+    case SESSREG_DRAIN:
+      return "refused: nobody new is admitted";
+    case SESSREG_USER_FULL:
+      return "refused: the user has no seat left";
+    case SESSREG_USER_LOCKED:
+      return "refused: the user's older session is too new to give way";
+    case SESSREG_GROUP_FULL:
+      return "refused: the group has no seat left";
+    case SESSREG_TABLE_FULL:
+      return "refused: the table of sessions is full";
+    case SESSREG_BLACKLISTED:
+      return "refused: the host failed to authenticate too often";
+    case SESSREG_NO_SESSION:
+      return "no such session";
+    case SESSREG_REVOKED:
+      return "the session was revoked";
+    case SESSREG_EXPIRED:
+      return "expired";
+    case SESSREG_BAD_TOKEN:
+      return "not a valid token";
+    default:
+      return "unknown code";
+  }
+}
+
+int sessreg_version(void) {
+  return SESSREG_VERSION;
+}
+
+int sessreg_open(const char* name, const char* conf_file, sessreg_site** ret_site,
+                 sessreg_error* error) {
+  if (ret_site != nullptr) *ret_site = nullptr;
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(ret_site, "ret_site")) return *fault;
+    if (name == nullptr) name = "default";
+    if (auto fault = fault_of_site(name, conf_file)) return *fault;
+    auto site =
+        std::make_unique<sessreg_site>(sessreg_site{getpid(), name, text_or_empty(conf_file)});
+    if (const auto config = site->read_config(); !config)
+      return answer_of(config.error(), SESSREG_ECONFIG);
+    *ret_site = site.release();
+    return {};
+  });
+}
+
+void sessreg_site_free(sessreg_site* site) {
+  const Undisturbed undisturbed;
+  delete site;
+}
