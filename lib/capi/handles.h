@@ -43,7 +43,12 @@ struct sessreg_session {
 };
 
 struct sessreg_list {
-  std::vector<sessreg::Session> sessions;
+  // With the texts that a program is given.
+  struct Listed {
+    sessreg::Session session;
+    std::string id, user, service, host, tty;
+  };
+  std::vector<Listed> sessions;
   std::uint32_t seats = 0;
   std::int32_t limit = -1;
 };

@@ -29,13 +29,19 @@ int to_c(State state) {
   return SESSREG_ENDING;
 }
 
-sessreg_entry to_c(const Session& session) {
+sessreg_list::Listed listed(const Session& session) {
+  return {session, session.id(), std::string(session.user()), std::string(session.service()),
+          std::string(session.host()), std::string(session.tty())};
+}
+
+sessreg_entry to_c(const sessreg_list::Listed& listed) {
+  const Session& session = listed.session;
   sessreg_entry entry = SESSREG_ENTRY_INIT;
-  entry.id = session.id.c_str();
-  entry.user = session.user.c_str();
-  entry.service = session.service.c_str();
-  entry.host = session.host.c_str();
-  entry.tty = session.tty.c_str();
+  entry.id = listed.id.c_str();
+  entry.user = listed.user.c_str();
+  entry.service = listed.service.c_str();
+  entry.host = listed.host.c_str();
+  entry.tty = listed.tty.c_str();
   entry.reason = session.reason.c_str();
   entry.state = to_c(session.state);
   entry.has_seat = session.has_seat ? 1 : 0;
@@ -62,7 +68,8 @@ int sessreg_list_new(const sessreg_site* site, sessreg_list** ret_list, sessreg_
     list->limit = config->sessions_limit;
     auto registry = open_registry(config->registry);
     if (registry) {
-      list->sessions = read_sessions(*registry, *config, ProcessTable::read());
+      for (const Session& session : read_sessions(*registry, *config, ProcessTable::read()))
+        list->sessions.push_back(listed(session));
       list->seats = registry->count();
       list->limit = registry->limit_in_force(config->sessions_limit);
     } else if (!is_absent(registry.error())) {

@@ -23,7 +23,7 @@ from su_login import Login, wait_until
 PAM = pathlib.Path("/etc/pam.d")
 CONF = pathlib.Path("/etc/security/sessreg.conf")
 WORK = pathlib.Path("/run/packages")
-OURS = ("libpam-sessreg", "sessreg")
+OURS = ("libpam-sessreg", "sessreg", "libsessreg0", "libsessreg-dev")
 PROFILES = ("sessreg", "sessreg-preauth", "sessreg-authfail")
 COMMON = ("common-auth", "common-account", "common-session", "common-session-noninteractive",
           "common-password")
@@ -178,7 +178,8 @@ class Packages(unittest.TestCase):
                      "/usr/lib/tmpfiles.d/sessreg.conf", "/usr/share/man/man8/sessregd.8.gz",
                      "/usr/share/man/man8/pam_sessreg.8.gz",
                      "/usr/share/man/man5/sessreg.conf.5.gz",
-                     "/usr/share/doc/libpam-sessreg/examples/sessreg.conf"):
+                     "/usr/share/doc/libpam-sessreg/examples/sessreg.conf",
+                     "/usr/include/sessreg.h", "/usr/share/man/man3/sessreg.3.gz"):
             self.assertTrue(os.path.exists(path), path)
         for path in ("/run/sessreg", "/var/lib/sessreg"):
             self.assertEqual(os.stat(path).st_mode & 0o7777, 0o755, path)
@@ -188,6 +189,19 @@ class Packages(unittest.TestCase):
         self.addCleanup(must, "dpkg", "--purge", "sessreg-test-xorg")
         self.assertEqual(pathlib.Path("/usr/bin/sessreg").read_text(), "X.Org's\n")
         self.assertEqual(run("/usr/sbin/sessreg", "--version").returncode, 0)
+
+    @unittest.skipUnless(shutil.which("cc") and shutil.which("pkg-config"), "no C compiler here")
+    def test_a_program_that_is_built_with_the_library_counts_its_sessions(self):
+        example = pathlib.Path("/usr/share/doc/libsessreg-dev/examples/gateway.c")
+        flags = must("pkg-config", "--cflags", "--libs", "libsessreg").split()
+        must("cc", example, *flags, "-o", WORK / "gateway")
+        self.configure(sessions_limit=0)
+        refused = run(WORK / "gateway", "alice")
+        self.assertEqual(refused.returncode, 1, refused.stdout + refused.stderr)
+        self.configure()
+        done = run(WORK / "gateway", "alice")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("1 seats taken", done.stdout)
 
     # --- Enabled ---
 
