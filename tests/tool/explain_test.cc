@@ -185,6 +185,15 @@ TEST_CASE("a blacklisted host is refused, and its time does not start anew") {
              Catch::Contains("from     127.0.0.1 (its failures are not counted)\n"));
 }
 
+TEST_CASE("a user whom this host does not know is in no group, not in root's either") {
+  const Sandbox sandbox("[group root]\nuser_sessions_limit = 0\n");
+  const ToolResult result = sandbox.tool({"--json", "explain", "no-such-user"});
+  CHECK(result.code == 0);
+  const auto limit = rule(nlohmann::json::parse(result.out), "user_sessions_limit");
+  REQUIRE(limit.is_object());
+  CHECK(limit["from"] == "default");
+}
+
 TEST_CASE("a user that this host does not know is explained by name") {
   const Sandbox sandbox("[user no-such-user]\nuser_sessions_limit = 0\n");
   const ToolResult result = sandbox.tool({"explain", "no-such-user"});
