@@ -88,7 +88,7 @@ class Attempt {
   template <class Try>
   Answer until_steady(Try attempt) {
     session_.login.self = self_id();
-    // Nobody else can bind it.
+    // Nobody else can bind it, and it ends with its maker.
     session_.login.parent = session_.login.self;
     for (int turn = 0; turn < kTurns; ++turn)
       if (const auto answer = attempt()) return *answer;
