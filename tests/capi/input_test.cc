@@ -112,8 +112,8 @@ TEST_CASE("texts that are too long or could forge a log are refused, and nothing
   for (const auto& [member, called, most, required] : texts) {
     INFO(called);
     sessreg_login login = Gateway::login_of("daemon");
-    const auto admit = [&](const char* value) {
-      login.*member = value;
+    const auto admit = [&, field = member](const char* value) {
+      login.*field = value;
       return site.admit(login);
     };
     CHECK(admit(nullptr) == (required ? SESSREG_EINVAL : SESSREG_OK));
