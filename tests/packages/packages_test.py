@@ -101,7 +101,8 @@ def next_version(package):
     old = must("dpkg-deb", "--field", package, "Version").strip()
     text = control.read_text()
     assert f"Version: {old}\n" in text, text
-    control.write_text(text.replace(f"Version: {old}\n", f"Version: {old}+next\n"))
+    text = text.replace(f"Version: {old}\n", f"Version: {old}+next\n")
+    control.write_text(text.replace(f"(= {old})", f"(= {old}+next)"))  # libsessreg-dev's
     built = WORK / f"next-{package.name}"
     must("dpkg-deb", "--root-owner-group", "-Znone", "--build", tree, built)
     return built
