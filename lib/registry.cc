@@ -122,8 +122,40 @@ Result<Registry> Registry::open(const std::string& path, const HostIdentity& hos
 Result<Registry> Registry::open_or_create(const std::string& path, const HostIdentity& host,
                                           std::uint32_t capacity) {
   auto mapped = open_or_create_registry_file(path, host, capacity);
+  if (!mapped && mapped.error().code == Errc::older_layout) {
+    if (const auto error = replace_older_registry_file(
+            path, host, capacity, [](const OlderRegistry& older, MappedRegistry made) {
+              Registry(std::move(made)).adopt(older);
+            }))
+      return *error;
+    mapped = open_or_create_registry_file(path, host, capacity);
+  }
   if (!mapped) return mapped.error();
   return Registry(std::move(*mapped));
+}
+
+void Registry::adopt(const OlderRegistry& older) {
+  // Published meanwhile, so that all find room; the next login puts its configured limit here.
+  const ConfiguredLimit unlimited{1, -1};
+  gate_.set_configured(gate_.configured(), unlimited);
+  Login login;
+  login.self = self_id();
+  for (const CarriedSession& carried : older.sessions) {
+    RecordImage record = carried.record;
+    Admission admission;
+    const auto claim = claim_for(login, record, admission);
+    if (!claim) break;
+    // A seat by the gate, as always; the other stages hold none.
+    if (carried.stage != Stage::seated)
+      gate_.table().change_stage(claim->slot, claim->epoch, Stage::claimed, carried.stage);
+    else if (!gate_.add(*claim, Rules{unlimited}).done())
+      gate_.table().abandon(*claim);
+    gate_.table().stamp(*claim, carried.last_activity_ms);
+    if (carried.is_revoked) mark_revoked(*claim, carried.reason);
+  }
+  note_high_water(gate_.count());
+  if (older.override_limit) gate_.set_override(older.override_limit);
+  gate_.set_configured(unlimited, {0, 0});
 }
 
 // --- Logging in and out ---

@@ -131,7 +131,7 @@ std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_termina
 
 class Registry {
  public:
-  // Errors as in registry_file.h.
+  // Errors as in registry_file.h; open_or_create() carries an older layout over.
   static Result<Registry> open(const std::string& path, const HostIdentity& host);
   static Result<Registry> open_or_create(const std::string& path, const HostIdentity& host,
                                          std::uint32_t capacity);
@@ -140,6 +140,10 @@ class Registry {
   void hide_from_children() { mapped_.hide_from_children(); }
 
   explicit Registry(MappedRegistry mapped);
+
+  // Makes the sessions of an earlier layout its own, in a registry that nobody else knows yet.
+  // Those that find no free slot are not listed.
+  void adopt(const OlderRegistry& older);
 
   // From now on the sessions that this object opens get tokens.
   void set_token_maker(TokenMaker maker) { make_token_ = std::move(maker); }

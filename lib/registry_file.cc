@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "fd.h"
 #include "hash.h"
+#include "older_layout.h"
 
 namespace sessreg {
 namespace {
@@ -114,14 +115,16 @@ Result<MappedRegistry> map_descriptor(const Fd& fd, const HeaderImage& header,
   }
 }
 
-// ret_inode tells which file an error is about.
-Result<MappedRegistry> open_in(const Fd& dir, const std::string& path, const std::string& name,
-                               const HostIdentity& host, ino_t* ret_inode) {
+// The file and its header, of this layout or (with the error older_layout) an earlier one that is
+// known. ret_inode tells which file an error is about.
+std::optional<Error> open_in(const Fd& dir, const std::string& path, const std::string& name,
+                             const HostIdentity& host, ino_t* ret_inode, Fd& ret_fd,
+                             HeaderImage& header) {
   struct stat st {};
   if (fstatat(dir.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0) *ret_inode = st.st_ino;
   // O_NONBLOCK: a FIFO planted here must not hang sshd.
-  const Fd fd(
-      openat(dir.get(), name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  Fd& fd = ret_fd;
+  fd = Fd(openat(dir.get(), name.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
   if (!fd) {
     if (errno == ENOENT) return Error{Errc::not_found, "there is no registry " + path};
     if (errno == ELOOP || errno == EISDIR || errno == ENXIO)
@@ -137,24 +140,17 @@ Result<MappedRegistry> open_in(const Fd& dir, const std::string& path, const std
         Errc::insecure_file,
         path + " is not a file of mode 0600 that is root's alone, with one link" + kRebuild};
 
-  HeaderImage header{};
   const ssize_t got = pread(fd.get(), &header, sizeof header, 0);
   if (got < 0) return system_error(errno, "cannot read the registry " + path);
   if (static_cast<std::size_t>(got) < sizeof header)
     return Error{Errc::truncated, path + " is cut short" + kRebuild};
   if (header.magic != kMagic)
     return Error{Errc::foreign_file, path + " is not a session registry" + kRebuild};
-  if (header.version != kLayoutVersion)
+  const bool is_older = is_older_layout(header.version);
+  if (header.version != kLayoutVersion && !is_older)
     return Error{Errc::other_layout, path + " has the layout of another version" + kRebuild};
-  if (header.stamp != stamp_of(header) || header.header_bytes != kHeaderBytes ||
-      header.slot_bytes != kSlotBytes || header.capacity == 0 ||
-      header.capacity > kMaxRegistryCapacity || header.slots != slots_for(header.capacity))
+  if (header.stamp != stamp_of(header))
     return Error{Errc::corrupt, path + " is damaged (its header)" + kRebuild};
-  const auto expected = file_bytes(header.slots);
-  if (static_cast<std::uint64_t>(st.st_size) < expected)
-    return Error{Errc::truncated, path + " is cut short" + kRebuild};
-  if (static_cast<std::uint64_t>(st.st_size) > expected)
-    return Error{Errc::corrupt, path + " is damaged (its size)" + kRebuild};
   if (header.boot_id != host.boot_id)
     return Error{Errc::other_boot, path + " is left over from before the last boot"};
   if (header.pid_namespace != host.pid_namespace || header.time_namespace != host.time_namespace)
@@ -162,15 +158,34 @@ Result<MappedRegistry> open_in(const Fd& dir, const std::string& path, const std
                  path +
                      " belongs to another PID or time namespace: give each container a registry "
                      "of its own"};
+  if (is_older)
+    return Error{Errc::older_layout, path +
+                                         " is of an earlier version: the next login carries its "
+                                         "sessions over, or '" SESSREG_TOOL_NAME " purge' now"};
+  if (header.header_bytes != kHeaderBytes || header.slot_bytes != kSlotBytes ||
+      header.capacity == 0 || header.capacity > kMaxRegistryCapacity ||
+      header.slots != slots_for(header.capacity))
+    return Error{Errc::corrupt, path + " is damaged (its header)" + kRebuild};
+  const auto expected = file_bytes(header.slots);
+  if (static_cast<std::uint64_t>(st.st_size) < expected)
+    return Error{Errc::truncated, path + " is cut short" + kRebuild};
+  if (static_cast<std::uint64_t>(st.st_size) > expected)
+    return Error{Errc::corrupt, path + " is damaged (its size)" + kRebuild};
+  return std::nullopt;
+}
+
+Result<MappedRegistry> map_in(const Fd& dir, const std::string& path, const std::string& name,
+                              const HostIdentity& host, ino_t* ret_inode) {
+  Fd fd;
+  HeaderImage header{};
+  if (const auto error = open_in(dir, path, name, host, ret_inode, fd, header)) return *error;
   return map_descriptor(fd, header, path);
 }
 
-// The file has no name until the last step. ret_lost_race: somebody else gave it that name first.
-Result<MappedRegistry> create_in(const Fd& dir, const std::string& path, const std::string& name,
-                                 const HostIdentity& host, std::uint32_t capacity,
-                                 bool* ret_lost_race) {
-  *ret_lost_race = false;
-  const Fd fd(openat(dir.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+// A new registry without a name. `older`: whose hashes of names it shall understand.
+Result<Fd> make_in(const Fd& dir, const std::string& path, const HostIdentity& host,
+                   std::uint32_t capacity, const HeaderImage* older, HeaderImage& header) {
+  Fd fd(openat(dir.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!fd) {
     if (errno == EOPNOTSUPP || errno == EISDIR)
       return Error{Errc::unsupported_fs, "cannot create " + path +
@@ -180,7 +195,7 @@ Result<MappedRegistry> create_in(const Fd& dir, const std::string& path, const s
   }
   if (fchmod(fd.get(), 0600) != 0) return system_error(errno, "cannot set the mode of " + path);
 
-  HeaderImage header{};
+  header = {};
   header.magic = kMagic;
   header.version = kLayoutVersion;
   header.header_bytes = kHeaderBytes;
@@ -191,7 +206,12 @@ Result<MappedRegistry> create_in(const Fd& dir, const std::string& path, const s
   header.pid_namespace = host.pid_namespace;
   header.time_namespace = host.time_namespace;
   header.created_realtime_ms = now().realtime_ms;
-  if (!random_bytes(header.hash_key)) return system_error(errno, "cannot get random bytes");
+  if (older != nullptr) {
+    header.hash_key = older->hash_key;
+    header.created_realtime_ms = older->created_realtime_ms;
+  } else if (!random_bytes(header.hash_key)) {
+    return system_error(errno, "cannot get random bytes");
+  }
   header.stamp = stamp_of(header);
 
   if (const int error = allocate(fd, file_bytes(header.slots)))
@@ -201,14 +221,29 @@ Result<MappedRegistry> create_in(const Fd& dir, const std::string& path, const s
   // All zeros is a valid empty registry: gate 0, every slot free.
   if (pwrite(fd.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header))
     return system_error(errno, "cannot write the registry " + path);
+  return fd;
+}
 
+// False: errno; EEXIST is somebody else's file.
+bool give_name(const Fd& fd, const Fd& dir, const std::string& name) {
   char proc_path[32];
   snprintf(proc_path, sizeof proc_path, "/proc/self/fd/%d", fd.get());
-  if (linkat(AT_FDCWD, proc_path, dir.get(), name.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+  return linkat(AT_FDCWD, proc_path, dir.get(), name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
+// The file has no name until the last step. ret_lost_race: somebody else gave it that name first.
+Result<MappedRegistry> create_in(const Fd& dir, const std::string& path, const std::string& name,
+                                 const HostIdentity& host, std::uint32_t capacity,
+                                 bool* ret_lost_race) {
+  *ret_lost_race = false;
+  HeaderImage header{};
+  const auto fd = make_in(dir, path, host, capacity, nullptr, header);
+  if (!fd) return fd.error();
+  if (!give_name(*fd, dir, name)) {
     *ret_lost_race = errno == EEXIST;
     return system_error(errno, "cannot create the registry " + path);
   }
-  return map_descriptor(fd, header, path);
+  return map_descriptor(*fd, header, path);
 }
 
 // Renames to a name made of the file's identity and this boot. The first who saw that file
@@ -232,6 +267,7 @@ bool is_about_the_file(Errc code) {
     case Errc::insecure_file:
     case Errc::foreign_file:
     case Errc::other_layout:
+    case Errc::older_layout:
     case Errc::truncated:
     case Errc::corrupt:
     case Errc::other_boot:
@@ -254,7 +290,7 @@ Result<MappedRegistry> open_create_replace(const std::string& path, const HostId
   Error last{Errc::system, path + " is replaced again and again"};
   for (int attempt = 0; attempt < 8; ++attempt) {
     ino_t inode = 0;
-    auto opened = open_in(*dir, path, at.name, host, &inode);
+    auto opened = map_in(*dir, path, at.name, host, &inode);
     if (opened) return opened;
     if (opened.error().code != Errc::not_found) {
       if (!replaces(opened.error().code)) return opened.error();
@@ -286,7 +322,7 @@ Result<MappedRegistry> open_registry_file(const std::string& path, const HostIde
     return dir.error();
   }
   ino_t inode = 0;
-  return open_in(*dir, path, at.name, host, &inode);
+  return map_in(*dir, path, at.name, host, &inode);
 }
 
 Result<MappedRegistry> open_or_create_registry_file(const std::string& path,
@@ -295,6 +331,56 @@ Result<MappedRegistry> open_or_create_registry_file(const std::string& path,
   std::string aside;
   return open_create_replace(
       path, host, capacity, [](Errc code) { return code == Errc::other_boot; }, &aside);
+}
+
+// The new file is complete before it takes the old one's place, in one step: whoever comes
+// meanwhile finds one of the two, and a process that stops before has changed nothing. The places
+// are exchanged, so that who stopped just before the exchange and goes on when another has done it
+// sees that it has taken that one's place, and takes it back.
+std::optional<Error> replace_older_registry_file(const std::string& path, const HostIdentity& host,
+                                                 std::uint32_t capacity, const FillRegistry& fill) {
+  const Location at = split(path);
+  const auto dir = open_directory(at, false);
+  if (!dir) return dir.error();
+  Fd old;
+  HeaderImage old_header{};
+  ino_t inode = 0;
+  const auto error = open_in(*dir, path, at.name, host, &inode, old, old_header);
+  if (!error) return std::nullopt;  // somebody else was faster
+  if (error->code != Errc::older_layout) return *error;
+  const auto older = read_older_registry(old.get(), old_header, path);
+  if (!older) return Error{older.error().code, older.error().what + kRebuild};
+
+  HeaderImage header{};
+  const auto made =
+      make_in(*dir, path, host, std::max(capacity, old_header.capacity), &old_header, header);
+  if (!made) return made.error();
+  auto mapped = map_descriptor(*made, header, path);
+  if (!mapped) return mapped.error();
+  fill(*older, std::move(*mapped));
+
+  // One for each who tries; what a dead one left is nobody's.
+  const std::string next = at.name + ".next-" + std::to_string(gettid());
+  unlinkat(dir->get(), next.c_str(), 0);
+  if (!give_name(*made, *dir, next))
+    return system_error(errno, "cannot create the registry " + path);
+  const auto has_old = [&](const std::string& name) {
+    struct stat st {};
+    return fstatat(dir->get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode;
+  };
+  const auto exchange = [&] {
+    return renameat2(dir->get(), next.c_str(), dir->get(), at.name.c_str(), RENAME_EXCHANGE) == 0;
+  };
+  std::optional<Error> failure;
+  if (has_old(at.name)) {
+    if (!exchange()) {
+      if (errno != ENOENT) failure = system_error(errno, "cannot replace the registry " + path);
+    } else if (!has_old(next)) {
+      exchange();
+    }
+  }
+  unlinkat(dir->get(), next.c_str(), 0);
+  return failure;
 }
 
 Result<MappedRegistry> rebuild_registry_file(const std::string& path, const HostIdentity& host,

@@ -7,7 +7,9 @@
 //      and are never read from the mapping again.
 //   3. A file MUST be complete before it has a name (O_TMPFILE, posix_fallocate, then linkat), so
 //      a creator that is killed leaves nothing behind, and a full tmpfs is an error and not SIGBUS.
-//   4. A file that must go is moved aside, never written over: somebody may have it mapped.
+//   4. A file that must go is moved aside or replaced by name, never written over: somebody may
+//   have
+//      it mapped.
 //   5. No descriptor or mapping may outlive the object: login services fork without exec.
 //
 // Thread safety: functions keep no state. MappedRegistry is as a unique_ptr.
@@ -16,11 +18,14 @@
 #include <atomic>
 #include <boost/interprocess/mapped_region.hpp>
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "failure_table.h"
 #include "layout.h"
+#include "older_layout.h"
 #include "process.h"
 #include "result.h"
 
@@ -64,7 +69,8 @@ class MappedRegistry {
   HeaderImage header_;
 };
 
-// Errors: not_found, permission_denied, insecure_file, foreign_file, other_layout, truncated,
+// Errors: not_found, permission_denied, insecure_file, foreign_file, other_layout, older_layout,
+// truncated,
 // corrupt, other_boot, other_pid_namespace, system.
 Result<MappedRegistry> open_registry_file(const std::string& path, const HostIdentity& host);
 
@@ -74,6 +80,14 @@ Result<MappedRegistry> open_registry_file(const std::string& path, const HostIde
 Result<MappedRegistry> open_or_create_registry_file(const std::string& path,
                                                     const HostIdentity& host,
                                                     std::uint32_t capacity);
+
+// Puts a registry of this layout in the place of one of an earlier (older_layout), once `fill` has
+// put into it what the older one held. No error if somebody else has done so meanwhile. What a
+// process of the earlier version changes in the older file between its reading and the replacement
+// is lost.
+using FillRegistry = std::function<void(const OlderRegistry& older, MappedRegistry made)>;
+std::optional<Error> replace_older_registry_file(const std::string& path, const HostIdentity& host,
+                                                 std::uint32_t capacity, const FillRegistry& fill);
 
 // As above, and a file that is itself unusable (any error above that is about the file) is moved
 // aside as well, to *ret_aside. Empty: the file there was usable and stayed, or there was none.

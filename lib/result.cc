@@ -22,6 +22,8 @@ const char* text(Errc code) {
       return "not a session registry";
     case Errc::other_layout:
       return "session registry of another sessreg version";
+    case Errc::older_layout:
+      return "session registry of an earlier sessreg version";
     case Errc::truncated:
       return "truncated session registry";
     case Errc::corrupt:

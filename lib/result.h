@@ -16,6 +16,7 @@ enum class Errc {
   insecure_file,        // owner, mode, link count or directory would let somebody else write
   foreign_file,         // not a registry at all
   other_layout,         // a registry of another sessreg version
+  older_layout,         // of an earlier one, whose sessions can be carried over
   truncated,            // shorter than its own header says
   corrupt,              // the header's stamp does not match, or a value is out of range
   other_boot,           // left over from before the last boot

@@ -15,11 +15,10 @@ namespace {
 
 // In the order of Errc.
 constexpr std::array kNames = {
-    "invalid_config", "config_missing", "not_found",           "permission_denied",
-    "insecure_file",  "foreign_file",   "other_layout",        "truncated",
-    "corrupt",        "other_boot",     "other_pid_namespace", "no_space",
-    "unsupported_fs", "bad_key",        "already_exists",      "bad_claims",
-    "system",
+    "invalid_config", "config_missing",      "not_found",    "permission_denied", "insecure_file",
+    "foreign_file",   "other_layout",        "older_layout", "truncated",         "corrupt",
+    "other_boot",     "other_pid_namespace", "no_space",     "unsupported_fs",    "bad_key",
+    "already_exists", "bad_claims",          "system",
 };
 static_assert(kNames.size() == static_cast<std::size_t>(Errc::system) + 1);
 

@@ -33,7 +33,9 @@ std::optional<Replaced> replace_if_unusable(const Config& config, const std::str
   auto opened = open_registry_file(config.registry, *host);
   if (opened) return std::nullopt;
   const Error why = opened.error();
-  if (why.code == Errc::not_found || why.code == Errc::other_boot) return std::nullopt;
+  if (why.code == Errc::not_found || why.code == Errc::other_boot ||
+      why.code == Errc::older_layout)  // its sessions are carried over when it is opened
+    return std::nullopt;
   if (why.code == Errc::permission_denied) throw failure_of(why, called);
 
   Replaced replaced;

@@ -80,15 +80,18 @@ OpenSite site_without_registry(const GlobalOptions& global) {
 std::optional<Error> open_registry_of(OpenSite& site) {
   const auto host = host_identity();
   if (!host) return host.error();
-  auto mapped = open_registry_file(site.config.registry, *host);
-  if (mapped) {
-    site.registry.emplace(std::move(*mapped));
+  auto registry = Registry::open(site.config.registry, *host);
+  if (!registry && registry.error().code == Errc::older_layout)
+    registry = Registry::open_or_create(site.config.registry, *host,
+                                        static_cast<std::uint32_t>(site.config.capacity));
+  if (registry) {
+    site.registry.emplace(std::move(*registry));
     return std::nullopt;
   }
   // Nobody has logged in since the boot.
-  const Errc code = mapped.error().code;
+  const Errc code = registry.error().code;
   if (code == Errc::not_found || code == Errc::other_boot) return std::nullopt;
-  return mapped.error();
+  return registry.error();
 }
 
 DaemonLook look_at_daemon(const OpenSite& site) {
@@ -111,10 +114,10 @@ OpenSite open_site(const GlobalOptions& global) {
 }
 
 void create_registry(OpenSite& site) {
-  auto mapped = open_or_create_registry_file(site.config.registry, this_host(),
-                                             static_cast<std::uint32_t>(site.config.capacity));
-  if (!mapped) throw failure_of(mapped.error(), site.called);
-  site.registry.emplace(std::move(*mapped));
+  auto registry = Registry::open_or_create(site.config.registry, this_host(),
+                                           static_cast<std::uint32_t>(site.config.capacity));
+  if (!registry) throw failure_of(registry.error(), site.called);
+  site.registry.emplace(std::move(*registry));
 }
 
 std::vector<std::string> all_sites() {

@@ -37,6 +37,7 @@ Answer answer_of(const Error& error, int file_code) {
     case Errc::insecure_file:
     case Errc::foreign_file:
     case Errc::other_layout:
+    case Errc::older_layout:
     case Errc::truncated:
     case Errc::corrupt:
     case Errc::other_boot:

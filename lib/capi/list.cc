@@ -30,8 +30,12 @@ int to_c(State state) {
 }
 
 sessreg_list::Listed listed(const Session& session) {
-  return {session, session.id(), std::string(session.user()), std::string(session.service()),
-          std::string(session.host()), std::string(session.tty())};
+  return {session,
+          session.id(),
+          std::string(session.user()),
+          std::string(session.service()),
+          std::string(session.host()),
+          std::string(session.tty())};
 }
 
 sessreg_entry to_c(const sessreg_list::Listed& listed) {
