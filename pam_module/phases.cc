@@ -10,7 +10,7 @@
 #include <new>
 #include <utility>
 
-#include "passwd_entry.h"
+#include "account.h"
 #include "send_off.h"
 #include "text.h"
 #include "undo.h"
@@ -74,11 +74,10 @@ Phase::Phase(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask)
 
 void Phase::look_up() {
   // Names may be typed in more than one way (case, domain); the limits know one.
-  if (auto entry = find_user(login_.user)) {
-    login_.user = std::move(entry->name);
-    login_.uid = entry->uid;
-    primary_group_ = entry->gid;
-  }
+  Account account = find_account(login_.user);
+  login_.user = std::move(account.name);
+  login_.uid = account.uid.value_or(kNoUid);
+  primary_group_ = account.primary_group;
   if (const char* connection = pam_getenv(pamh_, "SSH_CONNECTION")) login_.connection = connection;
   login_.self = self_id();
 }
