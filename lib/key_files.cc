@@ -21,8 +21,6 @@ Error write_error(int errno_value, const std::string& shown) {
     error.what += "; free some space there";
   else if (errno_value == EROFS)
     error.what += "; mount it writable, or set 'key_file' to a place that is";
-  else if (errno_value == EACCES || errno_value == EPERM)
-    error.what += "; only root can make it";
   return error;
 }
 

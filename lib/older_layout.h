@@ -7,11 +7,13 @@
 //      file of another version is told from a damaged one by its stamp.
 //   2. A version that was in use stays known here until no host can have been up since: a change of
 //      layout adds a reader that makes today's records of the old ones.
-//   3. A file of a known older version is carried over by the first who may create registries (a
-//      login, sessregd, `purge`): sessions with their ids, seats, last activity and revocations,
+//   3. A file of a known older version is carried over by the first login, sessregd or command that
+//      opens it: sessions with their ids, seats, last activity and revocations,
 //      and the limit that was set; see registry_file.h. Reservations are not: the login under way
 //      is of the older version, finds a file it cannot read, and is tried again by its user.
-//   4. A newer version, or one not known here, is never touched: other_layout.
+//   4. A newer version, or one not known here, is the error other_layout.
+//   5. A change of layout also raises the versions in the Breaks of debian/control, so that module,
+//      tool, daemon and library come together.
 //
 // Thread safety: functions keep no state.
 #pragma once

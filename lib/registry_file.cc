@@ -146,11 +146,14 @@ std::optional<Error> open_in(const Fd& dir, const std::string& path, const std::
     return Error{Errc::truncated, path + " is cut short" + kRebuild};
   if (header.magic != kMagic)
     return Error{Errc::foreign_file, path + " is not a session registry" + kRebuild};
-  const bool is_older = is_older_layout(header.version);
-  if (header.version != kLayoutVersion && !is_older)
-    return Error{Errc::other_layout, path + " has the layout of another version" + kRebuild};
   if (header.stamp != stamp_of(header))
     return Error{Errc::corrupt, path + " is damaged (its header)" + kRebuild};
+  if (header.version > kLayoutVersion)
+    return Error{Errc::other_layout, path + " is of a newer version: upgrade what reads it"};
+  const bool is_older = is_older_layout(header.version);
+  if (header.version != kLayoutVersion && !is_older)
+    return Error{Errc::other_layout,
+                 path + " is of a version that is not known any more" + kRebuild};
   if (header.boot_id != host.boot_id)
     return Error{Errc::other_boot, path + " is left over from before the last boot"};
   if (header.pid_namespace != host.pid_namespace || header.time_namespace != host.time_namespace)

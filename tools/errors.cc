@@ -49,6 +49,7 @@ Failure failure_of(const Error& error, const std::string& called) {
 }
 
 void report(const Failure& failure, bool json) {
+  if (*failure.what() == '\0') return;
   std::string line;
   if (json) {
     line = json_line({{"error", failure.name()}, {"message", failure.what()}});

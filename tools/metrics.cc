@@ -156,7 +156,7 @@ std::string exposition_of(const std::vector<Measured>& sites) {
              [](const Measured& site) { return limit_value(site.limit); });
   out.metric("sessreg_configured_sessions_limit", "gauge", "Seats of the site as configured.",
              [](const Measured& site) { return limit_value(site.limit_configured); });
-  gauge("sessreg_capacity_slots", "Sessions that the registry has room for.",
+  gauge("sessreg_capacity_slots", "Seats that the registry has room for.",
         [](const Measured& site) { return site.capacity; });
   gauge("sessreg_seats_high_water", "The most seats taken at once since the registry was made.",
         [](const Measured& site) { return site.counters[kHighWater]; });

@@ -45,6 +45,8 @@ bool write_all(int fd, std::string_view text) {
 
 void print(std::string_view text) {
   if (write_all(STDOUT_FILENO, text)) return;
+  // Whoever reads (head, a pager) has seen enough: nobody has to be told.
+  if (errno == EPIPE) throw Failure(kExitFailed, "output", "");
   throw Failure(
       kExitFailed, "output",
       std::string("cannot write the result to standard output: ") + strerrordesc_np(errno));

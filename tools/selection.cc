@@ -27,7 +27,9 @@ bool is_host(const RecordImage& record, const std::string& wanted, bool whole_on
 std::vector<State> states_named(const std::string& list) {
   std::vector<State> states;
   if (list.empty()) return states;
-  for (const std::string& name : CLI::detail::split(list, ',')) {
+  std::vector<std::string> names = CLI::detail::split(list, ',');
+  if (list.ends_with(',')) names.emplace_back();  // also an empty one is none
+  for (const std::string& name : names) {
     const auto state = state_named(name);
     if (!state)
       throw usage_failure(

@@ -113,6 +113,8 @@ Runner declare_touch(CLI::App& command) {
       .add_option("TOKEN", options->token,
                   "'-': from standard input; without it, $SESSREG_TOKEN. Others can see a token "
                   "that stands here")
+      // Not in the message: what was typed may be a token.
+      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
       ->option_text("[TOKEN]");
   command.add_flag("--quiet", options->quiet, "print nothing, not even errors: only exit");
   return [options](const GlobalOptions& global) { return run_touch(global, *options); };

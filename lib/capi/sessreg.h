@@ -26,8 +26,9 @@
  *
  * Threads. A site, a list and keys never change: any number of threads may use one at once. A
  * session is for one thread at a time. No function waits for another thread or process, neither in
- * the registry nor on a lock of its own. Looking up a user asks the system's name service, which
- * may wait for a server: see SESSREG_NAME_AS_GIVEN.
+ * the registry nor on a lock of its own; one that ends an older session for a newer one pauses for
+ * a tenth of a second, so that what that session's terminal is told is read. Looking up a user asks
+ * the system's name service, which may wait for a server: see SESSREG_NAME_AS_GIVEN.
  *
  * Forks. Sites and sessions belong to the process that made them. In a child, functions that take
  * one answer SESSREG_EFORKED, but for those that free and those that only read the handle. Open the
@@ -35,7 +36,7 @@
  * calls. Of what is open inside a call, exec closes the descriptors, and a child that another
  * thread forks just then does not get the mapping.
  *
- * Rights. Root, as the registry is root's alone. sessreg_verify needs none.
+ * Rights. Root's for whatever looks into the registry; to verify tokens needs none.
  *
  * Times are in seconds: since 1970 by CLOCK_REALTIME, or for how long.
  */

@@ -119,7 +119,7 @@ TEST_CASE("help and version are exit code 0, before and after the command") {
 TEST_CASE("the help of a command has examples, and their command lines are right") {
   const Sandbox sandbox;
   for (const char* command : {"list", "show", "status", "metrics", "revoke", "limit", "purge",
-                              "failures", "explain", "check"}) {
+                              "failures", "touch", "token", "explain", "check"}) {
     CAPTURE(command);
     const std::string help = run_tool({command, "--help"}).out;
     const std::size_t start = help.find("Examples:\n");
@@ -254,7 +254,7 @@ TEST_CASE("a result that nobody gets is exit code 1") {
     };
     const ToolResult broken = sandbox.tool(arguments, options);
     CHECK(broken.code == 1);
-    CHECK_THAT(broken.err, Catch::Contains("Broken pipe"));
+    CHECK(broken.err == "");  // as `sessreg list | head`
   }
 }
 

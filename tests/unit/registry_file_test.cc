@@ -83,10 +83,10 @@ TEST_CASE("each way in which a file is not a good registry has an error of its o
     chmod(f.path.c_str(), 0600);
     CHECK(f.open_error() == Errc::truncated);
   }
-  SECTION("another version") {
+  SECTION("a version that the stamp does not bear out") {
     f.create();
     f.poke(offsetof(HeaderImage, version), 99);
-    CHECK(f.open_error() == Errc::other_layout);
+    CHECK(f.open_error() == Errc::corrupt);
   }
   SECTION("a damaged header") {
     f.create();

@@ -65,7 +65,7 @@ _@FUNCTION@() {
   fi
   [[ $before != = ]] || before=${COMP_WORDS[COMP_CWORD - 2]}
 
-  local commands='list show status metrics revoke limit purge failures explain check'
+  local commands='list show status metrics revoke limit purge failures touch token explain check'
   local command='' i
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case ${COMP_WORDS[i]} in
@@ -77,7 +77,7 @@ _@FUNCTION@() {
 
   case $before in
     --site) _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sites); return ;;
-    --conf)
+    --conf | --public-key)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
@@ -117,6 +117,8 @@ _@FUNCTION@() {
     limit) options+=' --configured' ;;
     purge) options+=' --rebuild' ;;
     failures) options+=' --reset --reset-all' ;;
+    touch) options+=' --quiet' ;;
+    token) options+=' --public-key' ;;
     explain) options+=' --service --host' ;;
   esac
   if [[ $word == -* ]]; then
@@ -126,6 +128,7 @@ _@FUNCTION@() {
   case $command in
     '') mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word") ;;
     show | revoke) _@FUNCTION@_ids "$word" ;;
+    token) mapfile -t COMPREPLY < <(compgen -W 'inspect verify keygen rotate public' -- "$word") ;;
     explain) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
   esac
 }

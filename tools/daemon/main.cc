@@ -102,6 +102,10 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     throw usage_failure(fmt::format("{}; see '{} --help'", one_line(error.what()), kName));
   }
+  for (const std::string& site : options.sites)
+    if (!is_valid_site_name(site))
+      throw usage_failure(
+          fmt::format("--site: '{}' cannot be the name of a site", escape_for_terminal(site)));
   if (!options.conf.empty() && options.sites.size() > 1)
     throw usage_failure("--conf is one site's file: name that one with --site");
   if (!options.conf.empty() && options.sites.empty()) options.sites = {"default"};

@@ -69,8 +69,8 @@ method Touch(token: string) -> ()
 # TokenInvalid; the others are NoSuchSession.
 method TouchMany(tokens: []string) -> (marked: int, failed: []Failed)
 
-# Closes the token's session: for root at once; for its own user by ending its processes, and
-# answers when they are gone.
+# Closes the token's session: for root, and the process that opened it, at once; for its own user by
+# ending its processes, and answers when they are gone.
 method Close(token: string) -> ()
 
 # Of one site, or of all. More than a thousand sessions need a call with 'more', and come in
