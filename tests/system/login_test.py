@@ -5,6 +5,9 @@ usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg login_test.py 
 Needs root; exits with 77 where it cannot run.
 """
 
+import os
+import signal
+
 import private_host
 import service_scene
 from service_scene import LoginContract, ServiceTest
@@ -69,6 +72,30 @@ class Login(LoginContract, ServiceTest):
         login.type("wrong")
         self.assertTrue(login.expect("Login incorrect"), login)
         self.assertEqual(self.sessions(), [])
+
+    def test_a_login_without_a_password_counts_too(self):
+        # -f: no auth phase.
+        login = Terminal([service_scene.find_program("login"), "-f", "alice"])
+        self.clients.append(login)
+        self.assertTrue(login.expect("$ "), login)
+        self.assertEqual([(s["user"], s["state"]) for s in self.sessions()], [("alice", "active")])
+        self.assert_refused("bob")
+        self.leave(login)
+        self.assert_soon_active(0)
+        self.assertEqual(self.status()["reaped"]["sessions"], 0)
+
+    def test_a_shell_that_outlives_its_login_still_counts_until_it_is_revoked(self):
+        login = self.log_in("alice")
+        login.type("trap '' HUP; echo STUB''BORN; while :; do sleep 1; done")
+        self.assertTrue(login.expect("STUBBORN"), login)
+        members = service_scene.tree(login.session["pid"])
+        os.kill(login.session["pid"], signal.SIGKILL)
+        self.assert_orphaned(login)
+        self.assert_refused("bob")
+        self.assertEqual(self.active(), 1)
+        self.assertRegex(self.tool("revoke", login.session["id"], "--grace", "1s"), r": ended\n$")
+        self.assertEqual(service_scene.alive(members), set())
+        self.log_in("bob")
 
     def test_a_user_who_ignores_the_hangup_is_ended_after_the_grace(self):
         login = self.log_in("alice")

@@ -111,6 +111,10 @@ class ServiceTest(SiteTest):
     def listed_user(self, user):
         return user
 
+    def assert_orphaned(self, login):
+        orphaned = wait_until(lambda: self.session(login.session["id"])["state"] == "orphaned")
+        self.assertTrue(orphaned, self.listing())
+
     def assert_ended(self, login, seconds=15):
         self.assertTrue(wait_until(login.ended, seconds), f"still there: {login}")
 

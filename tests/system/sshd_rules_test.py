@@ -5,7 +5,6 @@ usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg sshd_rules_tes
 Needs root; exits with 77 where it cannot run.
 """
 
-import contextlib
 import json
 import os
 import pathlib
@@ -262,21 +261,6 @@ class Connections(SceneTest):
         return [master] + [self.log_in("alice", options=["ControlMaster=no", control])
                            for _ in range(number - 1)]
 
-    def revoke(self, session):
-        members = tree(session["pid"])
-        self.assertRegex(self.tool("revoke", session["id"], "--grace", "5s"), r": ended\n$")
-        self.assertEqual(alive(members), set())
-        self.assertEqual(self.sessions(), [])
-        self.log_in("bob")
-
-    def test_a_revoked_connection_ends_with_all_its_channels(self):
-        channels = self.channels(3)
-        self.assertEqual(self.active(), 1)
-        [session] = self.sessions()
-        self.revoke(session)
-        for channel in channels:
-            self.assertEqual(channel.wait(), 255, channel)
-
     def test_the_seat_stays_taken_until_the_connection_ends_not_a_channel(self):
         master, second = self.channels(2)
         self.assertEqual(second.log_out(), 0)
@@ -289,23 +273,6 @@ class Connections(SceneTest):
         master, _ = self.channels(2)
         master.kill()
         self.assert_soon_active(0)
-
-    def test_a_tunnel_and_sftp_can_be_revoked(self):
-        for kind, arguments, program in (("ssh -N", ["-N", "scene"], "ssh"),
-                                         ("sftp", ["scene"], "sftp")):
-            with self.case(kind):
-                client = self.start("alice", "publickey", *arguments, program=program)
-                self.assert_soon_active(1)
-                self.assertTrue(wait_until(lambda: self.sessions()[0]["state"] == "active"))
-                [session] = self.sessions()
-                self.assertEqual((session["user"], session["host"], session["tty"]),
-                                 ("alice", "127.0.0.1", "ssh"))
-                self.revoke(session)
-                if program == "sftp":  # sees it with its next command
-                    with contextlib.suppress(BrokenPipeError):
-                        os.write(client.process.stdin.fileno(), b"ls\n")
-                self.assertNotEqual(client.wait(), 0, client)
-            self.assert_soon_active(0)
 
     def test_a_killed_tunnel_and_sftp_give_their_seats_back(self):
         for arguments, program in ((["-N", "scene"], "ssh"), (["scene"], "sftp")):
@@ -340,11 +307,44 @@ class Connections(SceneTest):
         self.assertEqual(after.log_out(), 0)
         self.assert_soon_active(0)
 
-    def test_a_session_on_a_terminal_is_told_why_it_is_revoked(self):
-        client = self.log_in("alice", options=["RequestTTY=force"])
-        self.tool("revoke", client.session_id, "--reason", "maintenance at noon")
-        self.assertEqual(client.wait(), 255, client)
-        self.assertIn("(maintenance at noon)", client.out)
+
+class WithoutTheAccountLine(SceneTest):
+    """A stack with the session line alone refuses late, and not everything."""
+
+    def setUp(self):
+        super().setUp()
+        self.configure(sessions_limit=1)
+        self.log_in("alice")
+
+    def write_stack(self, *arguments, **options):
+        super().write_stack(*arguments, **options)
+        stack = pathlib.Path("/etc/pam.d", self.service)
+        stack.write_text("".join(line for line in stack.read_text().splitlines(keepends=True)
+                                 if not (line.startswith("account") and self.module in line)))
+
+    def assert_only_alice_is_in(self):
+        self.assertEqual([s["user"] for s in self.sessions()], ["alice"])
+        self.assertEqual(self.active(), 1)
+        self.assertEqual(self.status()["refusals"]["site_full"], 1)
+
+    def test_a_command_is_not_run_and_its_user_told(self):
+        client = self.start("bob", "publickey", "scene", ssh_scene.STAY)
+        self.assertEqual(client.wait(), 254, client)
+        self.assertEqual((client.out, client.err), ("", site_full(1) + "\n"))
+        self.assert_only_alice_is_in()
+
+    def test_sftp_breaks(self):
+        client = self.start("bob", "publickey", "scene", program="sftp")
+        self.assertNotEqual(client.wait(), 0, client)
+        self.assertNotIn("Connected", client.out + client.err)
+        self.assert_only_alice_is_in()
+
+    def test_forwarding_goes_on_without_a_seat(self):
+        client = self.start("bob", "publickey", "-N", "-R", "0:127.0.0.1:9", "scene")
+        self.assertTrue(wait_until(lambda: "Allocated port" in client.err, 40), client)
+        self.assertFalse(client.ended())
+        self.assert_only_alice_is_in()
+
 
 
 if __name__ == "__main__":

@@ -83,8 +83,7 @@ class Vsftpd(LoginContract, ServiceTest):
 
     def let_the_rest_end(self, login):
         # Its child goes on answering, with the sid that it had.
-        orphaned = wait_until(lambda: self.session(login.session["id"])["state"] == "orphaned")
-        self.assertTrue(orphaned, self.listing())
+        self.assert_orphaned(login)
         self.assertFalse(login.ended())
         self.assert_refused("bob")
         login.log_out()
@@ -97,8 +96,7 @@ class Vsftpd(LoginContract, ServiceTest):
     def test_what_answers_on_after_its_main_process_was_killed_can_be_revoked(self):
         login = self.log_in("alice")
         os.kill(login.session["pid"], signal.SIGKILL)
-        self.assertTrue(wait_until(
-            lambda: self.session(login.session["id"])["state"] == "orphaned"))
+        self.assert_orphaned(login)
         self.assertRegex(self.tool("revoke", login.session["id"], "--grace", "1s"),
                          r": ended\n$")
         self.assertEqual(alive(login.members), set())
