@@ -10,13 +10,14 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import socket
 import struct
 import threading
 
 import private_host
 import service_scene
-from service_scene import LoginContract, ServiceTest
+from service_scene import LoginContract, ServiceTest, alive, processes, tree
 from site_scene import SCENE, site_full, wait_until
 
 WS = "/usr/lib/cockpit/cockpit-ws"
@@ -62,12 +63,13 @@ class Browser:
             raise Refused(f"no init of the bridge: {self._frames}")
 
     def _send(self, control):
-        payload = b"\n" + json.dumps(control).encode()
-        if len(payload) >= 126:
-            raise ValueError("too long for this small client")
+        self._send_text("\n" + json.dumps(control))
+
+    def _send_text(self, text):
+        payload = text.encode()
         mask = os.urandom(4)
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-        self._socket.sendall(bytes([0x81, 0x80 | len(payload)]) + mask + masked)
+        self._socket.sendall(struct.pack("!BBH", 0x81, 0x80 | 126, len(payload)) + mask + masked)
 
     def _read(self):
         with contextlib.suppress(OSError, struct.error, ValueError):
@@ -82,6 +84,24 @@ class Browser:
                     break
                 self._frames.append(payload.decode(errors="replace"))
         self._hung_up.set()
+
+    def open_terminal(self):
+        """As the page "Terminal" does."""
+        self._send({"command": "open", "channel": "t", "payload": "stream", "pty": True,
+                    "spawn": ["/bin/sh", "-i"], "environ": ["PS1=$ "]})
+        self.expect("$ ")
+
+    def type(self, line):
+        self._send_text(f"t\n{line}\n")
+
+    @property
+    def text(self):
+        """What was shown on the terminal."""
+        return "".join(frame[2:] for frame in self._frames if frame.startswith("t\n"))
+
+    def expect(self, text):
+        if not wait_until(lambda: text in self.text):
+            raise Refused(f"no {text} on the terminal: {self}")
 
     def ended(self):
         """Whether cockpit has hung up."""
@@ -125,6 +145,31 @@ class Cockpit(LoginContract, ServiceTest):
     def assert_refused(self, user):
         with self.assertRaisesRegex(Refused, f"^403 {site_full(1)}$"):
             Browser(user)
+
+    def let_the_rest_end(self, login):
+        self.assert_ended(login)  # the bridge ends without it
+
+    def test_a_terminal_in_the_browser_is_told_why_it_ends(self):
+        login = self.log_in("alice")
+        login.open_terminal()
+        login.type("echo IN:$((6*7)):$SESSREG_ID")
+        login.expect(f"IN:42:{login.session['id']}")
+        members = tree(login.session["pid"])
+        self.assertGreater(len(members), len(login.members))
+        self.tool("revoke", login.session["id"], "--reason", "maintenance at noon")
+        login.expect("(maintenance at noon)")
+        self.assertEqual(alive(members), set())
+        self.assertEqual(self.active(), 0)
+
+    def test_a_killed_bridge_closes_the_session(self):
+        login = self.log_in("alice")
+        bridges = [pid for pid, (parent, _, _, _) in processes().items()
+                   if parent == login.session["pid"]]
+        self.assertEqual(len(bridges), 1)
+        os.kill(bridges[0], signal.SIGKILL)
+        self.assert_soon_active(0, 30)
+        self.assert_ended(login)
+        self.assertEqual(self.status()["reaped"]["sessions"], 0)
 
     def test_a_wrong_password_takes_no_seat(self):
         with self.assertRaisesRegex(Refused, "^401 "):

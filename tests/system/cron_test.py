@@ -8,6 +8,7 @@ Needs root; exits with 77 where it cannot run.
 import itertools
 import os
 import pathlib
+import signal
 import subprocess
 
 import service_scene
@@ -95,6 +96,15 @@ class WhereItCounts(LoginContract, ServiceTest):
         # Nobody is told: the log is all there is.
         self.assertTrue(wait_until(lambda: self.status()["refusals"]["site_full"] == 1))
         self.assertFalse(wait_until(job.begun.exists, 0.5))
+
+    def test_a_job_that_outlives_a_killed_cron_keeps_no_seat(self):
+        # It has a sid of its own, by which nobody can tell whose it is.
+        job = self.log_in("alice")
+        os.kill(job.session["pid"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: "1 " in self.tool("purge") and not self.sessions()))
+        self.assertEqual(self.active(), 0)
+        job.log_out()
+        self.assertTrue(job.done.exists())
 
     def test_the_job_knows_its_session(self):
         job = self.log_in("alice")

@@ -8,6 +8,7 @@ Needs root; exits with 77 where it cannot run.
 import contextlib
 import imaplib
 import os
+import subprocess
 
 import private_host
 import service_scene
@@ -17,17 +18,21 @@ from site_scene import SCENE, SiteTest
 class Server:
 
     @classmethod
-    def start(cls):
+    def prepare(cls):
+        cls.process, cls.port = cls.start("session=yes dovecot")
+
+    @staticmethod
+    def start(pam_arguments):
         program = service_scene.find_program("dovecot")
         if not os.path.exists("/usr/lib/dovecot/imap"):
             private_host.skip("no dovecot-imapd here: tools/install-deps test installs it")
 
         def command(port):
-            conf = SCENE / "dovecot.conf"
+            conf = SCENE / f"dovecot{port}.conf"
             conf.write_text(f"""protocols = imap
 listen = 127.0.0.1
-base_dir = {SCENE}/dovecot
-state_dir = {SCENE}/dovecot-state
+base_dir = {SCENE}/dovecot{port}
+state_dir = {SCENE}/dovecot-state{port}
 log_path = {SCENE}/dovecot.log
 ssl = no
 disable_plaintext_auth = no
@@ -35,7 +40,7 @@ auth_failure_delay = 0
 mail_location = maildir:~/Maildir
 passdb {{
   driver = pam
-  args = session=yes dovecot
+  args = {pam_arguments}
 }}
 userdb {{
   driver = passwd
@@ -50,7 +55,7 @@ service imap-login {{
 }}
 """)
             return [program, "-F", "-c", conf]
-        cls.process, cls.port = service_scene.start_listener(command, SCENE / "dovecot.out.log")
+        return service_scene.start_listener(command, SCENE / "dovecot.out.log")
 
 
 class Dovecot(SiteTest):
@@ -58,8 +63,8 @@ class Dovecot(SiteTest):
     service = "dovecot"
 
     @contextlib.contextmanager
-    def log_in(self, user="alice", password=private_host.PASSWORD):
-        client = imaplib.IMAP4("127.0.0.1", Server.port, timeout=20)
+    def log_in(self, user="alice", password=private_host.PASSWORD, port=None):
+        client = imaplib.IMAP4("127.0.0.1", port or Server.port, timeout=20)
         try:
             client.login(user, password)
             client.select()  # IMAP itself has begun
@@ -81,13 +86,53 @@ class Dovecot(SiteTest):
                     self.assertEqual(client.noop()[0], "OK")
         self.assertEqual(self.status()["admissions"], 2)
 
-    def test_a_site_that_admits_nobody_refuses(self):
-        self.configure(sessions_limit=0)
+    def assert_refused(self, user, port=None):
         with self.assertRaises(imaplib.IMAP4.error) as refused:
-            with self.log_in("alice"):
+            with self.log_in(user, port=port):
                 pass
         self.assertIn("[AUTHENTICATIONFAILED] Authentication failed.", str(refused.exception))
+
+    @contextlib.contextmanager
+    def full_by_another_service(self):
+        self.configure(sessions_limit=1, ignore_services="")
+        self.write_stack("runuser")
+        other = subprocess.Popen([service_scene.find_program("runuser"), "bob", "-c", "cat"],
+                                 stdin=subprocess.PIPE)
+        try:
+            self.assert_soon_active(1)
+            yield
+        finally:
+            other.stdin.close()
+            other.wait()
+
+    def test_a_site_that_admits_nobody_refuses(self):
+        self.configure(sessions_limit=0)
+        self.assert_refused("alice")
         self.assertEqual(self.status()["refusals"]["drain"], 1)
+
+    def test_a_site_that_another_service_has_filled_refuses(self):
+        with self.full_by_another_service():
+            self.assert_refused("alice")
+            self.assertEqual(self.status()["refusals"]["site_full"], 1)
+        with self.log_in("alice"):
+            self.assertEqual(self.sessions(), [])
+
+    def test_there_is_no_session_to_revoke(self):
+        self.configure(sessions_limit=1)
+        with self.log_in("alice") as alice:
+            self.tool("revoke", "--user", "alice", "--yes", status=3)
+            self.assertEqual(alice.noop()[0], "OK")
+
+    def test_without_sessions_a_login_needs_a_free_seat_and_keeps_none(self):
+        server, port = Server.start("dovecot")
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        with self.full_by_another_service():
+            self.assert_refused("alice", port)
+        # The same worker asks for both, and keeps no reservation.
+        with self.log_in("alice", port=port), self.log_in("bob", port=port):
+            self.assertEqual(self.sessions(), [])
+        self.assertEqual(self.status()["reaped"], {"sessions": 0, "reservations": 0, "claims": 0})
 
     def test_an_ignored_dovecot_lets_users_in_though_the_site_admits_nobody(self):
         self.configure(sessions_limit=0, ignore_services="dovecot")
@@ -96,4 +141,4 @@ class Dovecot(SiteTest):
 
 
 if __name__ == "__main__":
-    service_scene.main("__main__", Server.start)
+    service_scene.main("__main__", Server.prepare)

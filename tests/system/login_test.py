@@ -6,12 +6,14 @@ Needs root; exits with 77 where it cannot run.
 """
 
 import os
+import pathlib
+import shutil
 import signal
 
 import private_host
 import service_scene
 from service_scene import LoginContract, ServiceTest
-from site_scene import site_full
+from site_scene import site_full, wait_until
 from terminal import Terminal
 
 
@@ -96,6 +98,34 @@ class Login(LoginContract, ServiceTest):
         self.assertRegex(self.tool("revoke", login.session["id"], "--grace", "1s"), r": ended\n$")
         self.assertEqual(service_scene.alive(members), set())
         self.log_in("bob")
+
+    def test_what_its_user_does_as_others_needs_no_seat_and_ends_with_it(self):
+        rules = pathlib.Path("/etc/sudoers.d/alice")
+        rules.parent.mkdir(exist_ok=True)
+        rules.write_text("alice ALL=(ALL) NOPASSWD: ALL\n")
+        rules.chmod(0o440)
+        self.addCleanup(rules.unlink)
+        for service in ("sudo", "su"):
+            self.write_stack(service)
+        for program, dialogue in {"su": [("su bob", "Password: "), (private_host.PASSWORD, "$ ")],
+                                  "sudo": [("sudo -n -u bob sh", "$ ")]}.items():
+            with self.case(program):
+                if shutil.which(program, path=service_scene.PATH) is None:
+                    self.skipTest(f"no {program} here: tools/install-deps test installs it")
+                login = self.log_in("alice")
+                for line, answer in dialogue:
+                    shown = len(login.text)
+                    login.type(line)
+                    self.assertTrue(wait_until(lambda s=shown, a=answer: a in login.text[s:]), login)
+                login.type("echo IN:$(id -un):$SESSREG_ID")
+                self.assertTrue(login.expect("IN:bob:"), login)
+                self.assertEqual([s["id"] for s in self.sessions()], [login.session["id"]])
+                members = service_scene.tree(login.session["pid"])
+                self.assertGreaterEqual(len(members), len(login.members) + 2)
+                self.assertRegex(self.tool("revoke", login.session["id"], "--grace", "5s"),
+                                 r": ended\n$")
+                self.assertEqual(service_scene.alive(members), set())
+                self.assertEqual(self.active(), 0)
 
     def test_a_user_who_ignores_the_hangup_is_ended_after_the_grace(self):
         login = self.log_in("alice")

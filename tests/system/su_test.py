@@ -105,6 +105,21 @@ class WhereItCounts(LoginContract, ServiceTest):
         self.assertEqual(alive(members), set())
         self.assertEqual(self.active(), 0)
 
+    def test_a_command_that_outlives_a_killed_su_keeps_no_seat(self):
+        # It has a sid of its own, by which nobody can tell whose it is.
+        process = subprocess.Popen(su("alice", "-c", "cat"), stdin=subprocess.PIPE,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   start_new_session=True)
+        self.addCleanup(process.stdin.close)
+        self.assert_soon_active(1)
+        self.assertTrue(wait_until(lambda: len(tree(process.pid)) > 1))
+        members = tree(process.pid)
+        process.kill()
+        process.wait()
+        self.assertEqual(len(alive(members)), len(members) - 1)
+        self.assertIn("1 ", self.tool("purge"))
+        self.assertEqual((self.active(), self.sessions()), (0, []))
+
     def test_runuser_which_has_no_account_phase(self):
         self.write_stack("runuser")
         runuser = [service_scene.find_program("runuser"), "alice", "-c"]

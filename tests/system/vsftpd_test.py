@@ -103,6 +103,15 @@ class Vsftpd(LoginContract, ServiceTest):
         self.assertTrue(login.ended())
         self.log_in("bob")
 
+    def test_what_answers_killed_closes_the_session(self):
+        login = self.log_in("alice")
+        [child] = login.members - {m for m in login.members if m[0] == login.session["pid"]}
+        os.kill(child[0], signal.SIGKILL)
+        self.assert_soon_active(0)
+        with self.assertRaisesRegex(ftplib.error_perm, "child died"):
+            login.ended()
+        self.assertEqual(self.status()["reaped"]["sessions"], 0)
+
     def test_without_session_support_a_login_needs_a_free_seat_and_keeps_none(self):
         server, port = Server.start("NO")
         self.addCleanup(server.wait)

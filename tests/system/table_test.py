@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""README.md says which test shows what of each service: each that it names must exist, and each
+class of tests that keeps to the LoginContract have a line."""
+
+import pathlib
+import re
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+
+def main():
+    page = (HERE / "README.md").read_text()
+    code = {path.name: path.read_text() for path in sorted(HERE.glob("*.py"))}
+    known = {name for text in code.values()
+             for name in re.findall(r"^(?:class|    def) ([A-Z]\w+|test_\w+)[(:]", text, re.MULTILINE)}
+    lines = [line for line in page.splitlines() if line.startswith("| ")]
+    faults = []
+    for name in sorted(set(re.findall(r"`(test_\w+|[A-Z]\w+)`", page))):
+        if name not in known:
+            faults.append(f"README.md names {name}, which is not there")
+    for file, text in code.items():
+        for name in re.findall(r"^class (\w+)\((?:Login|Ssh)Contract, ", text, re.MULTILINE):
+            if not any(f"`{file}` `{name}`" in line for line in lines):
+                faults.append(f"README.md has no line for {name} of {file}")
+    # A line whose cells do not fit the head is shown wrongly.
+    for line in lines:
+        if line.count("|") not in (3, 9):
+            faults.append(f"README.md: a line of {line.count('|') - 1} cells: {line[:50]}")
+    print("\n".join(faults) or f"{len(known)} names")
+    sys.exit(1 if faults else 0)
+
+
+main()
