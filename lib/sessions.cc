@@ -161,10 +161,10 @@ std::vector<ProcessTable::Entry> processes_of(const Session& session, const Proc
   return processes_of(session.snapshot, table);
 }
 
-void for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
-                      const std::function<void(const Session&)>& visit) {
+Reaped for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
+                        const std::function<void(const Session&)>& visit) {
   Reader reader(registry, config, table);
-  registry.reap(reader.processes(), reader.at().boottime_ms);
+  const Reaped dropped = registry.reap(reader.processes(), reader.at().boottime_ms);
 
   Session session;
   // Until it is sure that none of them was bound in between: the session has its reservation's id.
@@ -180,6 +180,7 @@ void for_each_session(Registry& registry, const Config& config, const ProcessTab
   for (const auto& [id, snapshot] : reservations)
     if (reader.read(snapshot, session)) visit(session);
   registry.note_clock(reader.at());
+  return dropped;
 }
 
 std::vector<Session> read_sessions(Registry& registry, const Config& config,

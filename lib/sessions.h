@@ -59,8 +59,9 @@ bool take_typing_as_activity(Snapshot& ret_snapshot, Registry& registry, const C
 
 // Drops what is dead from the registry, takes the typing on terminals as activity, and visits what
 // is there, in no order. Every visit is of the same object, filled anew: allocates next to nothing.
-void for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
-                      const std::function<void(const Session&)>& visit);
+// Returns what was dropped.
+Reaped for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
+                        const std::function<void(const Session&)>& visit);
 
 // The same, all at once, stalest first.
 std::vector<Session> read_sessions(Registry& registry, const Config& config,

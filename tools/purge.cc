@@ -2,8 +2,6 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -97,12 +95,15 @@ struct EndedOverdue {
   unsigned left = 0;
 };
 
-// Out of time, evicted or revoked, and still there.
-EndedOverdue end_overdue(OpenSite& site) {
-  const auto sessions = read_sessions(site, ProcessTable::read());
+// Out of time, evicted or revoked, and still there. Who died a moment ago is dropped on the way.
+EndedOverdue end_overdue(OpenSite& site, Reaped& reaped) {
   std::vector<Session> overdue;
-  std::copy_if(sessions.begin(), sessions.end(), std::back_inserter(overdue),
-               [](const Session& session) { return session.state == State::ending; });
+  const Reaped dropped = for_each_session(site, ProcessTable::read(), [&](const Session& session) {
+    if (session.state == State::ending) overdue.push_back(session);
+  });
+  reaped.sessions += dropped.sessions;
+  reaped.reservations += dropped.reservations;
+  reaped.claims += dropped.claims;
   EndedOverdue result;
   if (overdue.empty()) return result;
   EndingOptions options;
@@ -119,7 +120,7 @@ int run_purge(const GlobalOptions& global, bool rebuild) {
   OpenSite site = open_site(global);
   Reaped reaped;
   if (site.registry) reaped = site.registry->reap(SystemProcesses(), now().boottime_ms);
-  const EndedOverdue overdue = end_overdue(site);
+  const EndedOverdue overdue = end_overdue(site, reaped);
   if (reaped.any() || overdue.ended + overdue.left != 0)
     audit("purge", site.config.site,
           {{"sessions", std::to_string(reaped.sessions)},

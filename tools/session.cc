@@ -22,9 +22,10 @@ bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTa
   return take_typing_as_activity(snapshot, *site.registry, site.config, table, at);
 }
 
-void for_each_session(OpenSite& site, const ProcessTable& table,
-                      const std::function<void(const Session&)>& visit) {
-  if (site.registry) for_each_session(*site.registry, site.config, table, visit);
+Reaped for_each_session(OpenSite& site, const ProcessTable& table,
+                        const std::function<void(const Session&)>& visit) {
+  if (!site.registry) return {};
+  return for_each_session(*site.registry, site.config, table, visit);
 }
 
 std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {

@@ -13,8 +13,8 @@ namespace sessreg {
 // As in sessions.h; a site without a registry has none.
 bool take_typing_as_activity(Snapshot& ret_snapshot, OpenSite& site, const ProcessTable& table,
                              const Now& at);
-void for_each_session(OpenSite& site, const ProcessTable& table,
-                      const std::function<void(const Session&)>& visit);
+Reaped for_each_session(OpenSite& site, const ProcessTable& table,
+                        const std::function<void(const Session&)>& visit);
 std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table);
 
 // The object that `list --json` and `show --json` print.

@@ -17,7 +17,7 @@ import threading
 
 import private_host
 import service_scene
-from service_scene import LoginContract, ServiceTest, alive, processes, tree
+from service_scene import LoginContract, ServiceTest, processes, tree
 from site_scene import SCENE, site_full, wait_until
 
 WS = "/usr/lib/cockpit/cockpit-ws"
@@ -158,7 +158,7 @@ class Cockpit(LoginContract, ServiceTest):
         self.assertGreater(len(members), len(login.members))
         self.tool("revoke", login.session["id"], "--reason", "maintenance at noon")
         login.expect("(maintenance at noon)")
-        self.assertEqual(alive(members), set())
+        self.assert_gone(members, login.session["pid"])
         self.assertEqual(self.active(), 0)
 
     def test_a_killed_bridge_closes_the_session(self):

@@ -101,8 +101,7 @@ class WhereItCounts(LoginContract, ServiceTest):
         # It has a sid of its own, by which nobody can tell whose it is.
         job = self.log_in("alice")
         os.kill(job.session["pid"], signal.SIGKILL)
-        self.assertTrue(wait_until(lambda: "1 " in self.tool("purge") and not self.sessions()))
-        self.assertEqual(self.active(), 0)
+        self.assert_purged(job)
         job.log_out()
         self.assertTrue(job.done.exists())
 

@@ -96,7 +96,7 @@ class Login(LoginContract, ServiceTest):
         self.assert_refused("bob")
         self.assertEqual(self.active(), 1)
         self.assertRegex(self.tool("revoke", login.session["id"], "--grace", "1s"), r": ended\n$")
-        self.assertEqual(service_scene.alive(members), set())
+        self.assert_gone(members, login.session["pid"])
         self.log_in("bob")
 
     def test_what_its_user_does_as_others_needs_no_seat_and_ends_with_it(self):
@@ -124,7 +124,7 @@ class Login(LoginContract, ServiceTest):
                 self.assertGreaterEqual(len(members), len(login.members) + 2)
                 self.assertRegex(self.tool("revoke", login.session["id"], "--grace", "5s"),
                                  r": ended\n$")
-                self.assertEqual(service_scene.alive(members), set())
+                self.assert_gone(members, login.session["pid"])
                 self.assertEqual(self.active(), 0)
 
     def test_a_user_who_ignores_the_hangup_is_ended_after_the_grace(self):

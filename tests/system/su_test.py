@@ -102,7 +102,7 @@ class WhereItCounts(LoginContract, ServiceTest):
         members = tree(process.pid)
         self.assertGreater(len(members), 1)
         self.assertRegex(self.tool("revoke", session["id"], "--grace", "3s"), r": ended\n$")
-        self.assertEqual(alive(members), set())
+        self.assert_gone(members, process.pid)
         self.assertEqual(self.active(), 0)
 
     def test_a_command_that_outlives_a_killed_su_keeps_no_seat(self):
@@ -117,7 +117,7 @@ class WhereItCounts(LoginContract, ServiceTest):
         process.kill()
         process.wait()
         self.assertEqual(len(alive(members)), len(members) - 1)
-        self.assertIn("1 ", self.tool("purge"))
+        self.assertIn("1 dead session", self.tool("purge"))
         self.assertEqual((self.active(), self.sessions()), (0, []))
 
     def test_runuser_which_has_no_account_phase(self):
@@ -148,7 +148,7 @@ class WhereItCounts(LoginContract, ServiceTest):
         members = tree(process.pid)
         self.assertRegex(self.tool("revoke", self.sessions()[0]["id"], "--grace", "1s"),
                          r": ended\n$")
-        self.assertEqual(alive(members), set())
+        self.assert_gone(members, process.pid)
         self.assertEqual(self.active(), 0)
 
 

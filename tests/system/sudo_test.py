@@ -11,7 +11,7 @@ import subprocess
 import private_host
 import service_scene
 from private_host import USERS
-from service_scene import LoginContract, ServiceTest, alive, tree
+from service_scene import LoginContract, ServiceTest, tree
 from site_scene import SiteTest, site_full, wait_until
 from terminal import Terminal
 
@@ -105,7 +105,7 @@ class WhereItCounts(LoginContract, ServiceTest):
         members = tree(process.pid)
         self.assertRegex(self.tool("revoke", self.sessions()[0]["id"], "--grace", "1s"),
                          r": ended\n$")
-        self.assertEqual(alive(members), set())
+        self.assert_gone(members, process.pid)
         self.assertEqual(self.active(), 0)
 
     def test_a_session_that_is_refused_when_it_opens_runs_no_command(self):
