@@ -179,7 +179,6 @@ class Packages(unittest.TestCase):
                      "/usr/lib/tmpfiles.d/sessreg.conf", "/usr/share/man/man8/sessregd.8.gz",
                      "/usr/share/man/man8/pam_sessreg.8.gz",
                      "/usr/share/man/man5/sessreg.conf.5.gz",
-                     "/usr/share/doc/libpam-sessreg/examples/sessreg.conf",
                      "/usr/include/sessreg.h", "/usr/share/man/man3/sessreg.3.gz"):
             self.assertTrue(os.path.exists(path), path)
         for path in ("/run/sessreg", "/var/lib/sessreg"):
@@ -302,12 +301,34 @@ class Packages(unittest.TestCase):
         self.enable(*PROFILES)
         self.assert_lets_in()
         self.assertTrue(os.path.exists("/run/sessreg/default.reg"))
+        of_a_site = pathlib.Path("/etc/security/sessreg.d/lab.conf")
+        of_a_site.parent.mkdir(exist_ok=True)
+        of_a_site.write_text("sessions_limit = 3\n")
+        self.addCleanup(shutil.rmtree, of_a_site.parent)
         must("dpkg", "--purge", "sessreg")
         self.assertTrue(os.path.exists("/run/sessreg/default.reg"), "the module still counts")
         must("dpkg", "--purge", "libpam-sessreg")
-        for path in ("/run/sessreg", "/var/lib/sessreg", "/usr/share/pam-configs/sessreg"):
+        self.assertTrue(os.path.exists("/run/sessreg/default.reg"), "programs still count")
+        must("dpkg", "--purge", "libsessreg-dev", "libsessreg0")
+        for path in ("/run/sessreg", "/var/lib/sessreg", "/usr/share/pam-configs/sessreg", CONF):
             self.assertFalse(os.path.exists(path), path)
-        self.assertTrue(CONF.exists())
+        self.assertTrue(of_a_site.exists())
+
+    def test_the_configuration_that_comes_along_is_the_defaults_and_stays_as_it_was_edited(self):
+        self.assertIn("sessreg.conf", must("dpkg-query", "-W", "-f", "${Conffiles}", "sessreg"))
+        edited = CONF.read_text()
+        must("dpkg", "--install", next_version(self.debs["sessreg"]))
+        self.assertEqual(CONF.read_text(), edited)
+        must("dpkg", "--purge", "sessreg")
+        must("dpkg", "--install", self.debs["sessreg"])
+        self.assertIn("sessions_limit", CONF.read_text())
+        for line in CONF.read_text().splitlines():
+            self.assertTrue(not line or line.startswith("#"), line)
+
+    def test_the_daemon_is_the_administrators_to_turn_on(self):
+        for unit in ("sessregd.service", "sessregd.socket"):
+            self.assertEqual(run("systemctl", "--root=/", "is-enabled", unit).stdout.strip(),
+                             "disabled")
 
 
 def main():
