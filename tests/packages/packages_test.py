@@ -95,6 +95,7 @@ def packages(directory):
 def next_version(package):
     """The same package with a higher version."""
     tree = WORK / "next" / package.name
+    shutil.rmtree(tree, ignore_errors=True)
     tree.parent.mkdir(exist_ok=True)
     must("dpkg-deb", "--raw-extract", package, tree)
     control = tree / "DEBIAN" / "control"
