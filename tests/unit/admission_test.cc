@@ -1,9 +1,12 @@
 // What is tried before a login is refused: the dead, the idle, the user's own sessions.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <map>
 #include <random>
 
+#include "../support/version2.h"
 #include "registry_fixture.h"
 
 using namespace sessreg;
@@ -544,4 +547,35 @@ TEST_CASE("random logins, idles and limits agree with a plain sequential referen
     }
     REQUIRE(static_cast<std::int32_t>(f.registry.count()) == reference.seats());
   }
+}
+
+TEST_CASE("in a table full of parked sessions the stalest gives way to a login") {
+  // An earlier version left as many as fit.
+  const TempDir dir;
+  const HostIdentity host = *host_identity();
+  version2::Version2 old(host);
+  const std::uint64_t now_ms = now().boottime_ms;
+  for (std::uint32_t slot = 0; slot < version2::kSlots; ++slot)
+    old.add(slot, Stage::parked, RecordKind::session, "u" + std::to_string(slot), now_ms / 2,
+            slot == 500 ? now_ms / 2 : now_ms);
+  const std::string path = dir.write("site.reg", old.bytes());
+  chmod(path.c_str(), 0600);
+  auto registry = Registry::open_or_create(path, host, version2::kCapacity);
+  REQUIRE(registry);
+
+  Login login;
+  login.user = "alice";
+  login.service = "sshd";
+  login.self = login.parent = self_id();
+  Terms terms;
+  terms.site = unlimited;
+  registry->publish_limit(registry->published_limit(), unlimited);
+  const SystemProcesses processes;
+  for (std::uint32_t free = version2::kSlots; free < slots_for(version2::kCapacity); ++free)
+    CHECK(registry->admit(login, terms, processes).displaced.empty());
+  const Admission last = registry->admit(login, terms, processes);
+  CHECK(last.admitted());
+  REQUIRE(last.displaced.size() == 1);
+  CHECK(last.displaced[0].why == Displaced::Why::table_full);
+  CHECK(text_of(last.displaced[0].session.record.user) == "u500");
 }
