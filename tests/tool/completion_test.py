@@ -17,7 +17,7 @@ TOOL = os.environ.get("SESSREG_TOOL_NAME", "sessreg")
 INSIDE = "SESSREG_PLAYGROUND"
 
 COMMANDS = {"list", "show", "status", "metrics", "revoke", "limit", "purge", "failures", "explain",
-            "check"}
+            "touch", "token", "check"}
 STATES = {"active", "parked", "reserved", "orphaned", "ending", "exempt"}
 
 
@@ -36,6 +36,8 @@ class Completions:
         self.assertEqual(self.offered(""), COMMANDS)
         self.assertEqual(self.offered("re"), {"revoke"})
         self.assertEqual(self.offered("--site", "lab", "st"), {"status"})
+        self.assertEqual(self.offered("token", ""),
+                         {"inspect", "verify", "keygen", "rotate", "public"})
 
     def test_options_are_those_that_the_tool_takes(self):
         for command in sorted(COMMANDS):
@@ -46,6 +48,7 @@ class Completions:
                     self.assertTrue(option in text or option in ("--site", "--conf", "--json"))
         for option in ("--watch", "--by-user", "--tsv", "--state", "--user"):
             self.assertIn(option, self.offered("list", "--"))
+        self.assertIn("--public-key", self.offered("token", "verify", "--"))
         for option in ("--dry-run", "--reason", "--self"):
             self.assertIn(option, self.offered("revoke", "--"))
 

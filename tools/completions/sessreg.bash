@@ -118,7 +118,7 @@ _@FUNCTION@() {
     purge) options+=' --rebuild' ;;
     failures) options+=' --reset --reset-all' ;;
     touch) options+=' --quiet' ;;
-    token) options+=' --public-key' ;;
+    token) [[ " ${COMP_WORDS[*]} " != *' verify '* ]] || options+=' --public-key' ;;
     explain) options+=' --service --host' ;;
   esac
   if [[ $word == -* ]]; then
