@@ -78,11 +78,6 @@ Session session_of(std::string_view& rest, const std::string& site, std::size_t 
   image.user_hash[0] = static_cast<std::uint8_t>(index);
   image.opened_boottime_ms = numbers.opened_boottime_ms;
   session.site = site;
-  session.id = to_hex(image.id);
-  session.user = text_of(image.user);
-  session.service = text_of(image.service);
-  session.host = text_of(image.host);
-  session.tty = text_of(image.tty);
   if (numbers.kind & 1) session.uid = numbers.uid;
   session.leader.pid = static_cast<pid_t>(numbers.pid & 0x3fffff);
   session.state = static_cast<State>(numbers.state % 6);
@@ -224,10 +219,10 @@ void require_json_text(const nlohmann::ordered_json& json, std::string_view raw)
 void require_json_line(const std::string& line, const Session& session) {
   require(std::all_of(line.begin(), line.end(), [](char c) { return c >= ' ' && c <= '~'; }));
   const auto json = nlohmann::ordered_json::parse(line);
-  require_json_text(json.at("user"), session.user);
-  require_json_text(json.at("service"), session.service);
-  require_json_text(json.at("host"), session.host);
-  require_json_text(json.at("tty"), session.tty);
+  require_json_text(json.at("user"), session.user());
+  require_json_text(json.at("service"), session.service());
+  require_json_text(json.at("host"), session.host());
+  require_json_text(json.at("tty"), session.tty());
   require_json_text(json.at("reason"), session.reason);
   // What `show --json` prints.
   require(json == nlohmann::ordered_json::parse(json_text(to_json(session))));
@@ -247,8 +242,8 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
     const auto fields = csv_fields(lines_of(csv, "\r\n").at(0));
     require(fields.size() == fields_expected);
     require_csv_text(fields[1], session.site);
-    require_csv_text(fields[2], session.user);
-    require_csv_text(fields[5], session.host);
+    require_csv_text(fields[2], session.user());
+    require_csv_text(fields[5], session.host());
     require_csv_text(fields.back(), session.reason);
 
     append_tsv(tsv, row);
@@ -262,8 +257,8 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
     columns.push_back(rest);
     for (const std::string_view column : columns)
       require(!column.empty());
-    require_tsv_text(columns[2], session.user);
-    require_tsv_text(columns[6], session.tty);
+    require_tsv_text(columns[2], session.user());
+    require_tsv_text(columns[6], session.tty());
     require_tsv_text(columns.back(), session.reason);
 
     append_json(line, row, JsonForm::one_line, 0);
@@ -306,7 +301,7 @@ void require_tables(const RowStore& store, const Terminal& terminal, bool with_s
 
 // As `show` prints them: each on a line of its own.
 void require_fields(const Session& session, Terminal terminal) {
-  const std::string text = field_list({{"user", escape_for_terminal(session.user)},
+  const std::string text = field_list({{"user", escape_for_terminal(session.user())},
                                        {"reason", escape_for_terminal(session.reason)}},
                                       terminal);
   terminal.columns = 0;  // these are not cut
