@@ -28,9 +28,9 @@ const char* name_of(Errc code) {
 
 // The library knows the tool's name, not how it was called.
 void name_the_site(std::string& what, const std::string& called) {
-  const std::string hint = std::string("'") + kToolName + " purge ";
+  const std::string hint = std::string("'") + kToolName + " purge";
   const std::size_t at = what.rfind(hint);
-  if (at != std::string::npos) what.replace(at, hint.size(), "'" + called + " purge ");
+  if (at != std::string::npos) what.replace(at, hint.size(), "'" + called + " purge");
 }
 
 }  // namespace

@@ -7,10 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <sstream>
 
+#include "../support/version2.h"
 #include "support.h"
 
 using namespace sessreg;
@@ -120,6 +122,30 @@ TEST_CASE("the stalest session comes first, and other orders can be asked for") 
         Names{"zoe", "bob", "carol"});
   CHECK(users_in(sandbox.tool({"--json", "list", "--sort", "user"})) ==
         Names{"bob", "carol", "zoe"});
+}
+
+TEST_CASE("of a thousand sessions used at the same moments, equals are in the order of their ids") {
+  const Sandbox sandbox;
+  version2::Version2 old(*host_identity());
+  const std::uint64_t now_ms = now().boottime_ms;
+  for (std::uint32_t slot = 0; slot < version2::kSlots; ++slot)
+    old.add(slot, Stage::parked, RecordKind::session, slot % 2 == 0 ? "used" : "stale", now_ms / 4,
+            slot % 2 == 0 ? now_ms : now_ms / 2);
+  for (std::uint32_t slot = 0; slot < version2::kSlots; ++slot)
+    old.put(version2::Version2::at(slot) + 32, hash128({}, std::to_string(slot)));
+  std::ofstream(sandbox.registry_path(), std::ios::binary) << old.bytes();
+  chmod(sandbox.registry_path().c_str(), 0600);
+
+  const auto lines = lines_of(sandbox.tool({"list", "--tsv"}).out);
+  REQUIRE(lines.size() == version2::kSlots);
+  std::vector<std::string> ids[2];
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    const bool is_stale = i < lines.size() / 2;
+    CHECK((lines[i].find("\tstale\t") != std::string::npos) == is_stale);
+    ids[is_stale].push_back(lines[i].substr(0, 32));
+  }
+  for (const auto& of_one_moment : ids)
+    CHECK(std::is_sorted(of_one_moment.begin(), of_one_moment.end()));
 }
 
 TEST_CASE("filters fit together, and names are compared as a whole") {
