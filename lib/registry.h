@@ -265,11 +265,13 @@ class Registry {
         visit(slot, state, gate_.table().is_marked(slot));
     }
   }
+  // snapshot() and is_free() may be called by several threads at once.
   bool snapshot(SlotRef ref, Snapshot& ret) const;
   // Whoever is in that slot.
   bool snapshot(std::uint32_t slot, Snapshot& ret) const {
     return slot < gate_.table().size() && gate_.table().snapshot(slot, ret);
   }
+  bool is_free(std::uint32_t slot) const { return gate_.table().state(slot).stage == Stage::free; }
   // By the whole name, also where the record shows it cut short.
   bool is_user_of(const RecordImage& record, std::string_view user) const;
   bool is_service_of(const RecordImage& record, std::string_view service) const;

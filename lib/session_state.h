@@ -3,6 +3,7 @@
 // Thread safety: a StateReader belongs to one thread; text() and state_named() are pure.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -11,7 +12,7 @@
 
 namespace sessreg {
 
-enum class State {
+enum class State : std::uint8_t {
   active,    // holds a seat
   parked,    // lives on without a seat, which somebody else needed while it was idle
   reserved,  // a seat taken in the account phase, not yet bound to an opened session

@@ -75,37 +75,13 @@ class SeenProcesses final : public Processes {
   SystemProcesses system_;
 };
 
-// Makes sessions of what is in the registry, with one look at the processes.
-class Reader {
+// Tells of each leader once whether any process of its session has a terminal.
+class TerminalOwners {
  public:
-  Reader(Registry& registry, const Config& config, const ProcessTable& table)
-      : registry_(registry),
-        config_(config),
-        table_(table),
-        processes_(table),
-        states_(processes_),
-        at_(now()) {}
+  explicit TerminalOwners(const ProcessTable& table) : table_(table) {}
 
-  const Processes& processes() const { return processes_; }
-  const Now& at() const { return at_; }
-
-  // False: it is over.
-  bool read(const Snapshot& snapshot, Session& ret) {
-    ret.snapshot = snapshot;
-    const bool has_terminal =
-        has_tty(snapshot) && take_typing_as_activity(ret.snapshot, registry_, config_, table_, at_);
-    const auto state = states_.state_of(ret.snapshot, has_terminal, at_.boottime_ms);
-    if (!state) return false;
-    fill(ret, config_.site, *state, has_terminal, at_);
-    return true;
-  }
-
- private:
-  // Whether any process of that session has a terminal; sessions with one leader are looked at
-  // once.
-  bool has_tty(const Snapshot& snapshot) {
-    const ProcessId leader = leader_of(snapshot.record);
-    const auto [known, is_new] = has_tty_.try_emplace(leader.pid, leader.start_ticks, false);
+  bool has(const ProcessId& leader) {
+    const auto [known, is_new] = known_.try_emplace(leader.pid, leader.start_ticks, false);
     if (is_new || known->second.first != leader.start_ticks) {
       const auto all = sessreg::processes_of(leader, table_);
       known->second = {leader.start_ticks,
@@ -115,13 +91,9 @@ class Reader {
     return known->second.second;
   }
 
-  Registry& registry_;
-  const Config& config_;
+ private:
   const ProcessTable& table_;
-  SeenProcesses processes_;
-  StateReader states_;
-  Now at_;
-  std::unordered_map<pid_t, std::pair<std::uint64_t, bool>> has_tty_;  // by leader; start time
+  std::unordered_map<pid_t, std::pair<std::uint64_t, bool>> known_;  // start time
 };
 
 }  // namespace
@@ -161,26 +133,98 @@ std::vector<ProcessTable::Entry> processes_of(const Session& session, const Proc
   return processes_of(session.snapshot, table);
 }
 
-Reaped for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
-                        const std::function<void(const Session&)>& visit) {
-  Reader reader(registry, config, table);
-  const Reaped dropped = registry.reap(reader.processes(), reader.at().boottime_ms);
+SessionScan::SessionScan(Registry& registry, const Config& config, const ProcessTable& table)
+    : registry_(registry), config_(config), table_(table), at_(now()), seen_(registry.slots()) {
+  registry_.count();  // settles, so that no seat is shown that was given up before
+}
 
+void SessionScan::look(std::uint32_t first, std::uint32_t end, const VisitSession& visit) {
+  const SeenProcesses processes(table_);
+  StateReader states(processes);
+  TerminalOwners owners(table_);
   Session session;
+  const Snapshot& snapshot = session.snapshot;
+  std::vector<Rest> rest;
+  for (std::uint32_t slot = first; slot < end; ++slot) {
+    if (!registry_.snapshot(slot, session.snapshot)) {
+      if (!registry_.is_free(slot)) rest.push_back({slot, std::nullopt});
+      continue;
+    }
+    if (snapshot.record.kind == RecordKind::reservation) {
+      rest.push_back({slot, snapshot.ref.epoch});
+      continue;
+    }
+    const ProcessId leader = leader_of(snapshot.record);
+    if (table_.find(leader) == nullptr || owners.has(leader)) {
+      rest.push_back({slot, std::nullopt});
+      continue;
+    }
+    const auto state = states.state_of(snapshot, false, at_.boottime_ms);
+    fill(session, config_.site, *state, false, at_);
+    seen_[slot] = snapshot.ref.epoch;
+    visit(session);
+  }
+  const std::lock_guard lock(mutex_);
+  rest_.insert(rest_.end(), rest.begin(), rest.end());
+}
+
+Reaped SessionScan::finish(const VisitSession& visit) {
+  const SeenProcesses processes(table_);
+  std::vector<std::uint32_t> slots;
+  for (const Rest& rest : rest_)
+    slots.push_back(rest.slot);
+  const Reaped dropped = registry_.reap(slots, processes, at_.boottime_ms);
+
+  StateReader states(processes);
+  TerminalOwners owners(table_);
+  Session session;
+  const Snapshot& snapshot = session.snapshot;
+  const auto read = [&] {
+    const bool has_terminal =
+        owners.has(leader_of(snapshot.record)) &&
+        take_typing_as_activity(session.snapshot, registry_, config_, table_, at_);
+    const auto state = states.state_of(snapshot, has_terminal, at_.boottime_ms);
+    if (!state) return;  // it is over
+    fill(session, config_.site, *state, has_terminal, at_);
+    visit(session);
+  };
   // Until it is sure that none of them was bound in between: the session has its reservation's id.
   std::map<SessionId, Snapshot> reservations;
-  registry.for_each([&](const Snapshot& snapshot) {
-    if (snapshot.record.kind == RecordKind::reservation) {
+  const auto read_session = [&] {
+    seen_[snapshot.ref.slot] = snapshot.ref.epoch;
+    reservations.erase(snapshot.record.id);
+    read();
+  };
+
+  bool may_be_bound = false;
+  for (const Rest& rest : rest_) {
+    const bool is_there = registry_.snapshot(rest.slot, session.snapshot);
+    if (rest.reservation && (!is_there || snapshot.ref.epoch != *rest.reservation))
+      may_be_bound = true;
+    if (!is_there) continue;
+    if (snapshot.record.kind == RecordKind::reservation)
       reservations.emplace(snapshot.record.id, snapshot);
-      return;
-    }
-    if (!reservations.empty()) reservations.erase(snapshot.record.id);
-    if (reader.read(snapshot, session)) visit(session);
-  });
-  for (const auto& [id, snapshot] : reservations)
-    if (reader.read(snapshot, session)) visit(session);
-  registry.note_clock(reader.at());
+    else
+      read_session();
+  }
+  // A reservation that has gone may be a session by now, in a slot that was looked at before.
+  for (std::uint32_t slot = 0; may_be_bound && slot < registry_.slots(); ++slot)
+    if (registry_.snapshot(slot, session.snapshot) && snapshot.ref.epoch != seen_[slot] &&
+        snapshot.record.kind != RecordKind::reservation)
+      read_session();
+  for (const auto& [id, reservation] : reservations) {
+    session.snapshot = reservation;
+    read();
+  }
+  registry_.note_clock(at_);
   return dropped;
+}
+
+Reaped for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
+                        const VisitSession& visit) {
+  SessionScan scan(registry, config, table);
+  scan.look(0, registry.slots(), visit);
+  return scan.finish(visit);
 }
 
 std::vector<Session> read_sessions(Registry& registry, const Config& config,

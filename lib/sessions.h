@@ -1,10 +1,11 @@
 // The user sessions of a site as they are shown and chosen, read from its registry.
 //
-// Thread safety: functions keep no state; a Registry belongs to one thread.
+// Thread safety: functions keep no state; a Registry belongs to one thread, but see SessionScan.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -57,11 +58,42 @@ Session session_from(const Snapshot& snapshot, const std::string& site, State st
 bool take_typing_as_activity(Snapshot& ret_snapshot, Registry& registry, const Config& config,
                              const ProcessTable& table, const Now& at);
 
-// Drops what is dead from the registry, takes the typing on terminals as activity, and visits what
-// is there, in no order. Every visit is of the same object, filled anew: allocates next to nothing.
-// Returns what was dropped.
+// Called with each session, in no order. Every visit is of the same object, filled anew.
+using VisitSession = std::function<void(const Session&)>;
+
+// One look at the sessions of a registry, that threads may share: first look() at every slot, then
+// finish(). A login that is under way is shown as its reservation or as its session. Allocates next
+// to nothing for a session.
+class SessionScan {
+ public:
+  // All of these must outlive it.
+  SessionScan(Registry& registry, const Config& config, const ProcessTable& table);
+
+  // Visits those sessions in the slots [first, end) of which a look is enough: their leader lives,
+  // and no process of theirs has a terminal. Several threads may each look at other slots.
+  void look(std::uint32_t first, std::uint32_t end, const VisitSession& visit);
+  // Then, by one thread and once: drops what is dead, takes the typing on terminals as activity,
+  // and visits the others. Returns what was dropped.
+  Reaped finish(const VisitSession& visit);
+
+ private:
+  struct Rest {
+    std::uint32_t slot;
+    std::optional<std::uint32_t> reservation;  // if it was one: its epoch
+  };
+
+  Registry& registry_;
+  const Config& config_;
+  const ProcessTable& table_;
+  Now at_;
+  std::vector<std::uint32_t> seen_;  // by slot: epoch of the session visited; 0: none
+  std::mutex mutex_;                 // guards what follows
+  std::vector<Rest> rest_;
+};
+
+// The whole of it by this thread.
 Reaped for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
-                        const std::function<void(const Session&)>& visit);
+                        const VisitSession& visit);
 
 // The same, all at once, stalest first.
 std::vector<Session> read_sessions(Registry& registry, const Config& config,

@@ -15,8 +15,8 @@ namespace {
 // The ids of one site's sessions are random; two sites may hold the same only by a wonder.
 std::map<SessionId, const Row*> by_id(const Listing& listing) {
   std::map<SessionId, const Row*> rows;
-  for (const Row& row : listing.store.rows())
-    rows.emplace(row.id, &row);
+  for (const Row* row : listing.store.rows())
+    rows.emplace(row->id, row);
   return rows;
 }
 
@@ -56,8 +56,8 @@ const char* text(ChangeKind kind) {
 
 std::vector<Change> first_look(const Listing& now) {
   std::vector<Change> changes;
-  for (const Row& row : now.store.rows())
-    changes.push_back({ChangeKind::listed, &row, row.state});
+  for (const Row* row : now.store.rows())
+    changes.push_back({ChangeKind::listed, row, row->state});
   return changes;
 }
 
@@ -85,10 +85,9 @@ std::vector<Change> changes_between(const Listing& before, const Listing& now) {
 
 std::string describe(const Change& change) {
   const Row& row = *change.row;
-  std::string what =
-      fmt::format("{} {}, {}", text(change.kind), escape_for_terminal(text_of(row.user)),
-                  escape_for_terminal(text_of(row.service)));
-  const std::string_view host = text_of(row.host);
+  std::string what = fmt::format("{} {}, {}", text(change.kind), escape_for_terminal(row.user()),
+                                 escape_for_terminal(row.service()));
+  const std::string_view host = row.host();
   if (!host.empty()) what += " from " + escape_for_terminal(host);
   if (change.kind == ChangeKind::state)
     what += fmt::format(": {}, was {}", text(row.state), text(change.before));
@@ -98,8 +97,8 @@ std::string describe(const Change& change) {
 std::string change_line(const Change& change, std::int64_t now_ms) {
   const Row& row = *change.row;
   return fmt::format("{}  {}  {}  {}  {}  {}  {}\n", local_time(now_ms), text(change.kind),
-                     to_hex(row.id), or_dash(text_of(row.user)), or_dash(text_of(row.service)),
-                     or_dash(text_of(row.host)), text(row.state));
+                     to_hex(row.id), or_dash(row.user()), or_dash(row.service()),
+                     or_dash(row.host()), text(row.state));
 }
 
 std::string change_json(const Change& change, std::int64_t now_ms) {

@@ -11,6 +11,7 @@
 #include "errors.h"
 #include "listing.h"
 #include "output.h"
+#include "parallel.h"
 #include "row_formats.h"
 #include "views.h"
 #include "watch.h"
@@ -18,19 +19,45 @@
 namespace sessreg {
 namespace {
 
-// As json_text() writes an object with an array at its end.
-template <class Items, class Append>
-void write_array(Output& output, const Items& items, int indent, Append append) {
-  const std::string margin(static_cast<std::size_t>(indent), ' ');
-  bool is_first = true;
-  output.text() += '[';
-  for (const auto& item : items) {
-    output.text() += (is_first ? "\n" : ",\n") + margin + "  ";
-    is_first = false;
-    append(item);
-    output.line_done();
+const UserRow& item(const std::vector<UserRow>& users, std::size_t i) {
+  return users[i];
+}
+
+// The rows lie all over the memory: one that comes soon is asked for ahead.
+const Row& item(const Rows& rows, std::size_t i) {
+  constexpr std::size_t kAhead = 16;
+  constexpr std::size_t kCacheLine_bytes = 64;
+  if (i + kAhead < rows.size()) {
+    const char* row = reinterpret_cast<const char*>(rows[i + kAhead]);
+    for (std::size_t at = 0; at < sizeof(Row) + kCacheLine_bytes; at += kCacheLine_bytes)
+      __builtin_prefetch(row + at);
   }
-  output.text() += is_first ? "]" : "\n" + margin + "]";
+  return *rows[i];
+}
+
+void append_separator(std::string& out, bool is_first, int indent) {
+  out += is_first ? "\n" : ",\n";
+  out.append(static_cast<std::size_t>(indent), ' ');
+}
+
+// As json_text() writes an array.
+void write_end_of_array(Output& output, bool is_empty, int indent) {
+  if (!is_empty) {
+    output.text() += '\n';
+    output.text().append(static_cast<std::size_t>(indent), ' ');
+  }
+  output.text() += ']';
+}
+
+template <class Items>
+void write_array(Output& output, const Items& items, int indent) {
+  output.text() += '[';
+  output.flush();
+  write_items(items.size(), [&](std::string& out, std::size_t i) {
+    append_separator(out, i == 0, indent + 2);
+    append_json(out, item(items, i), JsonForm::lines, indent + 2);
+  });
+  write_end_of_array(output, items.empty(), indent);
 }
 
 void write_site_json(Output& output, const Listing& listing, const SiteSummary& site,
@@ -41,67 +68,72 @@ void write_site_json(Output& output, const Listing& listing, const SiteSummary& 
   output.text() += fmt::format("{{\n{}\"site\": {},\n{}\"limit\": {},\n{}\"active\": {},\n", margin,
                                name, margin, site.limit, margin, site.seats);
   output.text() += margin + (options.by_user ? "\"users\": " : "\"sessions\": ");
-  const auto rows = std::span(listing.store.rows()).subspan(site.first_row, site.rows);
-  const int inner = indent + 4;
+  const auto rows = listing.store.rows().subspan(site.first_row, site.rows);
   if (options.by_user)
-    write_array(
-        output, by_user(rows, order_of(options), options.reverse), indent + 2,
-        [&](const UserRow& user) { append_json(output.text(), user, JsonForm::lines, inner); });
+    write_array(output, by_user(rows, order_of(options), options.reverse), indent + 2);
   else
-    write_array(
-        output, sorted(rows, order_of(options), options.reverse), indent + 2,
-        [&](std::uint32_t i) { append_json(output.text(), rows[i], JsonForm::lines, inner); });
+    write_array(output, sorted(rows, order_of(options), options.reverse), indent + 2);
   output.text() += "\n" + std::string(static_cast<std::size_t>(indent), ' ') + "}";
 }
 
 void write_json(Output& output, const Listing& listing, const ListOptions& options) {
-  if (options.all_sites)
-    write_array(output, listing.sites, 0, [&](const SiteSummary& site) {
+  if (options.all_sites) {
+    output.text() += '[';
+    for (const SiteSummary& site : listing.sites) {
+      append_separator(output.text(), &site == &listing.sites.front(), 2);
       write_site_json(output, listing, site, options, 2);
-    });
-  else
+    }
+    write_end_of_array(output, listing.sites.empty(), 0);
+  } else {
     write_site_json(output, listing, listing.sites.front(), options, 0);
+  }
   output.text() += "\n";
 }
 
-void write_lines(Output& output, const Listing& listing, const ListOptions& options) {
-  const auto rows = listing.store.rows();
-  const auto append = [&](const auto& item) {
-    if (options.csv)
-      append_csv(output.text(), item);
-    else
-      append_tsv(output.text(), item);
-    output.line_done();
-  };
+template <class Items>
+void write_lines(Output& output, const Items& items, const ListOptions& options) {
   if (options.csv) append_csv_header(output.text(), options.by_user);
-  if (options.by_user) {
-    for (const UserRow& user : by_user(rows, order_of(options), options.reverse))
-      append(user);
-  } else {
-    for_each_in(sorted(rows, order_of(options), options.reverse), rows, append);
-  }
+  output.flush();
+  write_items(items.size(), [&](std::string& out, std::size_t i) {
+    if (options.csv)
+      append_csv(out, item(items, i));
+    else
+      append_tsv(out, item(items, i));
+  });
+}
+
+void write_rows(Output& output, const Listing& listing, const ListOptions& options,
+                const Terminal& terminal, std::int64_t now_ms) {
+  const auto rows = listing.store.rows();
+  const RowTable empty(options.all_sites, terminal.is_terminal ? distinct_digits(rows) : 0,
+                       terminal, now_ms);
+  std::vector<RowTable> tables(threads_for(rows.size()), empty);
+  share_work(tables.size(), [&](std::size_t part) {
+    const std::size_t end = part_begin(rows.size(), part + 1, tables.size());
+    for (std::size_t i = part_begin(rows.size(), part, tables.size()); i < end; ++i)
+      tables[part].measure(*rows[i]);
+  });
+  RowTable& table = tables.front();
+  for (const RowTable& other : tables)
+    table.measure(other);
+  table.fit();
+  table.append_header(output.text());
+  output.flush();
+  const Rows shown = sorted(rows, order_of(options), options.reverse);
+  write_items(shown.size(),
+              [&](std::string& out, std::size_t i) { table.append_line(out, item(shown, i)); });
 }
 
 void write_table(Output& output, const Listing& listing, const ListOptions& options) {
   const Terminal terminal = stdout_terminal();
   const std::int64_t now_ms = now().realtime_ms;
-  const auto rows = listing.store.rows();
-  if (rows.empty() && terminal.is_terminal) {
+  if (listing.store.rows().empty() && terminal.is_terminal) {
     // The line with the seats says it all.
   } else if (options.by_user) {
-    output.text() += users_table(by_user(rows, order_of(options), options.reverse),
+    output.text() += users_table(by_user(listing.store.rows(), order_of(options), options.reverse),
                                  options.all_sites, terminal, now_ms);
   } else {
-    RowTable table(options.all_sites, terminal.is_terminal ? distinct_digits(rows) : 0, terminal,
-                   now_ms);
-    for (const Row& row : rows)
-      table.measure(row);
-    table.fit();
-    table.append_header(output.text());
-    for_each_in(sorted(rows, order_of(options), options.reverse), rows, [&](const Row& row) {
-      table.append_line(output.text(), row);
-      output.line_done();
-    });
+    write_rows(output, listing, options, terminal, now_ms);
   }
   // For people; a pipe gets the header and the rows only.
   if (!terminal.is_terminal) return;
@@ -120,7 +152,7 @@ void remark_on_missing_registries(const Listing& listing) {
 }
 
 int run_list(const GlobalOptions& global, const ListOptions& options) {
-  order_of(options);
+  const Order order = order_of(options);
   if (options.csv + options.tsv + global.json > 1)
     throw usage_failure("only one of --csv, --tsv and --json");
   if (options.all_sites && (!global.conf.empty() || global.site != "default"))
@@ -132,8 +164,10 @@ int run_list(const GlobalOptions& global, const ListOptions& options) {
   Output output;
   if (global.json)
     write_json(output, listing, options);
+  else if ((options.csv || options.tsv) && options.by_user)
+    write_lines(output, by_user(listing.store.rows(), order, options.reverse), options);
   else if (options.csv || options.tsv)
-    write_lines(output, listing, options);
+    write_lines(output, sorted(listing.store.rows(), order, options.reverse), options);
   else
     write_table(output, listing, options);
   output.flush();

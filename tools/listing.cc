@@ -4,29 +4,51 @@
 
 #include <algorithm>
 
+#include "parallel.h"
 #include "site_sessions.h"
 #include "text.h"
 
 namespace sessreg {
 namespace {
 
+// What one thread has read.
+struct Part {
+  SiteSummary summary;
+  std::vector<SessionId> all_ids;
+  RowStore store;
+};
+
 void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& options,
               const ProcessTable& table) {
   SiteSessions site(global);
   const Chooser chooser(options.filter, site);
+  const std::size_t expected = site.seats_taken();
+  std::vector<Part> parts(threads_for(expected));
+  std::vector<VisitSession> visits;
+  for (Part& part : parts) {
+    if (options.filter.is_empty()) part.store.expect(expected / parts.size());
+    visits.push_back([&](const Session& session) {
+      ++part.summary.sessions;
+      if (session.state == State::reserved) ++part.summary.reserved;
+      if (session.state == State::parked) ++part.summary.parked;
+      if (options.watch) part.all_ids.push_back(session.snapshot.record.id);
+      if (chooser.fits(session)) part.store.add(session, site.config().dangling_after);
+    });
+  }
+  site.for_each(table, visits);
+
   SiteSummary summary;
   summary.site = site.config().site;
   summary.called = site.called();
   summary.has_registry = site.has_registry();
   summary.first_row = listing.store.rows().size();
-  if (options.filter.is_empty()) listing.store.expect(site.seats_taken());
-  site.for_each(table, [&](const Session& session) {
-    ++summary.sessions;
-    if (session.state == State::reserved) ++summary.reserved;
-    if (session.state == State::parked) ++summary.parked;
-    if (options.watch) listing.all_ids.push_back(session.snapshot.record.id);
-    if (chooser.fits(session)) listing.store.add(session, site.config().dangling_after);
-  });
+  for (Part& part : parts) {
+    summary.sessions += part.summary.sessions;
+    summary.reserved += part.summary.reserved;
+    summary.parked += part.summary.parked;
+    listing.all_ids.insert(listing.all_ids.end(), part.all_ids.begin(), part.all_ids.end());
+    listing.store.append(std::move(part.store));
+  }
   summary.rows = listing.store.rows().size() - summary.first_row;
   summary.limit = site.limit_in_force();
   summary.seats = site.seats_taken();

@@ -34,27 +34,39 @@ struct Hex {
 // Calls `writer` with each field. A text that is plain is the tool's own: it needs no escape.
 template <class Writer>
 void write_fields(Writer& writer, const Row& row) {
+  const auto text_of_row = [&](const char* name, std::string_view value) {
+    if (row.is_plain)
+      writer.plain(name, value);
+    else
+      writer.text(name, value);
+  };
+  const auto text_or_null = [&](const char* name, std::string_view value) {
+    if (value.empty())
+      writer.null(name);
+    else
+      text_of_row(name, value);
+  };
   writer.plain("id", Hex(row.id).text());
   writer.text("site", *row.site);
-  writer.text("user", text_of(row.user));
-  if (row.uid)
-    writer.number("uid", *row.uid);
+  text_of_row("user", row.user());
+  if (const auto uid = row.uid())
+    writer.number("uid", *uid);
   else
     writer.null("uid");
-  writer.text("service", text_of(row.service));
-  writer.text_or_null("host", text_of(row.host));
-  writer.text_or_null("tty", text_of(row.tty));
+  text_of_row("service", row.service());
+  text_or_null("host", row.host());
+  text_or_null("tty", row.tty());
   writer.plain("state", text(row.state));
   writer.time("opened", row.opened_realtime_ms);
   writer.time("last_activity", row.last_activity_realtime_ms);
-  if (row.expires_realtime_ms)
-    writer.time("expires", *row.expires_realtime_ms);
+  if (const auto expires_ms = row.expires_realtime_ms())
+    writer.time("expires", *expires_ms);
   else
     writer.null("expires");
   writer.number("idle_seconds", static_cast<std::int64_t>(row.idle_ms / 1000));
   writer.number("pid", row.pid);
   writer.boolean("seat", row.has_seat);
-  writer.text_or_null("reason", row.reason == nullptr ? std::string_view() : *row.reason);
+  text_or_null("reason", row.reason());
 }
 
 template <class Writer>
@@ -86,12 +98,6 @@ class Writer : public Format {
   void text(const char* name, std::string_view value) {
     this->begin(name);
     this->put_text(value);
-  }
-  void text_or_null(const char* name, std::string_view value) {
-    if (value.empty())
-      null(name);
-    else
-      text(name, value);
   }
   void null(const char* name) {
     this->begin(name);
@@ -274,7 +280,7 @@ void append_csv_header(std::string& out, bool by_user) {
     nobody.site = &no_site;
     append_line<CsvHeader>(out, nobody, "\r\n");
   } else {
-    Row nobody{};
+    Row nobody;
     nobody.site = &no_site;
     append_line<CsvHeader>(out, nobody, "\r\n");
   }

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "parallel.h"
 #include "times.h"
 
 namespace sessreg {
@@ -22,10 +23,22 @@ bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTa
   return take_typing_as_activity(snapshot, *site.registry, site.config, table, at);
 }
 
+Reaped for_each_session(OpenSite& site, const ProcessTable& table, const VisitSession& visit) {
+  return for_each_session(site, table, {&visit, 1});
+}
+
 Reaped for_each_session(OpenSite& site, const ProcessTable& table,
-                        const std::function<void(const Session&)>& visit) {
+                        std::span<const VisitSession> visits) {
   if (!site.registry) return {};
-  return for_each_session(*site.registry, site.config, table, visit);
+  SessionScan scan(*site.registry, site.config, table);
+  const std::uint32_t slots = site.registry->slots();
+  share_work(visits.size(), [&](std::size_t part) {
+    const auto begin = [&](std::size_t of) {
+      return static_cast<std::uint32_t>(part_begin(slots, of, visits.size()));
+    };
+    scan.look(begin(part), begin(part + 1), visits[part]);
+  });
+  return scan.finish(visits.front());
 }
 
 std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {

@@ -26,18 +26,18 @@ SiteSessions::SiteSessions(const GlobalOptions& global) {
   remote_.emplace(site_.config.registry);
 }
 
-void SiteSessions::for_each(const ProcessTable& table,
-                            const std::function<void(const Session&)>& visit) {
+void SiteSessions::for_each(const ProcessTable& table, std::span<const VisitSession> visits) {
   if (remote_)
-    seats_ = remote_->list(site_.config.site, table, visit);
+    seats_ = remote_->list(site_.config.site, table, visits.front());
   else
-    for_each_session(site_, table, visit);
+    for_each_session(site_, table, visits);
 }
 
 std::vector<Session> SiteSessions::read(const ProcessTable& table) {
   if (!remote_) return read_sessions(site_, table);
   std::vector<Session> sessions;
-  for_each(table, [&](const Session& session) { sessions.push_back(session); });
+  const VisitSession keep = [&](const Session& session) { sessions.push_back(session); };
+  for_each(table, {&keep, 1});
   sort_stalest_first(sessions);
   return sessions;
 }

@@ -3,8 +3,8 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,7 +33,7 @@ class SiteSessions {
   const Registry* registry() const { return site_.registry ? &*site_.registry : nullptr; }
 
   // As for_each_session() and read_sessions().
-  void for_each(const ProcessTable& table, const std::function<void(const Session&)>& visit);
+  void for_each(const ProcessTable& table, std::span<const VisitSession> visits);
   std::vector<Session> read(const ProcessTable& table);
   // Since the last of these two was called.
   std::int32_t limit_in_force() const;

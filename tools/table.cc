@@ -148,15 +148,15 @@ void TableWriter::measure(std::size_t column, int width, int brief_width) {
   brief_width_[column] = std::max(brief_width_[column], brief_width);
 }
 
-// Whether the terminal shows `text` of the cell as it is.
-bool TableWriter::shows(const Cell& cell, const std::string& text) const {
-  return cell.is_plain || utf8_ || is_ascii(text);
+void TableWriter::measure(const TableWriter& other) {
+  for (std::size_t i = 0; i < width_.size(); ++i)
+    measure(i, other.width_[i], other.brief_width_[i]);
 }
 
 int TableWriter::width_of(const Cell& cell, bool brief) const {
   const std::string& text = chosen(cell, brief);
   if (cell.is_plain) return static_cast<int>(text.size());
-  return display_width(shows(cell, text) ? text : to_ascii(text));
+  return display_width(utf8_ ? text : to_ascii(text));
 }
 
 void TableWriter::shrink(int room, bool keep_headers) {
@@ -181,6 +181,7 @@ void TableWriter::fit() {
   // As long as that is enough, the headers stay whole.
   shrink(room, true);
   shrink(room, false);
+  is_cut_ = total(width_) > room;
 }
 
 void TableWriter::append_header(std::string& out) const {
@@ -188,6 +189,14 @@ void TableWriter::append_header(std::string& out) const {
 }
 
 void TableWriter::append_line(std::string& out, const std::vector<Cell>& row) const {
+  std::vector<CellView> views;
+  for (const Cell& cell : row)
+    views.push_back({chosen(cell, is_brief_), cell.colour, cell.is_plain});
+  append_line(out, views);
+}
+
+void TableWriter::append_line(std::string& out, std::span<const CellView> row) const {
+  if (append_unchanged(out, row)) return;
   const int room = terminal_.columns;
   int used = 0;
   int padding = 0;
@@ -196,26 +205,41 @@ void TableWriter::append_line(std::string& out, const std::vector<Cell>& row) co
     int most = width_[i];
     if (room > 0) most = std::min(most, room - used - padding);
     if (most <= 0) break;
-    const std::string* text = &chosen(row[i], is_brief_);
-    if (!shows(row[i], *text)) {
-      changed = to_ascii(*text);
-      text = &changed;
-    }
-    int width = row[i].is_plain ? static_cast<int>(text->size()) : display_width(*text);
+    std::string_view text = row[i].text;
+    if (!row[i].is_plain && !utf8_) text = changed = to_ascii(text);
+    int width = row[i].is_plain ? static_cast<int>(text.size()) : display_width(text);
     if (width > most) {
-      changed = shortened(*text, most, utf8_);
-      text = &changed;
-      width = display_width(changed);
+      text = changed = shortened(text, most, utf8_);
+      width = display_width(text);
     }
     used += padding + width;
     out.append(static_cast<std::size_t>(padding), ' ');
     const bool coloured = terminal_.colour && row[i].colour != Colour::none;
     if (coloured) out += escape_sequence(row[i].colour);
-    out += *text;
+    out += text;
     if (coloured) out += "\033[0m";
     padding = width_[i] - width + kGap;
   }
   out += '\n';
+}
+
+// Most lines of a long list: each cell is put at its place in a line of spaces, and that is all.
+// False: not this one.
+bool TableWriter::append_unchanged(std::string& out, std::span<const CellView> row) const {
+  if (terminal_.colour || is_cut_) return false;
+  for (std::size_t i = 0; i < row.size(); ++i)
+    if (!row[i].is_plain || row[i].text.size() > static_cast<std::size_t>(width_[i])) return false;
+  const std::size_t start = out.size();
+  out.append(static_cast<std::size_t>(total(width_)) + 1, ' ');
+  char* at = out.data() + start;
+  char* end = at;
+  for (std::size_t i = 0; i < row.size(); ++i) {
+    end = at + row[i].text.copy(at, row[i].text.size());
+    at += width_[i] + kGap;
+  }
+  *end = '\n';
+  out.resize(static_cast<std::size_t>(end + 1 - out.data()));
+  return true;
 }
 
 std::string Table::text(const Terminal& terminal) const {

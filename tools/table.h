@@ -2,6 +2,7 @@
 // as it is.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,6 +32,13 @@ struct Cell {
   bool is_plain = false;  // both are known to be printable ASCII, and so as wide as they are long
 };
 
+// A cell that somebody else keeps, and of its texts the one that is wanted.
+struct CellView {
+  std::string_view text;
+  Colour colour = Colour::none;
+  bool is_plain = false;
+};
+
 struct Column {
   std::string header;
   bool elastic = false;           // may be cut where room is scarce
@@ -49,21 +57,27 @@ class TableWriter {
   // The same for a cell of a column, or one with these widths.
   void measure(std::size_t column, const Cell& cell);
   void measure(std::size_t column, int width, int brief_width);
+  // All that `other`, of the same columns, has measured.
+  void measure(const TableWriter& other);
   // Call between the last measure() and the first of these.
   void fit();
   void append_header(std::string& out) const;
   void append_line(std::string& out, const std::vector<Cell>& row) const;
+  void append_line(std::string& out, std::span<const CellView> row) const;
+  // Whether there is only room for the brief texts.
+  bool is_brief() const { return is_brief_; }
 
  private:
-  bool shows(const Cell& cell, const std::string& text) const;
   int width_of(const Cell& cell, bool brief) const;
   void shrink(int room, bool keep_headers);
+  bool append_unchanged(std::string& out, std::span<const CellView> row) const;
 
   std::vector<Column> columns_;
   std::vector<Cell> headers_;
   Terminal terminal_;
   bool utf8_;
   bool is_brief_ = false;
+  bool is_cut_ = false;
   std::vector<int> width_, brief_width_;
 };
 

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <string_view>
 
 #include "errors.h"
@@ -17,16 +18,6 @@ time_t seconds_of(std::int64_t realtime_ms) {
   return static_cast<time_t>(realtime_ms / 1000 - (realtime_ms % 1000 < 0 ? 1 : 0));
 }
 
-// Years of four digits only.
-std::optional<std::string> formatted(const tm& fields, const char* format) {
-  constexpr int kYear0 = 1900;
-  if (fields.tm_year < 1 - kYear0 || fields.tm_year > 9999 - kYear0) return std::nullopt;
-  std::array<char, 64> text;
-  const std::size_t size = strftime(text.data(), text.size(), format, &fields);
-  if (size == 0) return std::nullopt;
-  return std::string(text.data(), size);
-}
-
 // Makes `seconds` the number of the unit that it returns the letter of.
 char in_unit(std::uint64_t& seconds) {
   struct Unit {
@@ -36,7 +27,7 @@ char in_unit(std::uint64_t& seconds) {
   };
   constexpr std::uint64_t kMinute = 60, kHour = 3600, kDay = 86400, kWeek = 7 * kDay;
   // Days up to a month: "13d" says more than "1w".
-  constexpr Unit kUnits[] = {
+  static constexpr Unit kUnits[] = {
       {kWeek, 31 * kDay, 'w'}, {kDay, kDay, 'd'}, {kHour, kHour, 'h'}, {kMinute, kMinute, 'm'}};
   for (const Unit& unit : kUnits) {
     if (seconds < unit.from) continue;
@@ -46,70 +37,65 @@ char in_unit(std::uint64_t& seconds) {
   return 's';
 }
 
+constexpr std::size_t kToMinute_bytes = std::string_view("2026-11-22 14:03:").size();
+
 // Breaking a time down is most of the cost of a long list, and neighbours in it share the minute.
 // Not where a zone's minutes begin at other seconds than those of UTC, as some did long ago.
 class MinuteCache {
  public:
   using BreakDown = tm* (*)(const time_t*, tm*);
-  // `format`: of all but the seconds, which come two digits at its end.
+  // `format`: of kToMinute_bytes.
   MinuteCache(BreakDown break_down, const char* format)
       : break_down_(break_down), format_(format) {}
 
-  // "2026-11-22 14:03:" and the seconds to put behind it; false: no calendar shows it.
-  bool find(std::int64_t realtime_ms, std::string_view& ret_text, int& ret_second) {
+  // Writes kToMinute_bytes and two digits for the second; false: no calendar of years with four
+  // digits shows it.
+  bool write(std::int64_t realtime_ms, char* out) {
     constexpr int kMinute = 60;
     const time_t seconds = seconds_of(realtime_ms);
     const time_t minute = seconds / kMinute - (seconds % kMinute < 0 ? 1 : 0);
+    auto second = static_cast<int>(seconds - minute * kMinute);
     if (!is_valid_ || minute != minute_) {
+      is_valid_ = false;
       tm fields{};
       if (break_down_(&seconds, &fields) == nullptr) return false;
-      const auto text = formatted(fields, format_);
-      if (!text) return false;
-      text_ = *text;
+      if (fields.tm_year < 1 - kYear0 || fields.tm_year > 9999 - kYear0 ||
+          strftime(text_.data(), text_.size(), format_, &fields) != kToMinute_bytes)
+        return false;
       minute_ = minute;
       is_valid_ = fields.tm_gmtoff % kMinute == 0 && fields.tm_sec < kMinute;
-      ret_second = fields.tm_sec;
-    } else {
-      ret_second = static_cast<int>(seconds - minute * kMinute);
+      second = fields.tm_sec;
     }
-    ret_text = text_;
+    std::memcpy(out, text_.data(), kToMinute_bytes);
+    out[kToMinute_bytes] = static_cast<char>('0' + second / 10);
+    out[kToMinute_bytes + 1] = static_cast<char>('0' + second % 10);
     return true;
   }
 
  private:
+  static constexpr int kYear0 = 1900;
+
   BreakDown break_down_;
   const char* format_;
-  std::string text_;
+  std::array<char, kToMinute_bytes + 1> text_{};
   time_t minute_ = 0;
   bool is_valid_ = false;
 };
 
-char tens(int number) {
-  return static_cast<char>('0' + number / 10);
-}
-char ones(int number) {
-  return static_cast<char>('0' + number % 10);
-}
-
 }  // namespace
 
 std::string local_time(std::int64_t realtime_ms) {
-  std::string text;
-  append_local_time(text, realtime_ms);
-  return text;
+  return std::string(LocalTime(realtime_ms).text());
 }
 
-void append_local_time(std::string& out, std::int64_t realtime_ms) {
+LocalTime::LocalTime(std::int64_t realtime_ms) {
   static thread_local MinuteCache cache(localtime_r, "%Y-%m-%d %H:%M:");
-  std::string_view text;
-  int second = 0;
-  if (!cache.find(realtime_ms, text, second)) {
-    out += '-';
-    return;
+  if (cache.write(realtime_ms, text_.data())) {
+    size_ = text_.size();
+  } else {
+    text_[0] = '-';
+    size_ = 1;
   }
-  out += text;
-  out += tens(second);
-  out += ones(second);
 }
 
 std::string relative_time(std::int64_t realtime_ms, std::int64_t now_ms) {
@@ -122,38 +108,45 @@ RelativeTime::RelativeTime(std::int64_t realtime_ms, std::int64_t now_ms) {
   const auto from = static_cast<std::uint64_t>(past ? realtime_ms : now_ms);
   const auto to = static_cast<std::uint64_t>(past ? now_ms : realtime_ms);
   std::uint64_t number = (to - from) / 1000;
+  char* at = text_.data();
+  const auto add = [&at](std::string_view text) { at += text.copy(at, text.size()); };
   if (number == 0) {
     add("now");
-    return;
+  } else {
+    const char unit = in_unit(number);
+    if (!past) add("in ");
+    at = std::to_chars(at, text_.data() + text_.size(), number).ptr;  // 20 digits at most
+    *at++ = unit;
+    if (past) add(" ago");
   }
-  const char unit = in_unit(number);
-  if (!past) add("in ");
-  size_ = static_cast<std::size_t>(
-      std::to_chars(text_.data() + size_, text_.data() + text_.size(), number).ptr - text_.data());
-  add({&unit, 1});
-  if (past) add(" ago");
-}
-
-void RelativeTime::add(std::string_view text) {
-  size_ += text.copy(text_.data() + size_, text_.size() - size_);
+  size_ = static_cast<std::size_t>(at - text_.data());
 }
 
 std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms) {
-  const std::string absolute = local_time(realtime_ms);
-  if (absolute == "-") return absolute;
-  return absolute + " (" + relative_time(realtime_ms, now_ms) + ")";
+  return std::string(TimeWithRelative(realtime_ms, now_ms).text());
+}
+
+// Copies whole arrays: a size that is known takes no call.
+TimeWithRelative::TimeWithRelative(std::int64_t realtime_ms, std::int64_t now_ms) {
+  const LocalTime time(realtime_ms);
+  const RelativeTime relative(realtime_ms, now_ms);
+  static_assert(sizeof text_ > sizeof time.text_ + sizeof relative.text_ + 3);
+  std::memcpy(text_.data(), time.text_.data(), sizeof time.text_);
+  text_[time.size_] = ' ';
+  text_[time.size_ + 1] = '(';
+  relative_at_ = time.size_ + 2;
+  relative_size_ = relative.size_;
+  std::memcpy(text_.data() + relative_at_, relative.text_.data(), sizeof relative.text_);
+  text_[relative_at_ + relative_size_] = ')';
+  const bool is_shown = time.size_ == sizeof time.text_;
+  size_ = is_shown ? relative_at_ + relative_size_ + 1 : time.size_;
 }
 
 UtcTime::UtcTime(std::int64_t realtime_ms) {
   static thread_local MinuteCache cache(gmtime_r, "%Y-%m-%dT%H:%M:");
-  std::string_view text;
-  int second = 0;
-  if (!cache.find(realtime_ms, text, second) || text.size() + 3 > text_.size()) return;
-  text.copy(text_.data(), text.size());
-  text_[text.size()] = tens(second);
-  text_[text.size() + 1] = ones(second);
-  text_[text.size() + 2] = 'Z';
-  size_ = text.size() + 3;
+  if (!cache.write(realtime_ms, text_.data())) return;
+  text_.back() = 'Z';
+  size_ = text_.size();
 }
 
 std::optional<std::string> utc_time(std::int64_t realtime_ms) {

@@ -24,32 +24,49 @@ std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms);
 // RFC 3339 in UTC: "2026-11-22T13:03:11Z".
 std::optional<std::string> utc_time(std::int64_t realtime_ms);
 
-// The same without an allocation, for lists of a million; empty instead of nullopt.
+// The same four without an allocation, for lists of a million.
 class UtcTime {
  public:
   explicit UtcTime(std::int64_t realtime_ms);
-  std::string_view text() const { return {text_.data(), size_}; }
+  std::string_view text() const { return {text_.data(), size_}; }  // empty instead of nullopt
 
  private:
-  std::array<char, 24> text_;
+  std::array<char, 20> text_{};
   std::size_t size_ = 0;
 };
 
-// And relative_time() without one.
+class LocalTime {
+ public:
+  explicit LocalTime(std::int64_t realtime_ms);
+  std::string_view text() const { return {text_.data(), size_}; }
+
+ private:
+  friend class TimeWithRelative;
+  std::array<char, 19> text_{};
+  std::size_t size_ = 0;
+};
+
 class RelativeTime {
  public:
   RelativeTime(std::int64_t realtime_ms, std::int64_t now_ms);
   std::string_view text() const { return {text_.data(), size_}; }
 
  private:
-  void add(std::string_view text);
-
-  std::array<char, 32> text_;
+  friend class TimeWithRelative;
+  std::array<char, 32> text_{};
   std::size_t size_ = 0;
 };
 
-// As local_time(), at the end of `out`.
-void append_local_time(std::string& out, std::int64_t realtime_ms);
+class TimeWithRelative {
+ public:
+  TimeWithRelative(std::int64_t realtime_ms, std::int64_t now_ms);
+  std::string_view text() const { return {text_.data(), size_}; }
+  std::string_view relative() const { return {text_.data() + relative_at_, relative_size_}; }
+
+ private:
+  std::array<char, 64> text_{};
+  std::size_t size_ = 0, relative_at_ = 0, relative_size_ = 0;
+};
 
 // A duration of the command line; throws a usage Failure that names the option.
 Seconds duration_argument(const std::string& option, const std::string& text);

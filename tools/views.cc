@@ -25,15 +25,10 @@ void set_text(Cell& cell, std::string_view raw) {
 }
 
 void set_time(Cell& cell, std::int64_t realtime_ms, std::int64_t now_ms) {
-  const RelativeTime relative(realtime_ms, now_ms);
-  cell.brief = relative.text();
-  cell.text.clear();
+  const TimeWithRelative time(realtime_ms, now_ms);
+  cell.text = time.text();
+  cell.brief = time.relative();
   cell.is_plain = true;
-  append_local_time(cell.text, realtime_ms);
-  if (cell.text == kAbsent) return;
-  cell.text += " (";
-  cell.text += relative.text();
-  cell.text += ')';
 }
 
 void set_plain(Cell& cell, std::string_view text) {
@@ -41,19 +36,36 @@ void set_plain(Cell& cell, std::string_view text) {
   cell.is_plain = true;
 }
 
+// Its decimal digits.
+class Digits {
+ public:
+  explicit Digits(std::uint64_t number)
+      : end_(std::to_chars(text_.data(), text_.data() + text_.size(), number).ptr) {}
+  std::string_view text() const { return {text_.data(), end_}; }
+
+ private:
+  std::array<char, 24> text_;
+  const char* end_;
+};
+
 void set_number(Cell& cell, std::uint64_t number) {
-  std::array<char, 24> digits;
-  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-  set_plain(cell, {digits.data(), end});
+  set_plain(cell, Digits(number).text());
 }
 
-void set_id(Cell& cell, const SessionId& id, std::size_t digits) {
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  cell.is_plain = true;
-  cell.text.resize(std::min(digits, id.size() * 2));
-  for (std::size_t i = 0; i < cell.text.size(); ++i)
-    cell.text[i] = kDigits[i % 2 == 0 ? id[i / 2] >> 4 : id[i / 2] & 15];
-}
+class IdDigits {
+ public:
+  explicit IdDigits(const SessionId& id) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    for (std::size_t i = 0; i < id.size(); ++i) {
+      text_[2 * i] = kDigits[id[i] >> 4];
+      text_[2 * i + 1] = kDigits[id[i] & 15];
+    }
+  }
+  std::string_view text() const { return {text_.data(), text_.size()}; }
+
+ private:
+  std::array<char, sizeof(SessionId) * 2> text_;
+};
 
 std::vector<Column> session_columns(bool with_site) {
   std::vector<Column> columns = {
@@ -87,39 +99,38 @@ RowTable::RowTable(bool with_site, std::size_t digits, const Terminal& terminal,
     : with_site_(with_site),
       digits_(terminal.is_terminal ? digits : sizeof(SessionId) * 2),
       now_ms_(now_ms),
-      table_(session_columns(with_site), terminal),
-      cells_(session_columns(with_site).size()) {}
+      table_(session_columns(with_site), terminal) {}
 
-// As cells_of() would be, without writing them.
+// As append_line() would write them.
 void RowTable::measure(const Row& row) {
   std::size_t column = 0;
   const auto plain = [&](std::size_t size) {
     table_.measure(column++, static_cast<int>(size), static_cast<int>(size));
   };
-  if (with_site_) measure_text(column++, *row.site);
+  if (with_site_) measure_text(column++, *row.site, false);
   plain(digits_);
-  measure_text(column++, text_of(row.user));
-  measure_text(column++, text_of(row.service));
-  measure_text(column++, text_of(row.host));
-  measure_text(column++, text_of(row.tty));
+  measure_text(column++, row.user(), row.is_plain);
+  measure_text(column++, row.service(), row.is_plain);
+  measure_text(column++, row.host(), row.is_plain);
+  measure_text(column++, row.tty(), row.is_plain);
   plain(std::strlen(text(row.state)));
   measure_time(column++, row.opened_realtime_ms);
   measure_time(column++, row.last_activity_realtime_ms);
-  if (row.expires_realtime_ms)
-    measure_time(column++, *row.expires_realtime_ms);
+  if (const auto expires_ms = row.expires_realtime_ms())
+    measure_time(column++, *expires_ms);
   else
     plain(std::strlen(kAbsent));
-  set_number(cells_[column], static_cast<std::uint64_t>(row.pid));
-  plain(cells_[column].text.size());
+  plain(Digits(static_cast<std::uint64_t>(row.pid)).text().size());
 }
 
-void RowTable::measure_text(std::size_t column, std::string_view raw) {
-  if (is_plain(raw)) {
+void RowTable::measure_text(std::size_t column, std::string_view raw, bool is_plain) {
+  if (is_plain) {
     const auto width = static_cast<int>(std::max(raw.size(), std::strlen(kAbsent)));
     table_.measure(column, width, width);
   } else {
-    set_text(cells_[column], raw);
-    table_.measure(column, cells_[column]);
+    Cell cell;
+    set_text(cell, raw);
+    table_.measure(column, cell);
   }
 }
 
@@ -130,26 +141,43 @@ void RowTable::measure_time(std::size_t column, std::int64_t realtime_ms) {
   table_.measure(column, static_cast<int>(kAbsolute.size() + relative), static_cast<int>(relative));
 }
 
-const std::vector<Cell>& RowTable::cells_of(const Row& row) {
-  auto cell = cells_.begin();
-  if (with_site_) set_text(*cell++, *row.site);
-  set_id(*cell++, row.id, digits_);
-  set_text(*cell++, text_of(row.user));
-  set_text(*cell++, text_of(row.service));
-  set_text(*cell++, text_of(row.host));
-  set_text(*cell++, text_of(row.tty));
-  cell->colour = colour_of(row.state);
-  set_plain(*cell++, text(row.state));
-  set_time(*cell++, row.opened_realtime_ms, now_ms_);
-  set_time(*cell++, row.last_activity_realtime_ms, now_ms_);
-  if (row.expires_realtime_ms) {
-    set_time(*cell++, *row.expires_realtime_ms, now_ms_);
-  } else {
-    cell->brief.clear();
-    set_plain(*cell++, kAbsent);
-  }
-  set_number(*cell++, static_cast<std::uint64_t>(row.pid));
-  return cells_;
+void RowTable::append_line(std::string& out, const Row& row, bool is_new) const {
+  std::array<CellView, 11> cells;
+  std::array<std::string, 6> escaped;  // of the columns up to the terminal
+  std::size_t count = 0;
+  const auto plain = [&](std::string_view text, Colour colour = Colour::none) {
+    cells[count++] = {text, colour, true};
+  };
+  const auto any = [&](std::string_view raw, bool is_plain) {
+    if (raw.empty()) return plain(kAbsent);
+    if (is_plain) return plain(raw);
+    std::string& text = escaped[count];
+    const bool was_plain = append_escaped(text, raw);
+    cells[count++] = {text, Colour::none, was_plain};
+  };
+  if (with_site_) any(*row.site, false);
+  const IdDigits id(row.id);
+  plain(id.text().substr(0, digits_), is_new ? Colour::green : Colour::none);
+  any(row.user(), row.is_plain);
+  any(row.service(), row.is_plain);
+  any(row.host(), row.is_plain);
+  any(row.tty(), row.is_plain);
+  plain(text(row.state), colour_of(row.state));
+  const auto time = [&](const TimeWithRelative& when) {
+    plain(table_.is_brief() ? when.relative() : when.text());
+  };
+  const TimeWithRelative opened(row.opened_realtime_ms, now_ms_);
+  const TimeWithRelative used(row.last_activity_realtime_ms, now_ms_);
+  time(opened);
+  time(used);
+  std::optional<TimeWithRelative> expires;
+  if (const auto expires_ms = row.expires_realtime_ms())
+    time(expires.emplace(*expires_ms, now_ms_));
+  else
+    plain(kAbsent);
+  const Digits pid(static_cast<std::uint64_t>(row.pid));
+  plain(pid.text());
+  table_.append_line(out, {cells.data(), count});
 }
 
 std::string sessions_table(const std::vector<Session>& sessions, const Terminal& terminal,
@@ -158,13 +186,13 @@ std::string sessions_table(const std::vector<Session>& sessions, const Terminal&
   for (const Session& session : sessions)
     store.add(session, Seconds(0));
   RowTable table(false, distinct_digits(sessions), terminal, now_ms);
-  for (const Row& row : store.rows())
-    table.measure(row);
+  for (const Row* row : store.rows())
+    table.measure(*row);
   table.fit();
   std::string text;
   table.append_header(text);
-  for (const Row& row : store.rows())
-    table.append_line(text, row);
+  for (const Row* row : store.rows())
+    table.append_line(text, *row);
   return text;
 }
 
@@ -196,11 +224,11 @@ std::string users_table(const std::vector<UserRow>& users, bool with_site, const
   return text;
 }
 
-std::size_t distinct_digits(std::span<const Row> rows) {
+std::size_t distinct_digits(std::span<const Row* const> rows) {
   std::vector<SessionId> ids;
   ids.reserve(rows.size());
-  for (const Row& row : rows)
-    ids.push_back(row.id);
+  for (const Row* row : rows)
+    ids.push_back(row->id);
   std::sort(ids.begin(), ids.end());
   std::size_t digits = 8;
   for (std::size_t i = 1; i < ids.size(); ++i) {

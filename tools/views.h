@@ -23,29 +23,27 @@ class RowTable {
   RowTable(bool with_site, std::size_t digits, const Terminal& terminal, std::int64_t now_ms);
 
   void measure(const Row& row);
+  // All that `other`, made in the same way, has measured.
+  void measure(const RowTable& other) { table_.measure(other.table_); }
   void fit() { table_.fit(); }
   void append_header(std::string& out) const { table_.append_header(out); }
-  void append_line(std::string& out, const Row& row, bool is_new = false) {
-    cells_[with_site_ ? 1 : 0].colour = is_new ? Colour::green : Colour::none;
-    table_.append_line(out, cells_of(row));
-  }
+  // Several threads may do this at once.
+  void append_line(std::string& out, const Row& row, bool is_new = false) const;
 
  private:
-  const std::vector<Cell>& cells_of(const Row& row);
-  void measure_text(std::size_t column, std::string_view raw);
+  void measure_text(std::size_t column, std::string_view raw, bool is_plain);
   void measure_time(std::size_t column, std::int64_t realtime_ms);
 
   bool with_site_;
   std::size_t digits_;
   std::int64_t now_ms_;
   TableWriter table_;
-  std::vector<Cell> cells_;  // used again for each row
 };
 
 std::string users_table(const std::vector<UserRow>& users, bool with_site, const Terminal& terminal,
                         std::int64_t now_ms);
 
 // How many digits of their ids tell these from each other, at least 8.
-std::size_t distinct_digits(std::span<const Row> rows);
+std::size_t distinct_digits(std::span<const Row* const> rows);
 
 }  // namespace sessreg

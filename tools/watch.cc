@@ -99,7 +99,7 @@ class Watch {
 
   std::vector<std::string> table(const Terminal& terminal, std::size_t room,
                                  std::int64_t now_ms) const {
-    const auto& rows = listing_.store.rows();
+    const auto rows = listing_.store.rows();
     const Order order = order_of(options_);
     std::size_t all = 0;
     std::vector<std::string> lines;
@@ -109,17 +109,17 @@ class Watch {
       if (all + 1 > room) users.resize(room - 2);
       lines = lines_of(users_table(users, options_.all_sites, terminal, now_ms));
     } else {
-      auto indices = sorted(rows, order, options_.reverse);
-      all = indices.size();
-      if (all + 1 > room) indices.resize(room - 2);
+      Rows shown = sorted(rows, order, options_.reverse);
+      all = shown.size();
+      if (all + 1 > room) shown.resize(room - 2);
       RowTable table(options_.all_sites, distinct_digits(rows), terminal, now_ms);
-      for (const std::uint32_t i : indices)
-        table.measure(rows[i]);
+      for (const Row* row : shown)
+        table.measure(*row);
       table.fit();
       std::string text;
       table.append_header(text);
-      for (const std::uint32_t i : indices)
-        table.append_line(text, rows[i], new_until_ms_.count(rows[i].id) != 0);
+      for (const Row* row : shown)
+        table.append_line(text, *row, new_until_ms_.count(row->id) != 0);
       lines = lines_of(text);
     }
     const std::size_t shown = lines.size() - 1;

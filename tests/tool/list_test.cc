@@ -131,8 +131,11 @@ TEST_CASE("of a thousand sessions used at the same moments, equals are in the or
   for (std::uint32_t slot = 0; slot < version2::kSlots; ++slot)
     old.add(slot, Stage::parked, RecordKind::session, slot % 2 == 0 ? "used" : "stale", now_ms / 4,
             slot % 2 == 0 ? now_ms : now_ms / 2);
-  for (std::uint32_t slot = 0; slot < version2::kSlots; ++slot)
-    old.put(version2::Version2::at(slot) + 32, hash128({}, std::to_string(slot)));
+  for (std::uint32_t slot = 0; slot < version2::kSlots; ++slot) {
+    auto id = hash128({}, std::to_string(slot));
+    std::fill_n(id.begin(), 4, std::uint8_t{0xab});  // that much of them is equal
+    old.put(version2::Version2::at(slot) + 32, id);
+  }
   std::ofstream(sandbox.registry_path(), std::ios::binary) << old.bytes();
   chmod(sandbox.registry_path().c_str(), 0600);
 
@@ -146,6 +149,62 @@ TEST_CASE("of a thousand sessions used at the same moments, equals are in the or
   }
   for (const auto& of_one_moment : ids)
     CHECK(std::is_sorted(of_one_moment.begin(), of_one_moment.end()));
+}
+
+TEST_CASE("a long list, which threads share, is as one thread would write it") {
+  constexpr std::size_t kSessions = 40'000;
+  Sandbox sandbox("");
+  auto registry = Registry::open_or_create(sandbox.registry_path(), *host_identity(), kSessions);
+  REQUIRE(registry);
+  const Process process(sleeps);
+  Terms terms = sandbox.terms();
+  registry->publish_limit(registry->published_limit(), terms.site);
+  Login login = login_of("", process);
+  for (std::size_t i = 0; i < kSessions; ++i) {
+    login.user = (i % 100 == 0 ? "w\u00eft, \"" : "user") + std::to_string(i % 1000);
+    terms.lifetime_ms = i % 2 == 0 ? 3'600'000 : 0;
+    REQUIRE(registry->admit(login, terms, SystemProcesses()).admitted());
+  }
+  // Of the processors that there are, and of one.
+  const auto first_column = [&](const std::vector<std::string>& arguments, char end,
+                                const ToolOptions& options) {
+    const ToolResult result = sandbox.tool(arguments, options);
+    CHECK(result.code == 0);
+    std::vector<std::string> column;
+    for (const std::string& line : lines_of(result.out))
+      column.push_back(line.substr(0, line.find(end)));
+    return column;
+  };
+  ToolOptions on_one;
+  on_one.before_exec = [] {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    sched_setaffinity(0, sizeof one, &one);
+  };
+  const auto ids = first_column({"list", "--tsv"}, '\t', {});
+  CHECK(ids.size() == kSessions);
+  CHECK(first_column({"list", "--tsv"}, '\t', on_one) == ids);
+  auto different = ids;
+  std::sort(different.begin(), different.end());
+  CHECK(std::unique(different.begin(), different.end()) == different.end());
+
+  auto in_table = first_column({"list"}, ' ', {});
+  CHECK(in_table.front() == "id");
+  in_table.erase(in_table.begin());
+  CHECK(in_table == ids);
+  CHECK(first_column({"list"}, ' ', on_one).size() == kSessions + 1);
+  const nlohmann::json json = sandbox.tool({"list", "--json"}).json()["sessions"];
+  REQUIRE(json.size() == kSessions);
+  CHECK(json.front()["id"] == ids.front());
+  CHECK(json.back()["id"] == ids.back());
+  CHECK(sandbox.tool({"list", "--json", "--user", "user7"}).json()["sessions"].size() == 40);
+
+  ToolOptions to_full_disk;
+  to_full_disk.before_exec = [] { dup2(open("/dev/full", O_WRONLY), STDOUT_FILENO); };
+  const ToolResult unwritten = sandbox.tool({"list", "--tsv"}, to_full_disk);
+  CHECK(unwritten.code == 1);
+  CHECK_THAT(unwritten.err, Catch::Contains("cannot write the result to standard output"));
 }
 
 TEST_CASE("filters fit together, and names are compared as a whole") {

@@ -1,0 +1,87 @@
+#include "parallel.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "output.h"
+
+namespace sessreg {
+
+std::size_t threads_for(std::size_t sessions) {
+  constexpr std::size_t kMost = 8;  // reading a registry is bound by memory soon
+  constexpr std::size_t kEach = 16'384;
+  const std::size_t processors = std::thread::hardware_concurrency();
+  return std::max<std::size_t>(std::min({sessions / kEach, processors, kMost}), 1);
+}
+
+void share_work(std::size_t parts, const std::function<void(std::size_t)>& work) {
+  std::vector<std::exception_ptr> failures(parts);
+  const auto run = [&](std::size_t part) {
+    try {
+      work(part);
+    } catch (...) {
+      failures[part] = std::current_exception();
+    }
+  };
+  std::vector<std::thread> threads;
+  std::size_t part = 1;
+  try {
+    for (; part < parts; ++part)
+      threads.emplace_back(run, part);
+  } catch (const std::system_error&) {
+    // The system gives no more of them: the rest is this one's.
+  }
+  run(0);
+  for (; part < parts; ++part)
+    run(part);
+  for (std::thread& thread : threads)
+    thread.join();
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+}
+
+void write_items(std::size_t count, const std::function<void(std::string&, std::size_t)>& append) {
+  constexpr std::size_t kBlock = 1024;
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::size_t taken = 0, written = 0;  // blocks
+  bool failed = false;
+  const auto work = [&](std::size_t) {
+    std::string text;
+    for (;;) {
+      std::unique_lock lock(mutex);
+      const std::size_t block = taken;
+      if (failed || block * kBlock >= count) return;
+      ++taken;
+      lock.unlock();
+
+      text.clear();
+      const std::size_t end = std::min(count, (block + 1) * kBlock);
+      try {
+        for (std::size_t i = block * kBlock; i < end; ++i)
+          append(text, i);
+        lock.lock();
+        changed.wait(lock, [&] { return failed || written == block; });
+        if (failed) return;
+        lock.unlock();
+        print(text);  // no other thread's turn meanwhile
+        lock.lock();
+      } catch (...) {
+        if (!lock.owns_lock()) lock.lock();
+        failed = true;
+        changed.notify_all();
+        throw;
+      }
+      ++written;
+      changed.notify_all();
+    }
+  };
+  share_work(threads_for(count), work);
+}
+
+}  // namespace sessreg
