@@ -108,18 +108,14 @@ void write_rows(Output& output, const Listing& listing, const ListOptions& optio
   const RowTable empty(options.all_sites, terminal.is_terminal ? distinct_digits(rows) : 0,
                        terminal, now_ms);
   std::vector<RowTable> tables(threads_for(rows.size()), empty);
-  share_work(tables.size(), [&](std::size_t part) {
-    const std::size_t end = part_begin(rows.size(), part + 1, tables.size());
-    for (std::size_t i = part_begin(rows.size(), part, tables.size()); i < end; ++i)
-      tables[part].measure(*rows[i]);
-  });
+  const Rows shown = sorted(rows, order_of(options), options.reverse,
+                            [&](std::size_t part, const Row& row) { tables[part].measure(row); });
   RowTable& table = tables.front();
   for (const RowTable& other : tables)
     table.measure(other);
   table.fit();
   table.append_header(output.text());
   output.flush();
-  const Rows shown = sorted(rows, order_of(options), options.reverse);
   write_items(shown.size(),
               [&](std::string& out, std::size_t i) { table.append_line(out, item(shown, i)); });
 }

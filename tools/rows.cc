@@ -91,8 +91,9 @@ bool has_no_specials(std::string_view text) {
 }
 
 bool may_be_formula(std::string_view text) {
-  constexpr std::string_view kBegins = "=+-@";
-  return !text.empty() && kBegins.find(text.front()) != kBegins.npos;
+  if (text.empty()) return false;
+  const char first = text.front();
+  return first == '=' || first == '+' || first == '-' || first == '@';
 }
 
 }  // namespace
@@ -169,12 +170,18 @@ void RowStore::append(RowStore&& other) {
 }
 
 Rows sorted(std::span<const Row* const> rows, Order order, bool reverse) {
+  return sorted(rows, order, reverse, [](std::size_t, const Row&) {});
+}
+
+Rows sorted(std::span<const Row* const> rows, Order order, bool reverse, const LookAtRow& look) {
   std::pmr::vector<Key> keys(rows.size(), &huge_pages());
   const std::size_t parts = threads_for(rows.size());
   const auto begin = [&](std::size_t part) { return part_begin(rows.size(), part, parts); };
   share_work(parts, [&](std::size_t part) {
-    for (std::size_t i = begin(part); i < begin(part + 1); ++i)
+    for (std::size_t i = begin(part); i < begin(part + 1); ++i) {
+      look(part, *rows[i]);
       keys[i] = key_of(*rows[i], order);
+    }
     sort(std::span(keys).subspan(begin(part), begin(part + 1) - begin(part)));
   });
   // The least of all comes first in one of them.

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <memory_resource>
 #include <optional>
@@ -89,6 +90,10 @@ enum class Order { activity, opened, user, host, service, state, sessions, dangl
 // Stalest, oldest or alphabetically first; equal ones stalest first. `sessions` and `dangling` are
 // of users, and here as `activity`.
 Rows sorted(std::span<const Row* const> rows, Order order, bool reverse);
+// Calls look(part, row) with each of them on the way; the rows of one part, of which there are
+// threads_for(rows.size()), by one thread.
+using LookAtRow = std::function<void(std::size_t part, const Row& row)>;
+Rows sorted(std::span<const Row* const> rows, Order order, bool reverse, const LookAtRow& look);
 
 // In that order: of `activity` the user who was away longest first, of `opened` the one with the
 // oldest session, of `sessions` and `dangling` the one with most.

@@ -175,13 +175,15 @@ void TableWriter::shrink(int room, bool keep_headers) {
 
 void TableWriter::fit() {
   const int room = terminal_.columns;
-  if (room <= 0 || total(width_) <= room) return;
-  is_brief_ = true;
-  width_ = brief_width_;
-  // As long as that is enough, the headers stay whole.
-  shrink(room, true);
-  shrink(room, false);
-  is_cut_ = total(width_) > room;
+  if (room > 0 && total(width_) > room) {
+    is_brief_ = true;
+    width_ = brief_width_;
+    // As long as that is enough, the headers stay whole.
+    shrink(room, true);
+    shrink(room, false);
+    is_cut_ = total(width_) > room;
+  }
+  line_size_ = static_cast<std::size_t>(total(width_));
 }
 
 void TableWriter::append_header(std::string& out) const {
@@ -230,7 +232,7 @@ bool TableWriter::append_unchanged(std::string& out, std::span<const CellView> r
   for (std::size_t i = 0; i < row.size(); ++i)
     if (!row[i].is_plain || row[i].text.size() > static_cast<std::size_t>(width_[i])) return false;
   const std::size_t start = out.size();
-  out.append(static_cast<std::size_t>(total(width_)) + 1, ' ');
+  out.append(line_size_ + 1, ' ');
   char* at = out.data() + start;
   char* end = at;
   for (std::size_t i = 0; i < row.size(); ++i) {

@@ -78,6 +78,7 @@ class TableWriter {
   bool utf8_;
   bool is_brief_ = false;
   bool is_cut_ = false;
+  std::size_t line_size_ = 0;  // of one that is not cut
   std::vector<int> width_, brief_width_;
 };
 

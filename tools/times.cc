@@ -37,6 +37,23 @@ char in_unit(std::uint64_t& seconds) {
   return 's';
 }
 
+constexpr std::string_view kNow = "now", kPast = " ago", kToCome = "in ";
+
+struct Distance {
+  bool past;
+  std::uint64_t number;  // 0: less than a second
+  char unit;
+};
+Distance distance(std::int64_t realtime_ms, std::int64_t now_ms) {
+  const bool past = realtime_ms <= now_ms;
+  // Unsigned, as the distance of two hostile values may not fit a signed one.
+  const auto from = static_cast<std::uint64_t>(past ? realtime_ms : now_ms);
+  const auto to = static_cast<std::uint64_t>(past ? now_ms : realtime_ms);
+  std::uint64_t number = (to - from) / 1000;
+  const char unit = in_unit(number);
+  return {past, number, unit};
+}
+
 constexpr std::size_t kToMinute_bytes = std::string_view("2026-11-22 14:03:").size();
 
 // Breaking a time down is most of the cost of a long list, and neighbours in it share the minute.
@@ -103,23 +120,27 @@ std::string relative_time(std::int64_t realtime_ms, std::int64_t now_ms) {
 }
 
 RelativeTime::RelativeTime(std::int64_t realtime_ms, std::int64_t now_ms) {
-  const bool past = realtime_ms <= now_ms;
-  // Unsigned, as the distance of two hostile values may not fit a signed one.
-  const auto from = static_cast<std::uint64_t>(past ? realtime_ms : now_ms);
-  const auto to = static_cast<std::uint64_t>(past ? now_ms : realtime_ms);
-  std::uint64_t number = (to - from) / 1000;
+  const auto [past, number, unit] = distance(realtime_ms, now_ms);
   char* at = text_.data();
   const auto add = [&at](std::string_view text) { at += text.copy(at, text.size()); };
   if (number == 0) {
-    add("now");
+    add(kNow);
   } else {
-    const char unit = in_unit(number);
-    if (!past) add("in ");
+    if (!past) add(kToCome);
     at = std::to_chars(at, text_.data() + text_.size(), number).ptr;  // 20 digits at most
     *at++ = unit;
-    if (past) add(" ago");
+    if (past) add(kPast);
   }
   size_ = static_cast<std::size_t>(at - text_.data());
+}
+
+std::size_t RelativeTime::size(std::int64_t realtime_ms, std::int64_t now_ms) {
+  auto [past, number, unit] = distance(realtime_ms, now_ms);
+  if (number == 0) return kNow.size();
+  std::size_t size = (past ? kPast : kToCome).size() + sizeof unit;
+  for (; number > 0; number /= 10)
+    ++size;
+  return size;
 }
 
 std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms) {

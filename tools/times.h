@@ -50,6 +50,8 @@ class RelativeTime {
  public:
   RelativeTime(std::int64_t realtime_ms, std::int64_t now_ms);
   std::string_view text() const { return {text_.data(), size_}; }
+  // How long that text is.
+  static std::size_t size(std::int64_t realtime_ms, std::int64_t now_ms);
 
  private:
   friend class TimeWithRelative;

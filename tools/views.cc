@@ -137,13 +137,13 @@ void RowTable::measure_text(std::size_t column, std::string_view raw, bool is_pl
 // One that no calendar shows takes less.
 void RowTable::measure_time(std::size_t column, std::int64_t realtime_ms) {
   constexpr std::string_view kAbsolute = "2026-11-22 14:03:11 ()";
-  const std::size_t relative = RelativeTime(realtime_ms, now_ms_).text().size();
+  const std::size_t relative = RelativeTime::size(realtime_ms, now_ms_);
   table_.measure(column, static_cast<int>(kAbsolute.size() + relative), static_cast<int>(relative));
 }
 
 void RowTable::append_line(std::string& out, const Row& row, bool is_new) const {
   std::array<CellView, 11> cells;
-  std::array<std::string, 6> escaped;  // of the columns up to the terminal
+  std::vector<std::string> escaped;
   std::size_t count = 0;
   const auto plain = [&](std::string_view text, Colour colour = Colour::none) {
     cells[count++] = {text, colour, true};
@@ -151,7 +151,8 @@ void RowTable::append_line(std::string& out, const Row& row, bool is_new) const 
   const auto any = [&](std::string_view raw, bool is_plain) {
     if (raw.empty()) return plain(kAbsent);
     if (is_plain) return plain(raw);
-    std::string& text = escaped[count];
+    escaped.reserve(cells.size());  // so that none moves
+    std::string& text = escaped.emplace_back();
     const bool was_plain = append_escaped(text, raw);
     cells[count++] = {text, Colour::none, was_plain};
   };
