@@ -2,7 +2,8 @@
 //
 // Concurrency: any number of processes and threads may use the same registry at once; no function
 // waits for another process, and any process may be killed or stopped inside any of them. An object
-// belongs to one thread; it must not outlive the PAM phase or command that opened it.
+// belongs to one thread, but for what says otherwise; it must not outlive the PAM phase or command
+// that opened it.
 //
 // Times are milliseconds of CLOCK_BOOTTIME unless their name says otherwise.
 #pragma once
@@ -265,7 +266,7 @@ class Registry {
         visit(slot, state, gate_.table().is_marked(slot));
     }
   }
-  // snapshot() and is_free() may be called by several threads at once.
+  // Several threads may call these five at once: they only read.
   bool snapshot(SlotRef ref, Snapshot& ret) const;
   // Whoever is in that slot.
   bool snapshot(std::uint32_t slot, Snapshot& ret) const {

@@ -111,7 +111,8 @@ bool take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Confi
   if (typed_ms > last_ms + kActivityUnit_ms && registry.touch(snapshot.ref, typed_ms)) {
     if (snapshot.state.stage == Stage::parked) come_back(registry, config, snapshot);
     snapshot.last_activity_ms = typed_ms;
-    registry.snapshot(snapshot.ref, snapshot);
+    Snapshot again;
+    if (registry.snapshot(snapshot.ref, again)) snapshot = again;
   }
   return true;
 }
@@ -134,7 +135,12 @@ std::vector<ProcessTable::Entry> processes_of(const Session& session, const Proc
 }
 
 SessionScan::SessionScan(Registry& registry, const Config& config, const ProcessTable& table)
-    : registry_(registry), config_(config), table_(table), at_(now()), seen_(registry.slots()) {
+    : registry_(registry),
+      config_(config),
+      table_(table),
+      at_(now()),
+      gate_before_(registry.gate_word()),
+      seen_(registry.slots()) {
   registry_.count();  // settles, so that no seat is shown that was given up before
 }
 
@@ -144,24 +150,22 @@ void SessionScan::look(std::uint32_t first, std::uint32_t end, const VisitSessio
   TerminalOwners owners(table_);
   Session session;
   const Snapshot& snapshot = session.snapshot;
-  std::vector<Rest> rest;
+  std::vector<std::uint32_t> rest;
   for (std::uint32_t slot = first; slot < end; ++slot) {
     if (!registry_.snapshot(slot, session.snapshot)) {
-      if (!registry_.is_free(slot)) rest.push_back({slot, std::nullopt});
+      if (!registry_.is_free(slot)) rest.push_back(slot);
       continue;
     }
-    if (snapshot.record.kind == RecordKind::reservation) {
-      rest.push_back({slot, snapshot.ref.epoch});
-      continue;
-    }
+    // Who is parked may get the seat back when the dead are dropped.
     const ProcessId leader = leader_of(snapshot.record);
-    if (table_.find(leader) == nullptr || owners.has(leader)) {
-      rest.push_back({slot, std::nullopt});
+    if (snapshot.record.kind == RecordKind::reservation || snapshot.state.stage == Stage::parked ||
+        table_.find(leader) == nullptr || owners.has(leader)) {
+      rest.push_back(slot);
       continue;
     }
     const auto state = states.state_of(snapshot, false, at_.boottime_ms);
     fill(session, config_.site, *state, false, at_);
-    seen_[slot] = snapshot.ref.epoch;
+    note_seen(snapshot.ref);
     visit(session);
   }
   const std::lock_guard lock(mutex_);
@@ -169,16 +173,18 @@ void SessionScan::look(std::uint32_t first, std::uint32_t end, const VisitSessio
 }
 
 Reaped SessionScan::finish(const VisitSession& visit) {
+  // A session that took its seat, or a reservation's, meanwhile may be in a slot that was looked at
+  // before.
+  const bool has_changed = registry_.gate_word() != gate_before_;
   const SeenProcesses processes(table_);
-  std::vector<std::uint32_t> slots;
-  for (const Rest& rest : rest_)
-    slots.push_back(rest.slot);
-  const Reaped dropped = registry_.reap(slots, processes, at_.boottime_ms);
+  const Reaped dropped = registry_.reap(rest_, processes, at_.boottime_ms);
 
   StateReader states(processes);
   TerminalOwners owners(table_);
   Session session;
   const Snapshot& snapshot = session.snapshot;
+  // Until it is sure that none of them was bound in between: the session has its reservation's id.
+  std::map<SessionId, Snapshot> reservations;
   const auto read = [&] {
     const bool has_terminal =
         owners.has(leader_of(snapshot.record)) &&
@@ -188,30 +194,20 @@ Reaped SessionScan::finish(const VisitSession& visit) {
     fill(session, config_.site, *state, has_terminal, at_);
     visit(session);
   };
-  // Until it is sure that none of them was bound in between: the session has its reservation's id.
-  std::map<SessionId, Snapshot> reservations;
-  const auto read_session = [&] {
-    seen_[snapshot.ref.slot] = snapshot.ref.epoch;
+  const auto read_slot = [&](std::uint32_t slot) {
+    if (!registry_.snapshot(slot, session.snapshot) || is_seen(snapshot.ref)) return;
+    if (snapshot.record.kind == RecordKind::reservation) {
+      reservations.emplace(snapshot.record.id, snapshot);
+      return;
+    }
+    note_seen(snapshot.ref);
     reservations.erase(snapshot.record.id);
     read();
   };
-
-  bool may_be_bound = false;
-  for (const Rest& rest : rest_) {
-    const bool is_there = registry_.snapshot(rest.slot, session.snapshot);
-    if (rest.reservation && (!is_there || snapshot.ref.epoch != *rest.reservation))
-      may_be_bound = true;
-    if (!is_there) continue;
-    if (snapshot.record.kind == RecordKind::reservation)
-      reservations.emplace(snapshot.record.id, snapshot);
-    else
-      read_session();
-  }
-  // A reservation that has gone may be a session by now, in a slot that was looked at before.
-  for (std::uint32_t slot = 0; may_be_bound && slot < registry_.slots(); ++slot)
-    if (registry_.snapshot(slot, session.snapshot) && snapshot.ref.epoch != seen_[slot] &&
-        snapshot.record.kind != RecordKind::reservation)
-      read_session();
+  for (const std::uint32_t slot : rest_)
+    read_slot(slot);
+  for (std::uint32_t slot = 0; has_changed && slot < registry_.slots(); ++slot)
+    read_slot(slot);
   for (const auto& [id, reservation] : reservations) {
     session.snapshot = reservation;
     read();

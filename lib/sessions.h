@@ -69,26 +69,28 @@ class SessionScan {
   // All of these must outlive it.
   SessionScan(Registry& registry, const Config& config, const ProcessTable& table);
 
-  // Visits those sessions in the slots [first, end) of which a look is enough: their leader lives,
-  // and no process of theirs has a terminal. Several threads may each look at other slots.
+  // Visits those sessions in the slots [first, end) of which a look is enough: not parked, their
+  // leader lives, and no process of theirs has a terminal. Several threads may each look at other
+  // slots.
   void look(std::uint32_t first, std::uint32_t end, const VisitSession& visit);
   // Then, by one thread and once: drops what is dead, takes the typing on terminals as activity,
   // and visits the others. Returns what was dropped.
   Reaped finish(const VisitSession& visit);
 
  private:
-  struct Rest {
-    std::uint32_t slot;
-    std::optional<std::uint32_t> reservation;  // if it was one: its epoch
-  };
+  void note_seen(SlotRef ref) { seen_[ref.slot] = ref.epoch + 1; }
+  bool is_seen(SlotRef ref) const {
+    return seen_[ref.slot] != 0 && seen_[ref.slot] == ref.epoch + 1;
+  }
 
   Registry& registry_;
   const Config& config_;
   const ProcessTable& table_;
   Now at_;
-  std::vector<std::uint32_t> seen_;  // by slot: epoch of the session visited; 0: none
+  std::uint64_t gate_before_;
+  std::vector<std::uint32_t> seen_;  // by slot: 1 + epoch of the session visited; 0: none
   std::mutex mutex_;                 // guards what follows
-  std::vector<Rest> rest_;
+  std::vector<std::uint32_t> rest_;  // slots
 };
 
 // The whole of it by this thread.

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <atomic>
+
 #include "errors.h"
 
 namespace sessreg {
@@ -11,11 +13,16 @@ namespace {
 void (*say_it)(const char* what) = nullptr;
 
 void on_bus_error(int number, siginfo_t* info, void* /*context*/) {
-  signal(number, SIG_DFL);  // also for a second one
   if (info->si_code != BUS_ADRERR) {
+    signal(number, SIG_DFL);
     raise(number);  // somebody's kill(2), or the hardware: not about a file
     return;
   }
+  // Threads that read the same file find it at the same time. (A second one in this thread ends the
+  // process: the signal is blocked here.)
+  static std::atomic_flag is_said = ATOMIC_FLAG_INIT;
+  while (is_said.test_and_set())
+    pause();
   say_it("a registry was cut short while it was in use: run '" SESSREG_TOOL_NAME
          " purge --rebuild'");
   _exit(kExitUnusable);

@@ -52,8 +52,7 @@ void write_end_of_array(Output& output, bool is_empty, int indent) {
 template <class Items>
 void write_array(Output& output, const Items& items, int indent) {
   output.text() += '[';
-  output.flush();
-  write_items(items.size(), [&](std::string& out, std::size_t i) {
+  write_items(output, items.size(), [&](std::string& out, std::size_t i) {
     append_separator(out, i == 0, indent + 2);
     append_json(out, item(items, i), JsonForm::lines, indent + 2);
   });
@@ -93,8 +92,7 @@ void write_json(Output& output, const Listing& listing, const ListOptions& optio
 template <class Items>
 void write_lines(Output& output, const Items& items, const ListOptions& options) {
   if (options.csv) append_csv_header(output.text(), options.by_user);
-  output.flush();
-  write_items(items.size(), [&](std::string& out, std::size_t i) {
+  write_items(output, items.size(), [&](std::string& out, std::size_t i) {
     if (options.csv)
       append_csv(out, item(items, i));
     else
@@ -115,8 +113,7 @@ void write_rows(Output& output, const Listing& listing, const ListOptions& optio
     table.measure(other);
   table.fit();
   table.append_header(output.text());
-  output.flush();
-  write_items(shown.size(),
+  write_items(output, shown.size(),
               [&](std::string& out, std::size_t i) { table.append_line(out, item(shown, i)); });
 }
 

@@ -1,21 +1,23 @@
 #include "parallel.h"
 
+#include <sched.h>
+
 #include <algorithm>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
-
-#include "output.h"
 
 namespace sessreg {
 
 std::size_t threads_for(std::size_t sessions) {
   constexpr std::size_t kMost = 8;  // reading a registry is bound by memory soon
   constexpr std::size_t kEach = 16'384;
-  const std::size_t processors = std::thread::hardware_concurrency();
+  // Those that this process may use.
+  cpu_set_t set;
+  const bool known = sched_getaffinity(0, sizeof set, &set) == 0;
+  const std::size_t processors = known ? static_cast<std::size_t>(CPU_COUNT(&set)) : 1;
   return std::max<std::size_t>(std::min({sessions / kEach, processors, kMost}), 1);
 }
 
@@ -29,12 +31,13 @@ void share_work(std::size_t parts, const std::function<void(std::size_t)>& work)
     }
   };
   std::vector<std::thread> threads;
+  threads.reserve(parts);
   std::size_t part = 1;
   try {
     for (; part < parts; ++part)
       threads.emplace_back(run, part);
-  } catch (const std::system_error&) {
-    // The system gives no more of them: the rest is this one's.
+  } catch (const std::exception&) {
+    // The system gives no more of them, or no memory for them: the rest is this one's.
   }
   run(0);
   for (; part < parts; ++part)
@@ -45,7 +48,17 @@ void share_work(std::size_t parts, const std::function<void(std::size_t)>& work)
     if (failure) std::rethrow_exception(failure);
 }
 
-void write_items(std::size_t count, const std::function<void(std::string&, std::size_t)>& append) {
+void write_items(Output& output, std::size_t count,
+                 const std::function<void(std::string&, std::size_t)>& append) {
+  const std::size_t threads = threads_for(count);
+  if (threads == 1) {
+    for (std::size_t i = 0; i < count; ++i) {
+      append(output.text(), i);
+      output.line_done();
+    }
+    return;
+  }
+  output.flush();
   constexpr std::size_t kBlock = 1024;
   std::mutex mutex;
   std::condition_variable changed;
@@ -81,7 +94,7 @@ void write_items(std::size_t count, const std::function<void(std::string&, std::
       changed.notify_all();
     }
   };
-  share_work(threads_for(count), work);
+  share_work(threads, work);
 }
 
 }  // namespace sessreg

@@ -5,6 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "output.h"
+
 namespace sessreg {
 
 // How many threads are worth their start for that many sessions; at least 1.
@@ -19,8 +21,9 @@ constexpr std::size_t part_begin(std::size_t total, std::size_t part, std::size_
   return total / parts * part + total % parts * part / parts;
 }
 
-// Writes `count` items to standard output, in their order, as print() does: append(text, i) appends
-// the item `i`, in any thread.
-void write_items(std::size_t count, const std::function<void(std::string&, std::size_t)>& append);
+// Writes `count` items in their order: append(text, i) appends the item `i`; of many, in any
+// thread.
+void write_items(Output& output, std::size_t count,
+                 const std::function<void(std::string&, std::size_t)>& append);
 
 }  // namespace sessreg

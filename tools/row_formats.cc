@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -18,24 +19,11 @@ void append_number(std::string& out, std::int64_t number) {
   out.append(digits.data(), end);
 }
 
-struct Hex {
-  std::array<char, 32> digits;
-
-  explicit Hex(const SessionId& id) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    for (std::size_t i = 0; i < id.size(); ++i) {
-      digits[2 * i] = kDigits[id[i] >> 4];
-      digits[2 * i + 1] = kDigits[id[i] & 15];
-    }
-  }
-  std::string_view text() const { return {digits.data(), digits.size()}; }
-};
-
 // Calls `writer` with each field. A text that is plain is the tool's own: it needs no escape.
 template <class Writer>
 void write_fields(Writer& writer, const Row& row) {
   const auto text_of_row = [&](const char* name, std::string_view value) {
-    if (row.is_plain)
+    if (row.is_plain && !value.empty())
       writer.plain(name, value);
     else
       writer.text(name, value);
@@ -46,7 +34,7 @@ void write_fields(Writer& writer, const Row& row) {
     else
       text_of_row(name, value);
   };
-  writer.plain("id", Hex(row.id).text());
+  writer.plain("id", IdDigits(row.id).text());
   writer.text("site", *row.site);
   text_of_row("user", row.user());
   if (const auto uid = row.uid())
@@ -200,6 +188,9 @@ class Json {
       return c >= ' ' && c < '\x7f' && c != '"' && c != '\\';
     });
     if (is_plain) return put_plain(raw);
+    // The library asks localeconv(3), which is not for several threads.
+    static std::mutex mutex;
+    const std::lock_guard lock(mutex);
     std::string line = json_line(std::string(raw));
     line.pop_back();  // the newline
     out_ += line;

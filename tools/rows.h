@@ -53,6 +53,22 @@ struct Row {
   std::string_view text(std::size_t index) const;
 };
 
+// The 32 of an id.
+class IdDigits {
+ public:
+  explicit IdDigits(const SessionId& id) {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    for (std::size_t i = 0; i < id.size(); ++i) {
+      text_[2 * i] = kDigits[id[i] >> 4];
+      text_[2 * i + 1] = kDigits[id[i] & 15];
+    }
+  }
+  std::string_view text() const { return {text_.data(), text_.size()}; }
+
+ private:
+  std::array<char, sizeof(SessionId) * 2> text_;
+};
+
 // One user of one site.
 struct UserRow {
   const std::string* site = nullptr;

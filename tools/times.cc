@@ -56,8 +56,8 @@ Distance distance(std::int64_t realtime_ms, std::int64_t now_ms) {
 
 constexpr std::size_t kToMinute_bytes = std::string_view("2026-11-22 14:03:").size();
 
-// Breaking a time down is most of the cost of a long list, and neighbours in it share the minute.
-// Not where a zone's minutes begin at other seconds than those of UTC, as some did long ago.
+// Breaking a time down is most of the cost of a long list, in which many share a minute. Not where
+// a zone's minutes begin at other seconds than those of UTC, as some did long ago.
 class MinuteCache {
  public:
   using BreakDown = tm* (*)(const time_t*, tm*);
@@ -72,18 +72,19 @@ class MinuteCache {
     const time_t seconds = seconds_of(realtime_ms);
     const time_t minute = seconds / kMinute - (seconds % kMinute < 0 ? 1 : 0);
     auto second = static_cast<int>(seconds - minute * kMinute);
-    if (!is_valid_ || minute != minute_) {
-      is_valid_ = false;
+    Entry& entry = entries_[static_cast<std::size_t>(minute) % entries_.size()];
+    if (!entry.is_valid || minute != entry.minute) {
+      entry.is_valid = false;
       tm fields{};
       if (break_down_(&seconds, &fields) == nullptr) return false;
-      if (fields.tm_year < 1 - kYear0 || fields.tm_year > 9999 - kYear0 ||
-          strftime(text_.data(), text_.size(), format_, &fields) != kToMinute_bytes)
+      if (fields.tm_year < 1000 - kYear0 || fields.tm_year > 9999 - kYear0 ||
+          strftime(entry.text.data(), entry.text.size(), format_, &fields) != kToMinute_bytes)
         return false;
-      minute_ = minute;
-      is_valid_ = fields.tm_gmtoff % kMinute == 0 && fields.tm_sec < kMinute;
+      entry.minute = minute;
+      entry.is_valid = fields.tm_sec == second;
       second = fields.tm_sec;
     }
-    std::memcpy(out, text_.data(), kToMinute_bytes);
+    std::memcpy(out, entry.text.data(), kToMinute_bytes);
     out[kToMinute_bytes] = static_cast<char>('0' + second / 10);
     out[kToMinute_bytes + 1] = static_cast<char>('0' + second % 10);
     return true;
@@ -92,11 +93,15 @@ class MinuteCache {
  private:
   static constexpr int kYear0 = 1900;
 
+  struct Entry {
+    time_t minute;
+    bool is_valid;
+    std::array<char, kToMinute_bytes + 1> text;
+  };
+
   BreakDown break_down_;
   const char* format_;
-  std::array<char, kToMinute_bytes + 1> text_{};
-  time_t minute_ = 0;
-  bool is_valid_ = false;
+  std::array<Entry, 512> entries_{};  // by minute: of some hours
 };
 
 }  // namespace

@@ -52,21 +52,6 @@ void set_number(Cell& cell, std::uint64_t number) {
   set_plain(cell, Digits(number).text());
 }
 
-class IdDigits {
- public:
-  explicit IdDigits(const SessionId& id) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    for (std::size_t i = 0; i < id.size(); ++i) {
-      text_[2 * i] = kDigits[id[i] >> 4];
-      text_[2 * i + 1] = kDigits[id[i] & 15];
-    }
-  }
-  std::string_view text() const { return {text_.data(), text_.size()}; }
-
- private:
-  std::array<char, sizeof(SessionId) * 2> text_;
-};
-
 std::vector<Column> session_columns(bool with_site) {
   std::vector<Column> columns = {
       {"id"},        {"user", true}, {"service", true}, {"from", true},

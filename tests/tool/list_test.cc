@@ -151,6 +151,17 @@ TEST_CASE("of a thousand sessions used at the same moments, equals are in the or
     CHECK(std::is_sorted(of_one_moment.begin(), of_one_moment.end()));
 }
 
+TEST_CASE("no field of a tab-separated line is empty, also of a record that is damaged") {
+  const Sandbox sandbox;
+  version2::Version2 old(*host_identity());
+  old.add(0, Stage::parked, RecordKind::session, "", now().boottime_ms / 4, now().boottime_ms);
+  std::ofstream(sandbox.registry_path(), std::ios::binary) << old.bytes();
+  chmod(sandbox.registry_path().c_str(), 0600);
+  const std::string line = sandbox.tool({"list", "--tsv"}).out;
+  CHECK(std::count(line.begin(), line.end(), '\t') == 14);
+  CHECK(line.find("\t\t") == line.npos);
+}
+
 TEST_CASE("a long list, which threads share, is as one thread would write it") {
   constexpr std::size_t kSessions = 40'000;
   Sandbox sandbox("");

@@ -79,6 +79,19 @@ TEST_CASE("a login whose session is opened before its new slot is looked at is s
   CHECK(sorted(site.seen) == Seen{"anna: active", "bob: active"});
 }
 
+TEST_CASE("a login whose session is opened in a slot that was looked at before its own is shown") {
+  Living site;
+  site.admit("anna");
+  const Admission login = site.reserve("bob");
+  SessionScan scan(site.registry, site.config, site.table);
+  scan.look(0, login.ref.slot, site.noting());
+  scan.look(login.ref.slot + 1, site.registry.slots(), site.noting());
+  site.bind(login, "bob");
+  scan.look(login.ref.slot, login.ref.slot + 1, site.noting());
+  scan.finish(site.noting());
+  CHECK(sorted(site.seen) == Seen{"anna: active", "bob: active"});
+}
+
 TEST_CASE("a login under way is shown as reserved, one that was given up is not") {
   Living site;
   site.reserve("anna");
