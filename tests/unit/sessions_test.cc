@@ -119,6 +119,24 @@ TEST_CASE("who died is dropped, and is not shown") {
   CHECK(site.registry.count() == 1);
 }
 
+TEST_CASE("who gave way to a login that died is shown with the seat that comes back") {
+  Living site;
+  const pid_t child = fork();
+  if (child == 0) _exit(0);
+  REQUIRE(waitpid(child, nullptr, 0) == child);
+  Terms one(unlimited);
+  one.user_limit = 1;
+  one.evict_after_ms = 0;
+  const Admission session = site.registry.admit(site.login_of("bob"), one, site.processes);
+  site.age(session.ref, 5000);
+  Login dead = site.login_of("bob");
+  dead.self = dead.parent = {child, 100};
+  REQUIRE(site.registry.reserve(dead, one, site.processes, now().boottime_ms + 130'000).admitted());
+  REQUIRE(site.stage(session.ref) == Stage::parked);
+  CHECK(for_each_session(site.registry, site.config, site.table, site.noting()).reservations == 1);
+  CHECK(site.seen == Seen{"bob: active"});
+}
+
 TEST_CASE("a slot that a login claimed before it died is freed") {
   Living site;
   const pid_t child = fork();
