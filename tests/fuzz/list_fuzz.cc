@@ -233,7 +233,7 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
   append_csv_header(header, false);
   const std::size_t fields_expected = csv_fields(lines_of(header, "\r\n").at(0)).size();
   for (std::size_t i = 0; i < sessions.size(); ++i) {
-    const Row& row = store.rows()[i];
+    const Row& row = *store.rows()[i];
     const Session& session = sessions[i];
     std::string csv, tsv, line, indented;
     append_csv(csv, row);
@@ -277,13 +277,13 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
 
 void require_tables(const RowStore& store, const Terminal& terminal, bool with_site) {
   RowTable table(with_site, distinct_digits(store.rows()), terminal, kNow_ms);
-  for (const Row& row : store.rows())
-    table.measure(row);
+  for (const Row* row : store.rows())
+    table.measure(*row);
   table.fit();
   std::string text;
   table.append_header(text);
-  for_each_in(sorted(store.rows(), Order::user, false), store.rows(),
-              [&](const Row& row) { table.append_line(text, row, true); });
+  for (const Row* row : sorted(store.rows(), Order::user, false))
+    table.append_line(text, *row, true);
   require_table(text, terminal, store.rows().size() + 1);
 
   const auto users = by_user(store.rows(), Order::user, true);
