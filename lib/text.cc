@@ -96,13 +96,9 @@ std::string escape_for_terminal(std::string_view text) {
   return escape(text, Backslash::doubled_where_needed);
 }
 
-bool is_plain(std::string_view text) {
-  return std::all_of(text.begin(), text.end(),
-                     [](char c) { return c >= ' ' && c < '\x7f' && c != '\\'; });
-}
-
 bool append_escaped(std::string& out, std::string_view text) {
-  const bool plain = is_plain(text);
+  const bool plain = std::all_of(text.begin(), text.end(),
+                                 [](char c) { return c >= ' ' && c < '\x7f' && c != '\\'; });
   if (plain)
     out += text;
   else

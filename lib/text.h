@@ -13,10 +13,8 @@ namespace sessreg {
 // The result is printable valid UTF-8 without a newline, and no other text has the same.
 std::string escape_for_terminal(std::string_view text);
 
-// Printable ASCII without a backslash: it needs no escape.
-bool is_plain(std::string_view text);
-
-// As escape_for_terminal(), at the end of `out`. True: `text` is plain.
+// As escape_for_terminal(), at the end of `out`. True: `text` is printable ASCII without a
+// backslash, and so needs no escape.
 bool append_escaped(std::string& out, std::string_view text);
 
 // Escaped as above, but every backslash left alone: for a text whose parts are escaped already.
