@@ -180,8 +180,10 @@ void play(const std::string& path) {
   reserve(site, hana);
   reserve(site, hana);
   const RemoteHost guesser = RemoteHost::from_rhost("192.0.2.66");
-  for (int i = 0; i < 5; ++i)
+  for (int i = 0; i < 5; ++i) {
     if (auto failures = site.failures(guesser)) failures->failed(guesser, "root", boottime_ms());
+    site.registry().count(kFailedAuths);
+  }
 
   // The one who opened dora's session goes without closing it.
   kill(dora.pid, SIGKILL);

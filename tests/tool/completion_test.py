@@ -57,6 +57,10 @@ class Completions:
         self.assertTrue({"activity", "opened", "user"} <= self.offered("list", "--sort", ""))
         self.assertEqual(self.offered("list", "--sort", "ac"), {"activity"})
 
+    def test_hosts_with_failures(self):
+        self.assertEqual(self.offered("failures", "--reset", ""), {"192.0.2.66"})
+        self.assertEqual(self.offered("failures", "--reset", "192.0.2.1"), set())
+
     def test_users_and_hosts_of_the_sessions_that_there_are(self):
         self.assertEqual(self.offered("list", "--user", ""),
                          {"anna", "ben", "carla", "dora", "emil", "fred", "gina"})

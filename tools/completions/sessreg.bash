@@ -1,8 +1,8 @@
 # Completion of sessreg(8) for bash. Sessions, users and hosts come from the tool itself, in its
 # tab-separated form; what it cannot tell (not root, no registry) is not offered.
 
-# The fields of all sessions, for the site that the words before choose.
-_@FUNCTION@_sessions() {
+# What the tool prints for these words, about the site that the words before choose.
+_@FUNCTION@_tool() {
   local -a site=()
   local i
   for ((i = 1; i < COMP_CWORD; ++i)); do
@@ -16,7 +16,17 @@ _@FUNCTION@_sessions() {
         ;;
     esac
   done
-  command "${COMP_WORDS[0]/#\~/$HOME}" "${site[@]}" list --tsv 2>/dev/null </dev/null
+  command "${COMP_WORDS[0]/#\~/$HOME}" "${site[@]}" "$@" 2>/dev/null </dev/null
+}
+
+# The fields of all sessions.
+_@FUNCTION@_sessions() {
+  _@FUNCTION@_tool list --tsv
+}
+
+# Hosts with failed authentications.
+_@FUNCTION@_failing_hosts() {
+  _@FUNCTION@_tool failures | sed -n '2,$s/  .*//p'
 }
 
 # Offers the lines of standard input that begin as the word does, quoted for the shell.
@@ -84,7 +94,8 @@ _@FUNCTION@() {
       ;;
     --user) _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sessions | cut -f 3 | sort -u); return ;;
     --service) _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sessions | cut -f 5 | sort -u); return ;;
-    --host | --reset)
+    --reset) _@FUNCTION@_offer "$word" < <(_@FUNCTION@_failing_hosts); return ;;
+    --host)
       _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sessions | cut -f 6 | grep -vx -e - | sort -u)
       return
       ;;
