@@ -12,6 +12,10 @@ class App;
 
 namespace sessreg {
 
+// What stands below the options in a command's --help. Examples are a line each: what follows the
+// tool's name, two spaces or more, what it is for.
+std::string help_footer(const char* examples);
+
 // Returns an exit code, or throws Failure.
 using Runner = std::function<int(const GlobalOptions&)>;
 
@@ -19,8 +23,7 @@ struct Command {
   const char* name;
   Runner (*declare)(CLI::App& command);
   const char* help;
-  // For --help, a line each: what follows the tool's name, two spaces or more, what it is for.
-  const char* examples = nullptr;
+  const char* examples;  // see help_footer()
 };
 
 Runner declare_list(CLI::App& command);

@@ -30,7 +30,7 @@ constexpr std::array kCommands = {
     Command{"status", declare_status, "show seats, limits and counters",
             "status\n"
             "status --site lab --json"},
-    Command{"metrics", declare_metrics, "show the same for Prometheus",
+    Command{"metrics", declare_metrics, "show seats, limits and counters for Prometheus",
             "metrics\n"
             "metrics --all-sites"},
     Command{"revoke", declare_revoke, "end sessions",
@@ -62,23 +62,24 @@ constexpr std::array kCommands = {
             "explain anna --service login   at the console\n"
             "explain anna --host 192.0.2.7  from there"},
     Command{"check", declare_check, "look for mistakes in configuration, registry and PAM stacks",
-            "check                               all that is in place\n"
-            "--conf /root/sessreg.conf.new check  a file before it is put in place"},
+            "check                                all that is in place\n"
+            "check --conf /root/sessreg.conf.new  a file before it is put in place"},
 };
 
-// What stands below the options in a command's --help.
-std::string footer_of(const Command& command) {
-  std::string text;
-  if (command.examples != nullptr) {
-    text = "Examples:\n";
-    for (std::string_view rest = command.examples; !rest.empty();) {
-      const std::string_view line = rest.substr(0, rest.find('\n'));
-      text += fmt::format("  {} {}\n", kToolName, line);
-      rest.remove_prefix(std::min(line.size() + 1, rest.size()));
-    }
-    text += "\n";
-  }
-  return text + "Global options: --site NAME, --conf FILE, --json, --version";
+// A flag is there or not: `--dry-run=no` must not be taken for a word that is not there, nor
+// `--watch=3` for an interval.
+void refuse_values_of_flags(CLI::App& parser) {
+  for (CLI::Option* option : parser.get_options())
+    if (option->get_items_expected_max() == 0) option->disable_flag_override();
+  for (CLI::App* command : parser.get_subcommands({}))
+    refuse_values_of_flags(*command);
+}
+
+// Whose --help explains what was wrong: that of the command, as far as there is one.
+std::string see_help(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return fmt::format("see '{} {}--help'", kToolName,
+                     commands.empty() ? "" : commands.front()->get_name() + " ");
 }
 
 // After "--" there are no options. The parser would take them for global ones there, where the
@@ -99,7 +100,7 @@ bool asks_for_json(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     if (argument == "--") break;
-    if (argument == "--json" || argument == "--json=true" || argument == "--json=1") return true;
+    if (argument == "--json") return true;
   }
   return false;
 }
@@ -113,6 +114,15 @@ const CLI::Option* given_twice(const CLI::App& parser) {
   for (const CLI::App* command : parser.get_subcommands())
     if (const CLI::Option* option = given_twice(*command)) return option;
   return nullptr;
+}
+
+void refuse_extras(const CLI::App& app) {
+  const auto extras = app.remaining(true);
+  if (extras.empty()) return;
+  const bool is_command = app.get_subcommands().empty() && !extras.front().starts_with('-');
+  throw usage_failure(fmt::format("{} '{}'; {}",
+                                  is_command ? "there is no command" : "unexpected argument",
+                                  escape_for_terminal(extras.front()), see_help(app)));
 }
 
 // Where this throws, global.json tells how to report it.
@@ -133,7 +143,7 @@ int run(int argc, char** argv, GlobalOptions& global) {
   app.require_subcommand(0, 1);
   for (const Command& command : kCommands) {
     CLI::App* sub = app.add_subcommand(command.name, command.help);
-    sub->footer(footer_of(command));
+    sub->footer(help_footer(command.examples));
     sub->callback([&runner, run = command.declare(*sub)] { runner = run; });
   }
   app.footer(
@@ -141,28 +151,27 @@ int run(int argc, char** argv, GlobalOptions& global) {
                   "'{} COMMAND --help' explains a command.",
                   kToolName));
 
+  refuse_values_of_flags(app);
   global.json = asks_for_json(argc, argv);
   check_after_double_dash(argc, argv);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
+    if (app.get_subcommands().empty()) refuse_extras(app);
     print(app.help());
     return kExitDone;
   } catch (const CLI::CallForVersion& version) {
     print(std::string(version.what()) + "\n");
     return kExitDone;
   } catch (const CLI::ExtrasError&) {
-    const std::string extra = app.remaining(true).front();
-    const bool is_command = app.get_subcommands().empty() && !extra.starts_with('-');
-    throw usage_failure(fmt::format("{} '{}'; see '{} --help'",
-                                    is_command ? "there is no command" : "unexpected argument",
-                                    escape_for_terminal(extra), kToolName));
+    refuse_extras(app);
+    throw;
   } catch (const CLI::ParseError& error) {
     if (const CLI::Option* option = given_twice(app))
       throw usage_failure(fmt::format("{} given more than once", option->get_name()));
     std::string what = error.what();
     std::replace(what.begin(), what.end(), '\n', ' ');
-    throw usage_failure(fmt::format("{}; see '{} --help'", one_line(what), kToolName));
+    throw usage_failure(fmt::format("{}; {}", one_line(what), see_help(app)));
   }
   global.site_given = site->count() > 0;
   if (!runner) throw usage_failure(fmt::format("which command? See '{} --help'", kToolName));
@@ -170,6 +179,17 @@ int run(int argc, char** argv, GlobalOptions& global) {
 }
 
 }  // namespace
+
+std::string help_footer(const char* examples) {
+  std::string text = "Examples:\n";
+  for (std::string_view rest = examples; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    text += fmt::format("  {} {}\n", kToolName, line);
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+  }
+  return text + "\nGlobal options: --site NAME, --conf FILE, --json, --version";
+}
+
 }  // namespace sessreg
 
 int main(int argc, char** argv) {

@@ -185,7 +185,7 @@ std::string exposition_of(const std::vector<Measured>& sites) {
 int run_metrics(const GlobalOptions& global, bool of_all_sites) {
   if (global.json)
     throw usage_failure("metrics are text for Prometheus; the same as JSON: 'status --json'");
-  if (of_all_sites && (!global.conf.empty() || global.site != GlobalOptions().site))
+  if (of_all_sites && (!global.conf.empty() || global.site_given))
     throw usage_failure("--all-sites reads every site's own file: leave out --site and --conf");
   const ProcessTable table = ProcessTable::read();
   if (!of_all_sites) {

@@ -10,6 +10,7 @@
 
 #include "audit.h"
 #include "command.h"
+#include "config_values.h"
 #include "ending.h"
 #include "errors.h"
 #include "output.h"
@@ -98,7 +99,8 @@ void ask(const std::vector<Session>& chosen) {
   static_cast<void>(write_all(STDERR_FILENO, question));
   std::string answer;
   std::getline(std::cin, answer);
-  if (answer != "y" && answer != "Y" && answer != "yes")
+  constexpr std::array<std::string_view, 5> kConsent = {"y", "Y", "yes", "Yes", "YES"};
+  if (std::find(kConsent.begin(), kConsent.end(), trim(answer)) == kConsent.end())
     throw Failure(kExitFailed, "not_confirmed", "no session was ended");
 }
 

@@ -188,21 +188,31 @@ struct TokenCommand {
   const char* help;
   bool takes_token;
   int (*run)(const GlobalOptions& global, const TokenOptions& options);
+  const char* examples;  // see help_footer()
 };
 
 constexpr std::array kTokenCommands = {
-    TokenCommand{"inspect", "show what a token says, without verifying it", true, run_inspect},
+    TokenCommand{"inspect", "show what a token says, without verifying it", true, run_inspect,
+                 "token inspect                     what $SESSREG_TOKEN says\n"
+                 "token inspect - < /run/app/token  what the token in that file says"},
     TokenCommand{"verify", "tell whether a token is good (needs the public key only)", true,
-                 run_verify},
+                 run_verify,
+                 "token verify                                         $SESSREG_TOKEN\n"
+                 "token verify --public-key /etc/app/site.pub --json  on another host; its claims"},
     TokenCommand{
         "keygen", "make the site's key, where there is none", false,
-        [](const GlobalOptions& global, const TokenOptions&) { return run_keygen(global); }},
+        [](const GlobalOptions& global, const TokenOptions&) { return run_keygen(global); },
+        "token keygen             what the first login would do\n"
+        "token keygen --site web  for that site"},
     TokenCommand{
         "rotate", "replace the site's key; tokens of the old one stay good", false,
-        [](const GlobalOptions& global, const TokenOptions&) { return run_rotate(global); }},
+        [](const GlobalOptions& global, const TokenOptions&) { return run_rotate(global); },
+        "token rotate  new tokens by a new key"},
     TokenCommand{
         "public", "print the site's public key (PASERK)", false,
-        [](const GlobalOptions& global, const TokenOptions&) { return run_public(global); }},
+        [](const GlobalOptions& global, const TokenOptions&) { return run_public(global); },
+        "token public         for whoever verifies\n"
+        "token public --json  with its id, and the keys before it"},
 };
 
 // Not in the message: what was typed may be a token.
@@ -221,7 +231,7 @@ Runner declare_token(CLI::App& command) {
   command.require_subcommand(0, 1);
   for (const TokenCommand& each : kTokenCommands) {
     CLI::App* sub = command.add_subcommand(each.name, each.help);
-    sub->footer("Global options: --site NAME, --conf FILE, --json, --version");
+    sub->footer(help_footer(each.examples));
     if (each.takes_token)
       sub->add_option("TOKEN", chosen->options.token,
                       "the token (others can see it in /proc), or - for standard input; else "

@@ -46,6 +46,10 @@ TEST_CASE("a wrong command line is exit code 2 and one line") {
                                              {"list", "--csv", "--json"},
                                              {"list", "--user"},
                                              {"list", "--all-sites"},
+                                             {"list", "--watch=3"},
+                                             {"list", "--json=maybe"},
+                                             {"revoke", "--all", "--dry-run=no"},
+                                             {"nonsense", "--help"},
                                              {"list", "status"},
                                              {"limit", "many"},
                                              {"limit", ""},
@@ -62,6 +66,14 @@ TEST_CASE("a wrong command line is exit code 2 and one line") {
   }
   check_one_line(sandbox.tool({"nonsense"}));
   CHECK_THAT(sandbox.tool({"nonsense"}).err, Catch::Contains("there is no command 'nonsense'"));
+  CHECK(run_tool({"list", "--all-sites", "--site", "default"}).code == 2);
+}
+
+TEST_CASE("a wrong command line names the help that explains it") {
+  const Sandbox sandbox;
+  CHECK_THAT(sandbox.tool({"show"}).err, Catch::Contains("see 'sessreg show --help'\n"));
+  CHECK_THAT(sandbox.tool({"list", "more"}).err, Catch::Contains("see 'sessreg list --help'\n"));
+  CHECK_THAT(sandbox.tool({"--nonsense"}).err, Catch::Contains("see 'sessreg --help'\n"));
 }
 
 TEST_CASE("an option that is given twice is named") {
@@ -118,13 +130,19 @@ TEST_CASE("help and version are exit code 0, before and after the command") {
 
 TEST_CASE("the help of a command has examples, and their command lines are right") {
   const Sandbox sandbox;
+  std::vector<std::vector<std::string>> commands;
   for (const char* command : {"list", "show", "status", "metrics", "revoke", "limit", "purge",
-                              "failures", "touch", "token", "explain", "check"}) {
+                              "failures", "touch", "token", "explain", "check"})
+    commands.push_back({command});
+  for (const char* command : {"inspect", "verify", "keygen", "rotate", "public"})
+    commands.push_back({"token", command});
+  for (std::vector<std::string> command : commands) {
     CAPTURE(command);
-    const std::string help = run_tool({command, "--help"}).out;
+    command.push_back("--help");
+    const std::string help = run_tool(command).out;
     const std::size_t start = help.find("Examples:\n");
     REQUIRE(start != std::string::npos);
-    CHECK_THAT(help.substr(start), Catch::Contains(command));
+    CHECK_THAT(help.substr(start), Catch::Contains(command[command.size() - 2]));
     // Every option that an example has is one that the help explains, or global.
     for (std::size_t at = start; (at = help.find(" --", at)) != std::string::npos; ++at) {
       const std::size_t end = help.find_first_of(" ,\n", at + 1);

@@ -148,7 +148,7 @@ TEST_CASE("who is not root may neither see nor forget failures") {
   fail(sandbox, "192.0.2.1", 1);
   const std::string tool = sandbox.directory() + "/tool";
   std::filesystem::copy_file(getenv("SESSREG_TOOL"), tool);
-  for (const char* option : {"--json=false", "--reset-all"}) {
+  for (const char* option : {"--json", "--reset-all"}) {
     ToolOptions options;
     options.before_exec = [&] {
       constexpr uid_t kNobody = 65534;

@@ -391,7 +391,7 @@ TEST_CASE("several sessions are asked about on a terminal") {
   CHECK(no.code == 1);
   CHECK_THAT(no.out, Catch::Contains("End these 2 sessions? [y/N]"));
   CHECK(first.is_running());
-  options.input = "y\n";
+  options.input = GENERATE("y\n", " Yes \n");
   CHECK(sandbox.tool_on_terminal(80, {"revoke", "--all"}, options).code == 0);
   CHECK(!first.is_running());
   CHECK(!second.is_running());
