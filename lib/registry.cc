@@ -56,11 +56,6 @@ ProcessId leader_of(const RecordImage& record) {
   return {static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
 }
 
-std::optional<std::uint32_t> uid_of(const RecordImage& record) {
-  if (record.uid == kNoUid) return std::nullopt;
-  return record.uid;
-}
-
 const char* text(Refusal refusal) {
   switch (refusal) {
     case Refusal::none:

@@ -32,7 +32,10 @@ inline constexpr std::uint32_t kNoUid = 0xffffffff;  // the user has no passwd e
 
 // The process that opened the session or made the reservation, and its user.
 ProcessId leader_of(const RecordImage& record);
-std::optional<std::uint32_t> uid_of(const RecordImage& record);
+inline std::optional<std::uint32_t> uid_of(const RecordImage& record) {
+  if (record.uid == kNoUid) return std::nullopt;
+  return record.uid;
+}
 
 using TokenDigest = std::array<std::uint8_t, 16>;
 

@@ -27,6 +27,14 @@ std::optional<State> state_named(std::string_view name) {
   return std::nullopt;
 }
 
+State state_while_alive(const Snapshot& session, bool has_terminal, std::uint64_t now_ms) {
+  if (session.record.kind == RecordKind::exempt) return State::exempt;
+  if (session.mark != MarkStage::none || session.state.stage == Stage::evicted)
+    return State::ending;
+  if (now_ms >= expiry_ms(session, has_terminal).value_or(~0ull)) return State::ending;
+  return session.state.stage == Stage::parked ? State::parked : State::active;
+}
+
 std::optional<State> StateReader::state_of(const Snapshot& session, bool has_terminal,
                                            std::uint64_t now_ms) {
   const RecordImage& record = session.record;
@@ -40,12 +48,8 @@ std::optional<State> StateReader::state_of(const Snapshot& session, bool has_ter
     if (!live_sids_->contains(leader)) return std::nullopt;
   }
 
-  if (record.kind == RecordKind::exempt) return State::exempt;
-  if (session.mark != MarkStage::none || session.state.stage == Stage::evicted)
-    return State::ending;
-  if (now_ms >= expiry_ms(session, has_terminal).value_or(~0ull)) return State::ending;
-  if (session.state.stage == Stage::parked) return State::parked;
-  return life == Life::gone ? State::orphaned : State::active;
+  const State state = state_while_alive(session, has_terminal, now_ms);
+  return state == State::active && life == Life::gone ? State::orphaned : state;
 }
 
 }  // namespace sessreg

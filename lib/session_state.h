@@ -25,13 +25,17 @@ enum class State : std::uint8_t {
 const char* text(State state);
 std::optional<State> state_named(std::string_view name);
 
+// Of a session that is no reservation and whose leader lives. `has_terminal`: of its own, that can
+// be looked at (see expiry_ms).
+State state_while_alive(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
+
 // Tells states by one look at the processes: /proc is searched when the first leader is found gone,
 // and not again. Make a new one for a newer look. `processes` must outlive it.
 class StateReader {
  public:
   explicit StateReader(const Processes& processes) : processes_(&processes) {}
 
-  // `has_terminal`: of its own, that can be looked at (see expiry_ms).
+  // `has_terminal`: as above.
   // nullopt: it is over, its leader and every process whose sid is the leader's pid have gone. A
   // reservation is never over here: its end is Registry::reap()'s to decide.
   std::optional<State> state_of(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);

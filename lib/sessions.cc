@@ -145,8 +145,6 @@ SessionScan::SessionScan(Registry& registry, const Config& config, const Process
 }
 
 void SessionScan::look(std::uint32_t first, std::uint32_t end, const VisitSession& visit) {
-  const SeenProcesses processes(table_);
-  StateReader states(processes);
   TerminalOwners owners(table_);
   Session session;
   const Snapshot& snapshot = session.snapshot;
@@ -163,8 +161,8 @@ void SessionScan::look(std::uint32_t first, std::uint32_t end, const VisitSessio
       rest.push_back(slot);
       continue;
     }
-    const auto state = states.state_of(snapshot, false, at_.boottime_ms);
-    fill(session, config_.site, *state, false, at_);
+    const State state = state_while_alive(snapshot, false, at_.boottime_ms);
+    fill(session, config_.site, state, false, at_);
     note_seen(snapshot.ref);
     visit(session);
   }

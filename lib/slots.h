@@ -187,7 +187,7 @@ class SlotTable {
   // --- Reading and marking ---
 
   // A consistent copy of an occupied slot; false: it is free or claimed, or changed each of the few
-  // times it was tried.
+  // times it was tried, and nothing in `ret` means anything.
   bool snapshot(std::uint32_t index, Snapshot& ret) const {
     const Slot<Atom>& slot = slots_[index];
     for (int attempt = 0; attempt < 8; ++attempt) {
@@ -196,19 +196,17 @@ class SlotTable {
       if (ret.state.stage == Stage::free || ret.state.stage == Stage::claimed ||
           ret.state.stage > Stage::exempt)
         return false;
-      std::array<std::uint64_t, kRecordWords> words;
       for (std::size_t i = 0; i < kRecordWords; ++i)
-        words[i] = slot.record[i].load(std::memory_order_relaxed);
+        put_word(ret.record, i, slot.record[i].load(std::memory_order_relaxed));
       const std::uint64_t activity = slot.last_activity.load(std::memory_order_relaxed);
       // Acquire: pairs with the release that completed the mark, so its reason is seen whole.
       const std::uint64_t mark = slot.mark.load(std::memory_order_acquire);
-      std::array<std::uint64_t, kReasonWords> reason;
-      for (std::size_t i = 0; i < kReasonWords; ++i)
-        reason[i] = slot.reason[i].load(std::memory_order_relaxed);
+      const bool is_marked = mark >> 32 == ret.record.epoch && (mark & 3) != 0;
+      if (is_marked)  // else there is none, and its cache line need not be read
+        for (std::size_t i = 0; i < kReasonWords; ++i)
+          put_word(ret.reason, i, slot.reason[i].load(std::memory_order_relaxed));
       std::atomic_thread_fence(std::memory_order_acquire);
       if (slot.state.load(std::memory_order_relaxed) != before) continue;
-      std::memcpy(&ret.record, words.data(), sizeof ret.record);
-      std::memcpy(ret.reason.data(), reason.data(), sizeof ret.reason);
       ret.ref = {index, ret.record.epoch};
       const bool current = activity >> 32 == ret.record.epoch;
       ret.last_activity_ms = current ? time_of(activity) : 0;
@@ -347,6 +345,12 @@ class SlotTable {
   static constexpr std::size_t kIdleWord = offsetof(RecordImage, idle_after_s) / 8;
   static constexpr std::size_t kKindWord = offsetof(RecordImage, kind) / 8;
   static constexpr std::size_t kUserLimitWord = offsetof(RecordImage, user_limit) / 8;
+
+  template <class T>
+  static void put_word(T& ret, std::size_t index, std::uint64_t word) {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof word == 0);
+    std::memcpy(reinterpret_cast<char*>(&ret) + index * sizeof word, &word, sizeof word);
+  }
 
   void prefetch(std::uint32_t slot) const {
     constexpr std::size_t kLine = 64;

@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <map>
 
 #include "row_formats.h"
@@ -15,13 +14,9 @@ namespace {
 // The ids of one site's sessions are random; two sites may hold the same only by a wonder.
 std::map<SessionId, const Row*> by_id(const Listing& listing) {
   std::map<SessionId, const Row*> rows;
-  for (const Row* row : listing.store.rows())
+  for (const Row* row : listing.rows)
     rows.emplace(row->id, row);
   return rows;
-}
-
-bool contains(const std::vector<SessionId>& sorted_ids, const SessionId& id) {
-  return std::binary_search(sorted_ids.begin(), sorted_ids.end(), id);
 }
 
 ChangeKind kind_of_new(const Row& row) {
@@ -56,7 +51,7 @@ const char* text(ChangeKind kind) {
 
 std::vector<Change> first_look(const Listing& now) {
   std::vector<Change> changes;
-  for (const Row* row : now.store.rows())
+  for (const Row* row : now.rows)
     changes.push_back({ChangeKind::listed, row, row->state});
   return changes;
 }
@@ -66,13 +61,13 @@ std::vector<Change> changes_between(const Listing& before, const Listing& now) {
   std::vector<Change> changes;
   for (const auto& [id, row] : old_rows) {
     if (new_rows.count(id) != 0) continue;
-    const bool is_over = !contains(now.all_ids, id);
+    const bool is_over = !now.contains(id);
     changes.push_back({is_over ? ChangeKind::end : ChangeKind::hidden, row, row->state});
   }
   for (const auto& [id, row] : new_rows) {
     const auto old = old_rows.find(id);
     if (old == old_rows.end()) {
-      const bool was_there = contains(before.all_ids, id);
+      const bool was_there = before.contains(id);
       changes.push_back({was_there ? ChangeKind::shown : kind_of_new(*row), row, row->state});
     } else if (old->second->state != row->state) {
       const bool was_bound = old->second->state == State::reserved;

@@ -24,7 +24,7 @@ const UserRow& item(const std::vector<UserRow>& users, std::size_t i) {
 }
 
 // The rows lie all over the memory: one that comes soon is asked for ahead.
-const Row& item(const Rows& rows, std::size_t i) {
+const Row& item(std::span<const Row* const> rows, std::size_t i) {
   constexpr std::size_t kAhead = 16;
   constexpr std::size_t kCacheLine_bytes = 64;
   if (i + kAhead < rows.size()) {
@@ -59,7 +59,8 @@ void write_array(Output& output, const Items& items, int indent) {
   write_end_of_array(output, items.empty(), indent);
 }
 
-void write_site_json(Output& output, const Listing& listing, const SiteSummary& site,
+// `rows`: the site's.
+void write_site_json(Output& output, const SiteSummary& site, std::span<const Row* const> rows,
                      const ListOptions& options, int indent) {
   const std::string margin(static_cast<std::size_t>(indent) + 2, ' ');
   std::string name = json_line(site.site);
@@ -67,24 +68,25 @@ void write_site_json(Output& output, const Listing& listing, const SiteSummary& 
   output.text() += fmt::format("{{\n{}\"site\": {},\n{}\"limit\": {},\n{}\"active\": {},\n", margin,
                                name, margin, site.limit, margin, site.seats);
   output.text() += margin + (options.by_user ? "\"users\": " : "\"sessions\": ");
-  const auto rows = listing.store.rows().subspan(site.first_row, site.rows);
   if (options.by_user)
     write_array(output, by_user(rows, order_of(options), options.reverse), indent + 2);
   else
-    write_array(output, sorted(rows, order_of(options), options.reverse), indent + 2);
+    write_array(output, rows, indent + 2);
   output.text() += "\n" + std::string(static_cast<std::size_t>(indent), ' ') + "}";
 }
 
 void write_json(Output& output, const Listing& listing, const ListOptions& options) {
+  std::span<const Row* const> rows = listing.rows;
   if (options.all_sites) {
     output.text() += '[';
     for (const SiteSummary& site : listing.sites) {
       append_separator(output.text(), &site == &listing.sites.front(), 2);
-      write_site_json(output, listing, site, options, 2);
+      write_site_json(output, site, rows.first(site.rows), options, 2);
+      rows = rows.subspan(site.rows);
     }
     write_end_of_array(output, listing.sites.empty(), 0);
   } else {
-    write_site_json(output, listing, listing.sites.front(), options, 0);
+    write_site_json(output, listing.sites.front(), rows, options, 0);
   }
   output.text() += "\n";
 }
@@ -100,39 +102,51 @@ void write_lines(Output& output, const Items& items, const ListOptions& options)
   });
 }
 
-void write_rows(Output& output, const Listing& listing, const ListOptions& options,
-                const Terminal& terminal, std::int64_t now_ms) {
-  const auto rows = listing.store.rows();
-  const RowTable empty(options.all_sites, terminal.is_terminal ? distinct_digits(rows) : 0,
-                       terminal, now_ms);
-  std::vector<RowTable> tables(threads_for(rows.size()), empty);
-  const Rows shown = sorted(rows, order_of(options), options.reverse,
-                            [&](std::size_t part, const Row& row) { tables[part].measure(row); });
-  RowTable& table = tables.front();
-  for (const RowTable& other : tables)
-    table.measure(other);
-  table.fit();
-  table.append_header(output.text());
-  write_items(output, shown.size(),
-              [&](std::string& out, std::size_t i) { table.append_line(out, item(shown, i)); });
+std::vector<UserRow> users_of(const Listing& listing, const ListOptions& options) {
+  return by_user(listing.rows, order_of(options), options.reverse);
 }
 
-void write_table(Output& output, const Listing& listing, const ListOptions& options) {
-  const Terminal terminal = stdout_terminal();
-  const std::int64_t now_ms = now().realtime_ms;
-  if (listing.store.rows().empty() && terminal.is_terminal) {
-    // The line with the seats says it all.
-  } else if (options.by_user) {
-    output.text() += users_table(by_user(listing.store.rows(), order_of(options), options.reverse),
-                                 options.all_sites, terminal, now_ms);
-  } else {
-    write_rows(output, listing, options, terminal, now_ms);
+// A table for people, whose rows are measured while they are read.
+class ListTable {
+ public:
+  explicit ListTable(const ListOptions& options)
+      : options_(options),
+        of_threads_(kMostThreads, RowTable(options.all_sites, terminal_, now_ms_)) {}
+
+  // As LookAtRow.
+  void measure(std::size_t part, const Row& row) { of_threads_[part].measure(row); }
+
+  void write(Output& output, const Listing& listing) {
+    if (listing.rows.empty() && terminal_.is_terminal) {
+      // The line with the seats says it all.
+    } else if (options_.by_user) {
+      output.text() +=
+          users_table(users_of(listing, options_), options_.all_sites, terminal_, now_ms_);
+    } else {
+      write_rows(output, listing.rows);
+    }
+    // For people; a pipe gets the header and the rows only.
+    if (!terminal_.is_terminal) return;
+    for (const SiteSummary& site : listing.sites)
+      output.text() += footer(site, options_) + "\n";
   }
-  // For people; a pipe gets the header and the rows only.
-  if (!terminal.is_terminal) return;
-  for (const SiteSummary& site : listing.sites)
-    output.text() += footer(site, options) + "\n";
-}
+
+ private:
+  void write_rows(Output& output, const Rows& rows) {
+    RowTable& table = of_threads_.front();
+    for (const RowTable& other : of_threads_)
+      table.measure(other);
+    table.fit(terminal_.is_terminal ? distinct_digits(rows) : 0);
+    table.append_header(output.text());
+    write_items(output, rows.size(),
+                [&](std::string& out, std::size_t i) { table.append_line(out, item(rows, i)); });
+  }
+
+  const ListOptions& options_;
+  const Terminal terminal_ = stdout_terminal();
+  const std::int64_t now_ms_ = now().realtime_ms;
+  std::vector<RowTable> of_threads_;
+};
 
 // Somebody who looks at an empty list may wonder why; a script knows that there can be none.
 void remark_on_missing_registries(const Listing& listing) {
@@ -145,28 +159,32 @@ void remark_on_missing_registries(const Listing& listing) {
 }
 
 int run_list(const GlobalOptions& global, const ListOptions& options) {
-  const Order order = order_of(options);
+  order_of(options);  // one that there is not is told first
   if (options.csv + options.tsv + global.json > 1)
     throw usage_failure("only one of --csv, --tsv and --json");
-  if (options.all_sites && (!global.conf.empty() || global.site != "default"))
+  if (options.all_sites && (!global.conf.empty() || global.site_given))
     throw usage_failure("--all-sites reads every site's own file: leave out --site and --conf");
 
   if (options.watch) return watch(global, options);
 
-  const Listing listing = read_listing(global, options);
+  const bool for_programs = global.json || options.csv || options.tsv;
+  ListTable table(options);
+  const Listing listing = read_listing(global, options, [&](std::size_t part, const Row& row) {
+    if (!for_programs) table.measure(part, row);
+  });
   Output output;
   if (global.json)
     write_json(output, listing, options);
-  else if ((options.csv || options.tsv) && options.by_user)
-    write_lines(output, by_user(listing.store.rows(), order, options.reverse), options);
-  else if (options.csv || options.tsv)
-    write_lines(output, sorted(listing.store.rows(), order, options.reverse), options);
+  else if (for_programs && options.by_user)
+    write_lines(output, users_of(listing, options), options);
+  else if (for_programs)
+    write_lines(output, listing.rows, options);
   else
-    write_table(output, listing, options);
+    table.write(output, listing);
   output.flush();
   if (!global.json && isatty(STDOUT_FILENO) == 1 && isatty(STDERR_FILENO) == 1)
     remark_on_missing_registries(listing);
-  return listing.code;
+  return listing.failure ? listing.failure->code() : kExitDone;
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,23 +34,32 @@ struct SiteSummary {
   std::size_t sessions = 0;
   std::size_t reserved = 0;
   std::size_t parked = 0;
-  // Its rows: these of the listing's.
-  std::size_t first_row = 0;
-  std::size_t rows = 0;
+  std::size_t rows = 0;            // of the listing's
+  std::vector<SessionId> all_ids;  // with ListOptions::watch: of all its sessions, sorted
+  std::vector<RowStore> stores;
 };
 
 struct Listing {
   std::vector<SiteSummary> sites;
-  RowStore store;
-  std::vector<SessionId> all_ids;  // with ListOptions::watch: of all sessions, sorted
-  int code = kExitDone;            // else that of a site that could not be read
+  Rows rows;                       // in their order; for JSON those of one site after another
+  std::optional<Failure> failure;  // of the last of the sites that could not be read
+
+  bool contains(const SessionId& id) const;  // with ListOptions::watch: whether a site has it
 };
 
 // Throws a usage Failure for an order that there is not.
 Order order_of(const ListOptions& options);
 
-// With all_sites, one that cannot be read does not hide the others: it is reported, unless `quiet`.
-Listing read_listing(const GlobalOptions& global, const ListOptions& options, bool quiet = false);
+// Called with each row as soon as it is known; those of one `part`, which is less than
+// kMostThreads, by one thread.
+using LookAtRow = std::function<void(std::size_t part, const Row& row)>;
+
+// With all_sites, one that cannot be read does not hide the others: it is reported.
+Listing read_listing(const GlobalOptions& global, const ListOptions& options,
+                     const LookAtRow& look = {});
+// The next look, which reports nothing: a site that cannot be read now is taken over from `before`,
+// whose rows stay valid as long as both live.
+Listing read_next_listing(const GlobalOptions& global, const ListOptions& options, Listing& before);
 
 // "5 of 7 seats, 1 parked, 2 reserved"
 std::string footer(const SiteSummary& site, const ListOptions& options);

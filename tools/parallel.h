@@ -9,6 +9,8 @@
 
 namespace sessreg {
 
+inline constexpr std::size_t kMostThreads = 8;  // reading a registry is bound by memory soon
+
 // How many threads are worth their start for that many sessions; at least 1.
 std::size_t threads_for(std::size_t sessions);
 

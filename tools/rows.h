@@ -3,7 +3,7 @@
 
 #include <array>
 #include <cstdint>
-#include <functional>
+#include <cstring>
 #include <memory>
 #include <memory_resource>
 #include <optional>
@@ -28,14 +28,19 @@ struct Row {
   std::string_view host() const { return text(2); }
   std::string_view tty() const { return text(3); }
   std::string_view reason() const { return text(4); }  // empty: none
-  std::optional<std::int64_t> expires_realtime_ms() const;
+  std::optional<std::int64_t> expires_realtime_ms() const {
+    if (!expires) return std::nullopt;
+    std::int64_t realtime_ms = 0;
+    std::memcpy(&realtime_ms, this + 1, sizeof realtime_ms);
+    return realtime_ms;
+  }
   std::optional<std::uint32_t> uid() const {
     return recorded_uid == kNoUid ? std::nullopt : std::optional(recorded_uid);
   }
 
   SessionId id{};
-  const std::string* site = nullptr;
-  std::uint64_t user_hash = 0;  // half of it, which tells users apart as well
+  const std::string* site = nullptr;  // the store's
+  std::uint64_t user_hash = 0;        // half of it, which tells users apart as well
   std::uint64_t idle_ms = 0;
   std::uint64_t opened_boottime_ms = 0;
   std::int64_t opened_realtime_ms = 0;
@@ -50,7 +55,13 @@ struct Row {
   std::array<std::uint8_t, 5> text_sizes{};
 
  private:
-  std::string_view text(std::size_t index) const;
+  std::string_view text(std::size_t index) const {
+    const char* at = reinterpret_cast<const char*>(this + 1);
+    if (expires) at += sizeof(std::int64_t);
+    for (std::size_t i = 0; i < index; ++i)
+      at += text_sizes[i];
+    return {at, text_sizes[index]};
+  }
 };
 
 // The 32 of an id.
@@ -82,34 +93,41 @@ struct UserRow {
   std::uint64_t oldest_boottime_ms = 0;  // when the first of the sessions was opened
 };
 
-using Rows = std::pmr::vector<const Row*>;
-
-class RowStore {
- public:
-  void add(const Session& session, Seconds dangling_after);
-  // Takes over the rows of `other`.
-  void append(RowStore&& other);
-  // There will be some `more` rows.
-  void expect(std::size_t more) { rows_.reserve(rows_.size() + more); }
-
-  std::span<const Row* const> rows() const { return rows_; }
-
- private:
-  // Each gives back its memory at once; rows have nothing to destroy.
-  std::vector<std::unique_ptr<std::pmr::monotonic_buffer_resource>> memory_;
-  std::vector<std::unique_ptr<std::string>> sites_;
-  Rows rows_{&huge_pages()};
-};
-
 enum class Order { activity, opened, user, host, service, state, sessions, dangling };
 
-// Stalest, oldest or alphabetically first; equal ones stalest first. `sessions` and `dangling` are
-// of users, and here as `activity`.
-Rows sorted(std::span<const Row* const> rows, Order order, bool reverse);
-// Calls look(part, row) with each of them on the way; the rows of one part, of which there are
-// threads_for(rows.size()), by one thread.
-using LookAtRow = std::function<void(std::size_t part, const Row& row)>;
-Rows sorted(std::span<const Row* const> rows, Order order, bool reverse, const LookAtRow& look);
+// A row, and what it is put in order by, so that sorting a million of them touches few rows.
+struct RowKey {
+  std::uint64_t first;  // a time in milliseconds, and the begin of the id
+  const Row* row;
+};
+
+// The rows that one thread reads.
+class RowStore {
+ public:
+  // Stalest, oldest or alphabetically first; equal ones stalest first. `sessions` and `dangling`
+  // are of users, and here as `activity`.
+  explicit RowStore(Order order) : order_(order) {}
+
+  const Row& add(const Session& session, Seconds dangling_after);
+  // There will be some `more` rows.
+  void expect(std::size_t more) { keys_.reserve(keys_.size() + more); }
+  void sort();
+
+  Order order() const { return order_; }
+  std::span<const RowKey> keys() const { return keys_; }  // as added, or sorted
+
+ private:
+  Order order_;
+  // Gives back its memory at once; rows have nothing to destroy.
+  std::unique_ptr<std::pmr::monotonic_buffer_resource> memory_;
+  std::unique_ptr<std::string> site_;
+  std::pmr::vector<RowKey> keys_{&huge_pages()};
+};
+
+using Rows = std::pmr::vector<const Row*>;
+
+// Appends the rows of these, each of which is sorted in the same order, in that order.
+void append_merged(Rows& ret, std::span<const RowStore* const> stores, bool reverse);
 
 // In that order: of `activity` the user who was away longest first, of `opened` the one with the
 // oldest session, of `sessions` and `dangling` the one with most.

@@ -143,11 +143,6 @@ void TableWriter::measure(std::size_t column, const Cell& cell) {
   measure(column, width_of(cell, false), terminal_.columns > 0 ? width_of(cell, true) : 0);
 }
 
-void TableWriter::measure(std::size_t column, int width, int brief_width) {
-  width_[column] = std::max(width_[column], width);
-  brief_width_[column] = std::max(brief_width_[column], brief_width);
-}
-
 void TableWriter::measure(const TableWriter& other) {
   for (std::size_t i = 0; i < width_.size(); ++i)
     measure(i, other.width_[i], other.brief_width_[i]);

@@ -56,7 +56,10 @@ class TableWriter {
   void measure(const std::vector<Cell>& row);
   // The same for a cell of a column, or one with these widths.
   void measure(std::size_t column, const Cell& cell);
-  void measure(std::size_t column, int width, int brief_width);
+  void measure(std::size_t column, int width, int brief_width) {
+    if (width > width_[column]) width_[column] = width;
+    if (brief_width > brief_width_[column]) brief_width_[column] = brief_width;
+  }
   // All that `other`, of the same columns, has measured.
   void measure(const TableWriter& other);
   // Call between the last measure() and the first of these.

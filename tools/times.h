@@ -24,14 +24,15 @@ std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms);
 // RFC 3339 in UTC: "2026-11-22T13:03:11Z".
 std::optional<std::string> utc_time(std::int64_t realtime_ms);
 
-// The same four without an allocation, for lists of a million.
+// The same four without an allocation, for lists of a million: what is behind the text in these
+// arrays is never set.
 class UtcTime {
  public:
   explicit UtcTime(std::int64_t realtime_ms);
   std::string_view text() const { return {text_.data(), size_}; }  // empty instead of nullopt
 
  private:
-  std::array<char, 20> text_{};
+  std::array<char, 20> text_;
   std::size_t size_ = 0;
 };
 
@@ -42,7 +43,7 @@ class LocalTime {
 
  private:
   friend class TimeWithRelative;
-  std::array<char, 19> text_{};
+  std::array<char, 19> text_;
   std::size_t size_ = 0;
 };
 
@@ -55,7 +56,7 @@ class RelativeTime {
 
  private:
   friend class TimeWithRelative;
-  std::array<char, 32> text_{};
+  std::array<char, 32> text_;
   std::size_t size_ = 0;
 };
 
@@ -66,7 +67,7 @@ class TimeWithRelative {
   std::string_view relative() const { return {text_.data() + relative_at_, relative_size_}; }
 
  private:
-  std::array<char, 64> text_{};
+  std::array<char, 64> text_;
   std::size_t size_ = 0, relative_at_ = 0, relative_size_ = 0;
 };
 

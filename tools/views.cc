@@ -1,6 +1,7 @@
 #include "views.h"
 
 #include <algorithm>
+#include <boost/container/static_vector.hpp>
 #include <charconv>
 #include <cstring>
 #include <utility>
@@ -53,10 +54,16 @@ void set_number(Cell& cell, std::uint64_t number) {
 }
 
 std::vector<Column> session_columns(bool with_site) {
-  std::vector<Column> columns = {
-      {"id"},        {"user", true}, {"service", true}, {"from", true},
-      {"tty", true}, {"state"},      {"opened"},        {"last activity", false, "used"},
-      {"expires"},   {"pid"}};
+  std::vector<Column> columns = {{"id"},
+                                 {"user", true},
+                                 {"service", true},
+                                 {"from", true},
+                                 {"tty", true},
+                                 {"state"},
+                                 {"opened"},
+                                 {"last activity", false, "used"},
+                                 {"expires"},
+                                 {"pid"}};
   if (with_site) columns.insert(columns.begin(), {"site", true});
   return columns;
 }
@@ -79,25 +86,36 @@ Colour colour_of(State state) {
 
 }  // namespace
 
-RowTable::RowTable(bool with_site, std::size_t digits, const Terminal& terminal,
-                   std::int64_t now_ms)
+RowTable::RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms)
     : with_site_(with_site),
-      digits_(terminal.is_terminal ? digits : sizeof(SessionId) * 2),
+      cuts_ids_(terminal.is_terminal),
       now_ms_(now_ms),
       table_(session_columns(with_site), terminal) {}
 
-// As append_line() would write them.
+void RowTable::fit(std::size_t digits) {
+  digits_ = cuts_ids_ ? digits : sizeof(SessionId) * 2;
+  table_.measure(with_site_ ? 1 : 0, static_cast<int>(digits_), static_cast<int>(digits_));
+  table_.fit();
+}
+
+// As append_line() would write them, but for the id.
 void RowTable::measure(const Row& row) {
   std::size_t column = 0;
   const auto plain = [&](std::size_t size) {
     table_.measure(column++, static_cast<int>(size), static_cast<int>(size));
   };
-  if (with_site_) measure_text(column++, *row.site, false);
-  plain(digits_);
-  measure_text(column++, row.user(), row.is_plain);
-  measure_text(column++, row.service(), row.is_plain);
-  measure_text(column++, row.host(), row.is_plain);
-  measure_text(column++, row.tty(), row.is_plain);
+  const auto any = [&](std::string_view raw) {
+    if (row.is_plain)
+      plain(std::max(raw.size(), std::strlen(kAbsent)));
+    else
+      measure_text(column++, raw);
+  };
+  if (with_site_) measure_text(column++, *row.site);
+  ++column;
+  any(row.user());
+  any(row.service());
+  any(row.host());
+  any(row.tty());
   plain(std::strlen(text(row.state)));
   measure_time(column++, row.opened_realtime_ms);
   measure_time(column++, row.last_activity_realtime_ms);
@@ -108,15 +126,10 @@ void RowTable::measure(const Row& row) {
   plain(Digits(static_cast<std::uint64_t>(row.pid)).text().size());
 }
 
-void RowTable::measure_text(std::size_t column, std::string_view raw, bool is_plain) {
-  if (is_plain) {
-    const auto width = static_cast<int>(std::max(raw.size(), std::strlen(kAbsent)));
-    table_.measure(column, width, width);
-  } else {
-    Cell cell;
-    set_text(cell, raw);
-    table_.measure(column, cell);
-  }
+void RowTable::measure_text(std::size_t column, std::string_view raw) {
+  Cell cell;
+  set_text(cell, raw);
+  table_.measure(column, cell);
 }
 
 // One that no calendar shows takes less.
@@ -127,19 +140,18 @@ void RowTable::measure_time(std::size_t column, std::int64_t realtime_ms) {
 }
 
 void RowTable::append_line(std::string& out, const Row& row, bool is_new) const {
-  std::array<CellView, 11> cells;
+  boost::container::static_vector<CellView, 11> cells;
   std::vector<std::string> escaped;
-  std::size_t count = 0;
   const auto plain = [&](std::string_view text, Colour colour = Colour::none) {
-    cells[count++] = {text, colour, true};
+    cells.push_back({text, colour, true});
   };
   const auto any = [&](std::string_view raw, bool is_plain) {
     if (raw.empty()) return plain(kAbsent);
     if (is_plain) return plain(raw);
-    escaped.reserve(cells.size());  // so that none moves
+    escaped.reserve(cells.capacity());  // so that none moves
     std::string& text = escaped.emplace_back();
     const bool was_plain = append_escaped(text, raw);
-    cells[count++] = {text, Colour::none, was_plain};
+    cells.push_back({text, Colour::none, was_plain});
   };
   if (with_site_) any(*row.site, false);
   const IdDigits id(row.id);
@@ -149,36 +161,36 @@ void RowTable::append_line(std::string& out, const Row& row, bool is_new) const 
   any(row.host(), row.is_plain);
   any(row.tty(), row.is_plain);
   plain(text(row.state), colour_of(row.state));
-  const auto time = [&](const TimeWithRelative& when) {
+  boost::container::static_vector<TimeWithRelative, 3> times;
+  const auto time = [&](std::int64_t realtime_ms) {
+    const TimeWithRelative& when = times.emplace_back(realtime_ms, now_ms_);
     plain(table_.is_brief() ? when.relative() : when.text());
   };
-  const TimeWithRelative opened(row.opened_realtime_ms, now_ms_);
-  const TimeWithRelative used(row.last_activity_realtime_ms, now_ms_);
-  time(opened);
-  time(used);
-  std::optional<TimeWithRelative> expires;
+  time(row.opened_realtime_ms);
+  if (row.last_activity_realtime_ms == row.opened_realtime_ms)
+    cells.push_back(CellView(cells.back()));  // as in most rows of a long list
+  else
+    time(row.last_activity_realtime_ms);
   if (const auto expires_ms = row.expires_realtime_ms())
-    time(expires.emplace(*expires_ms, now_ms_));
+    time(*expires_ms);
   else
     plain(kAbsent);
   const Digits pid(static_cast<std::uint64_t>(row.pid));
   plain(pid.text());
-  table_.append_line(out, {cells.data(), count});
+  table_.append_line(out, std::span<const CellView>(cells.data(), cells.size()));
 }
 
 std::string sessions_table(const std::vector<Session>& sessions, const Terminal& terminal,
                            std::int64_t now_ms) {
-  RowStore store;
+  RowStore store(Order::activity);
+  RowTable table(false, terminal, now_ms);
   for (const Session& session : sessions)
-    store.add(session, Seconds(0));
-  RowTable table(false, distinct_digits(sessions), terminal, now_ms);
-  for (const Row* row : store.rows())
-    table.measure(*row);
-  table.fit();
+    table.measure(store.add(session, Seconds(0)));
+  table.fit(distinct_digits(sessions));
   std::string text;
   table.append_header(text);
-  for (const Row* row : store.rows())
-    table.append_line(text, *row);
+  for (const RowKey& key : store.keys())
+    table.append_line(text, *key.row);
   return text;
 }
 

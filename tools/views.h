@@ -19,23 +19,24 @@ std::string sessions_table(const std::vector<Session>& sessions, const Terminal&
 // The same table, written row by row.
 class RowTable {
  public:
-  // `digits`: of the ids that a terminal is shown.
-  RowTable(bool with_site, std::size_t digits, const Terminal& terminal, std::int64_t now_ms);
+  RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms);
 
   void measure(const Row& row);
   // All that `other`, made in the same way, has measured.
   void measure(const RowTable& other) { table_.measure(other.table_); }
-  void fit() { table_.fit(); }
+  // `digits`: of the ids that a terminal is shown.
+  void fit(std::size_t digits);
   void append_header(std::string& out) const { table_.append_header(out); }
   // Several threads may do this at once.
   void append_line(std::string& out, const Row& row, bool is_new = false) const;
 
  private:
-  void measure_text(std::size_t column, std::string_view raw, bool is_plain);
+  void measure_text(std::size_t column, std::string_view raw);
   void measure_time(std::size_t column, std::int64_t realtime_ms);
 
   bool with_site_;
-  std::size_t digits_;
+  bool cuts_ids_;
+  std::size_t digits_ = 0;
   std::int64_t now_ms_;
   TableWriter table_;
 };

@@ -6,6 +6,7 @@
 
 #include <deque>
 #include <map>
+#include <span>
 
 #include "changes.h"
 #include "clock.h"
@@ -56,8 +57,8 @@ class Watch {
   void look() {
     Listing next;
     try {
-      next = read_listing(global_, options_, true);
-      error_.clear();
+      next = read_next_listing(global_, options_, listing_);
+      error_ = next.failure ? next.failure->what() : "";
     } catch (const Failure& failure) {
       error_ = failure.what();
       return;
@@ -99,23 +100,20 @@ class Watch {
 
   std::vector<std::string> table(const Terminal& terminal, std::size_t room,
                                  std::int64_t now_ms) const {
-    const auto rows = listing_.store.rows();
-    const Order order = order_of(options_);
     std::size_t all = 0;
     std::vector<std::string> lines;
     if (options_.by_user) {
-      auto users = by_user(rows, order, options_.reverse);
+      auto users = by_user(listing_.rows, order_of(options_), options_.reverse);
       all = users.size();
       if (all + 1 > room) users.resize(room - 2);
       lines = lines_of(users_table(users, options_.all_sites, terminal, now_ms));
     } else {
-      Rows shown = sorted(rows, order, options_.reverse);
-      all = shown.size();
-      if (all + 1 > room) shown.resize(room - 2);
-      RowTable table(options_.all_sites, distinct_digits(rows), terminal, now_ms);
+      all = listing_.rows.size();
+      const auto shown = std::span(listing_.rows).first(all + 1 > room ? room - 2 : all);
+      RowTable table(options_.all_sites, terminal, now_ms);
       for (const Row* row : shown)
         table.measure(*row);
-      table.fit();
+      table.fit(distinct_digits(listing_.rows));
       std::string text;
       table.append_header(text);
       for (const Row* row : shown)
@@ -192,10 +190,22 @@ int watch_as_lines(const GlobalOptions& global, const ListOptions& options) {
     if (!lines.empty()) print(lines);
   };
   tell(first_look(before));
+  // As on a screen, what cannot be read for a while is told, once, and tried again.
+  std::string told;
+  const auto tell_failure = [&](const std::optional<Failure>& failure) {
+    if (failure && failure->what() != told) report(*failure, global.json);
+    told = failure ? failure->what() : "";
+  };
   while (wait_for_next_look()) {
-    Listing next = read_listing(global, options, true);
-    tell(changes_between(before, next));
-    before = std::move(next);
+    try {
+      Listing next = read_next_listing(global, options, before);
+      tell_failure(next.failure);
+      tell(changes_between(before, next));
+      before = std::move(next);
+    } catch (const Failure& failure) {
+      if (failure.name() == "output") throw;
+      tell_failure(failure);
+    }
   }
   return kExitDone;
 }

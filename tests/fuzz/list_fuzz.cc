@@ -233,7 +233,7 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
   append_csv_header(header, false);
   const std::size_t fields_expected = csv_fields(lines_of(header, "\r\n").at(0)).size();
   for (std::size_t i = 0; i < sessions.size(); ++i) {
-    const Row& row = *store.rows()[i];
+    const Row& row = *store.keys()[i].row;
     const Session& session = sessions[i];
     std::string csv, tsv, line, indented;
     append_csv(csv, row);
@@ -275,18 +275,21 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
   }
 }
 
-void require_tables(const RowStore& store, const Terminal& terminal, bool with_site) {
-  RowTable table(with_site, distinct_digits(store.rows()), terminal, kNow_ms);
-  for (const Row* row : store.rows())
-    table.measure(*row);
-  table.fit();
+void require_tables(RowStore& store, const Terminal& terminal, bool with_site) {
+  RowTable table(with_site, terminal, kNow_ms);
+  for (const RowKey& key : store.keys())
+    table.measure(*key.row);
+  store.sort();
+  Rows rows;
+  append_merged(rows, std::array<const RowStore*, 1>{&store}, false);
+  table.fit(distinct_digits(rows));
   std::string text;
   table.append_header(text);
-  for (const Row* row : sorted(store.rows(), Order::user, false))
+  for (const Row* row : rows)
     table.append_line(text, *row, true);
-  require_table(text, terminal, store.rows().size() + 1);
+  require_table(text, terminal, rows.size() + 1);
 
-  const auto users = by_user(store.rows(), Order::user, true);
+  const auto users = by_user(rows, Order::user, true);
   require_table(users_table(users, with_site, terminal, kNow_ms), terminal, users.size() + 1);
   for (const UserRow& user : users) {
     std::string csv, tsv, json;
@@ -325,7 +328,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
   const std::string site(next_field(rest));
   std::vector<Session> sessions;
-  RowStore store;
+  RowStore store(Order::user);
   while (!rest.empty() && sessions.size() < kMaxSessions) {
     sessions.push_back(session_of(rest, site, sessions.size()));
     store.add(sessions.back(), Seconds(60));

@@ -3,13 +3,18 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <functional>
 #include <regex>
 #include <sstream>
 
@@ -159,14 +164,17 @@ bool is_same(const termios& a, const termios& b) {
 // The tool with its output in a pipe.
 class InPipe {
  public:
-  InPipe(const Sandbox& sandbox, std::vector<std::string> arguments) {
+  InPipe(const Sandbox& sandbox, std::vector<std::string> arguments)
+      : InPipe(with_conf(sandbox, std::move(arguments)), [] {}) {}
+  InPipe(std::vector<std::string> arguments, const std::function<void()>& before_exec) {
     int out[2];
     REQUIRE(pipe2(out, O_CLOEXEC) == 0);
     pid_ = fork();
     REQUIRE(pid_ >= 0);
     if (pid_ == 0) {
       dup2(out[1], 1);
-      arguments.insert(arguments.begin(), {getenv("SESSREG_TOOL"), "--conf", sandbox.conf_path()});
+      before_exec();
+      arguments.insert(arguments.begin(), getenv("SESSREG_TOOL"));
       std::vector<char*> argv;
       for (std::string& argument : arguments)
         argv.push_back(argument.data());
@@ -209,10 +217,19 @@ class InPipe {
   }
 
  private:
+  static std::vector<std::string> with_conf(const Sandbox& sandbox,
+                                            std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {"--conf", sandbox.conf_path()});
+    return arguments;
+  }
+
   pid_t pid_ = -1;
   int out_ = -1;
   std::string output_;
 };
+
+// More than two looks take.
+constexpr useconds_t kSomeLooks_us = 2'500'000;
 
 }  // namespace
 
@@ -391,6 +408,55 @@ TEST_CASE("in a pipe each change is a line, beginning with what is there") {
   }
   REQUIRE(watch.has_lines(3));
   CHECK_THAT(watch.output(), Catch::EndsWith("  end  " + ben_id + "  ben  login  -  active\n"));
+}
+
+TEST_CASE("in a pipe, too, a configuration that is broken meanwhile ends nothing") {
+  Sandbox sandbox;
+  const Process anna(sleeps);
+  sandbox.admit(login_of("anna", anna));
+  InPipe watch(sandbox, {"list", "--watch"});
+  REQUIRE(watch.has_lines(1));
+  sandbox.configure("sessions_limit = many\n");
+  usleep(kSomeLooks_us);
+  sandbox.configure("sessions_limit = 9\n");
+  const Process ben(sleeps);
+  sandbox.admit(login_of("ben", ben));
+  REQUIRE(watch.has_lines(2));
+  CHECK(count(watch.output(), "\n") == 2);
+  CHECK_THAT(watch.output(), Catch::Contains("  login  "));
+}
+
+TEST_CASE("of all sites, one that cannot be read for a while loses no session") {
+  Sandbox sandbox;
+  const std::string etc = sandbox.directory() + "/etc";
+  REQUIRE(mkdir(etc.c_str(), 0755) == 0);
+  REQUIRE(mkdir((etc + "/sessreg.d").c_str(), 0755) == 0);
+  const auto configure = [&](const std::string& text) {
+    std::ofstream(etc + "/sessreg.conf") << "registry = " << sandbox.registry_path() << "\n"
+                                         << text;
+  };
+  configure("");
+  std::ofstream(etc + "/sessreg.d/lab.conf") << "registry = " << etc << "/lab.reg\n";
+  const Process anna(sleeps);
+  sandbox.admit(login_of("anna", anna));
+  InPipe watch({"list", "--watch", "--all-sites"}, [&] {
+    if (unshare(CLONE_NEWNS | (geteuid() == 0 ? 0 : CLONE_NEWUSER)) != 0 ||
+        mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount(etc.c_str(), "/etc/security", nullptr, MS_BIND, nullptr) != 0)
+      _exit(77);
+  });
+  if (!watch.has_lines(1)) {
+    WARN("skipped: no mount namespace to be had");
+    return;
+  }
+  configure("sessions_limit = many\n");
+  usleep(kSomeLooks_us);
+  configure("");
+  const Process ben(sleeps);
+  sandbox.admit(login_of("ben", ben));
+  REQUIRE(watch.has_lines(2));
+  CHECK(count(watch.output(), "\n") == 2);
+  CHECK_THAT(watch.output(), Catch::Contains("  login  "));
 }
 
 TEST_CASE("with --json each change is an object on a line of its own") {
