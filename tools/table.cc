@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <numeric>
 
 #include "text.h"
 #include "utf8.h"
@@ -42,7 +41,10 @@ struct Glyph {
   int width;
 };
 
+// An escape (see escape_for_terminal()) is one, so that none is cut in two.
 Glyph first_glyph(std::string_view text) {
+  if (text.starts_with("\\x") && text.size() >= 4) return {4, 4};
+  if (text.starts_with("\\\\")) return {2, 2};
   const Utf8Char character = decode_utf8(text);
   if (character.size_bytes == 0) return {1, 1};
   const int width = wcwidth(static_cast<wchar_t>(character.code));
@@ -71,11 +73,6 @@ bool is_ascii(std::string_view text) {
 
 const std::string& chosen(const Cell& cell, bool brief) {
   return brief && !cell.brief.empty() ? cell.brief : cell.text;
-}
-
-int total(const std::vector<int>& widths) {
-  return std::accumulate(widths.begin(), widths.end(), 0) +
-         kGap * (static_cast<int>(widths.size()) - 1);
 }
 
 }  // namespace
@@ -127,6 +124,7 @@ TableWriter::TableWriter(std::vector<Column> columns, const Terminal& terminal)
     : columns_(std::move(columns)),
       terminal_(terminal),
       utf8_(!terminal.is_terminal || terminal.utf8),
+      is_left_out_(columns_.size()),
       width_(columns_.size()),
       brief_width_(columns_.size()) {
   for (const Column& column : columns_)
@@ -154,8 +152,15 @@ int TableWriter::width_of(const Cell& cell, bool brief) const {
   return display_width(utf8_ ? text : to_ascii(text));
 }
 
+int TableWriter::total_width() const {
+  int total = -kGap;
+  for (std::size_t i = 0; i < width_.size(); ++i)
+    if (!is_left_out_[i]) total += width_[i] + kGap;
+  return total;
+}
+
 void TableWriter::shrink(int room, bool keep_headers) {
-  for (int excess = total(width_) - room; excess > 0; --excess) {
+  for (int excess = total_width() - room; excess > 0; --excess) {
     int* widest = nullptr;
     for (std::size_t i = 0; i < width_.size(); ++i) {
       const int least =
@@ -170,15 +175,17 @@ void TableWriter::shrink(int room, bool keep_headers) {
 
 void TableWriter::fit() {
   const int room = terminal_.columns;
-  if (room > 0 && total(width_) > room) {
+  if (room > 0 && total_width() > room) {
     is_brief_ = true;
     width_ = brief_width_;
+    for (std::size_t i = 0; i < columns_.size() && total_width() > room; ++i)
+      is_left_out_[i] = columns_[i].expendable;
     // As long as that is enough, the headers stay whole.
     shrink(room, true);
     shrink(room, false);
-    is_cut_ = total(width_) > room;
+    is_cut_ = total_width() > room;
   }
-  line_size_ = static_cast<std::size_t>(total(width_));
+  line_size_ = static_cast<std::size_t>(total_width());
 }
 
 void TableWriter::append_header(std::string& out) const {
@@ -199,6 +206,7 @@ void TableWriter::append_line(std::string& out, std::span<const CellView> row) c
   int padding = 0;
   std::string changed;
   for (std::size_t i = 0; i < row.size(); ++i) {
+    if (is_left_out_[i]) continue;
     int most = width_[i];
     if (room > 0) most = std::min(most, room - used - padding);
     if (most <= 0) break;
@@ -231,6 +239,7 @@ bool TableWriter::append_unchanged(std::string& out, std::span<const CellView> r
   char* at = out.data() + start;
   char* end = at;
   for (std::size_t i = 0; i < row.size(); ++i) {
+    if (is_left_out_[i]) continue;
     end = at + row[i].text.copy(at, row[i].text.size());
     at += width_[i] + kGap;
   }

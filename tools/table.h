@@ -43,12 +43,13 @@ struct Column {
   std::string header;
   bool elastic = false;           // may be cut where room is scarce
   std::string brief_header = {};  // empty: as `header`
+  bool expendable = false;        // left out before anything is cut
 };
 
 // A table whose rows are not kept: first each is measured, then each is written.
 //
-// Too wide for the terminal, it takes the brief texts, then shortens the elastic columns, widest
-// first, then cuts its lines.
+// Too wide for the terminal, it takes the brief texts, then leaves out the expendable columns, then
+// shortens the elastic ones, widest first, then cuts its lines.
 class TableWriter {
  public:
   TableWriter(std::vector<Column> columns, const Terminal& terminal);
@@ -72,6 +73,7 @@ class TableWriter {
 
  private:
   int width_of(const Cell& cell, bool brief) const;
+  int total_width() const;
   void shrink(int room, bool keep_headers);
   bool append_unchanged(std::string& out, std::span<const CellView> row) const;
 
@@ -81,6 +83,7 @@ class TableWriter {
   bool utf8_;
   bool is_brief_ = false;
   bool is_cut_ = false;
+  std::vector<bool> is_left_out_;
   std::size_t line_size_ = 0;  // of one that is not cut
   std::vector<int> width_, brief_width_;
 };

@@ -62,7 +62,7 @@ std::vector<Column> session_columns(bool with_site) {
                                  {"state"},
                                  {"opened"},
                                  {"last activity", false, "used"},
-                                 {"expires"},
+                                 {.header = "expires", .expendable = true},
                                  {"pid"}};
   if (with_site) columns.insert(columns.begin(), {"site", true});
   return columns;

@@ -70,11 +70,20 @@ IIIIIIII  日本  login    -                         /dev/tty1  active  Ns ago  
 2 of 7 seats
 )");
   }
+  SECTION("the end is left out, so that nothing else is cut") {
+    CHECK(
+        list(86, utf8()) ==
+        R"(id        user  service  from                      tty        state   opened  used    pid
+IIIIIIII  zoë   sshd     2001:db8:1234:5678::9abc  ssh        ending  Ns ago  Ns ago  PID
+IIIIIIII  日本  login    -                         /dev/tty1  active  Ns ago  Ns ago  PID
+2 of 7 seats
+)");
+  }
   SECTION("texts are shortened, the widest first") {
     CHECK(list(75, utf8()) ==
-          R"(id        user  service  from    tty      state   opened  used    expires  pid
-IIIIIIII  zoë   sshd     2001:…  ssh      ending  Ns ago  Ns ago  -        PID
-IIIIIIII  日本  login    -       /dev/t…  active  Ns ago  Ns ago  -        PID
+          R"(id        user  service  from           tty        state   opened  used    pid
+IIIIIIII  zoë   sshd     2001:db8:123…  ssh        ending  Ns ago  Ns ago  PID
+IIIIIIII  日本  login    -              /dev/tty1  active  Ns ago  Ns ago  PID
 2 of 7 seats
 )");
   }
@@ -83,6 +92,14 @@ IIIIIIII  日本  login    -       /dev/t…  active  Ns ago  Ns ago  -        P
           R"(id        user  ser…  from  tty   state   opened
 IIIIIIII  zoë   sshd  200…  ssh   ending  Ns ago
 IIIIIIII  日本  log…  -     /de…  active  Ns ago
+2 of 7 seats
+)");
+  }
+  SECTION("nor is an escape cut in two") {
+    CHECK(list(70, environment({"LC_ALL=C", "TERM=xterm", "NO_COLOR=1"})) ==
+          R"(id        user     service  from     tty      state   opened  used    pid
+IIIIIIII  zo\xc3~  sshd     2001:d~  ssh      ending  Ns ago  Ns ago  PID
+IIIIIIII  \xe6~    login    -        /dev/t~  active  Ns ago  Ns ago  PID
 2 of 7 seats
 )");
   }
