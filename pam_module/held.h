@@ -11,7 +11,7 @@
 
 #include <string>
 
-#include "registry.h"
+#include "registry/registry.h"
 
 namespace sessreg {
 

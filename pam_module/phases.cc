@@ -10,10 +10,10 @@
 #include <new>
 #include <utility>
 
-#include "account.h"
-#include "send_off.h"
-#include "text.h"
-#include "undo.h"
+#include "base/text.h"
+#include "base/undo.h"
+#include "host/account.h"
+#include "session/send_off.h"
 
 namespace sessreg {
 namespace {

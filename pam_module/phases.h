@@ -6,9 +6,9 @@
 #include <optional>
 
 #include "arguments.h"
+#include "config/policy.h"
 #include "held.h"
-#include "login.h"
-#include "policy.h"
+#include "session/login.h"
 
 namespace sessreg {
 

@@ -26,7 +26,8 @@ def names_in(path):
 
 def is_built(path):
     name = path.name.removesuffix("_fuzz.cc") if path.parent.name == "fuzz" else path.name
-    return f"'{name}'" in (path.parent / "meson.build").read_text()
+    folder = next(f for f in path.parents if (f / "meson.build").exists())
+    return f"'{path.relative_to(folder).with_name(name)}'" in (folder / "meson.build").read_text()
 
 
 def faults_of(number, text):

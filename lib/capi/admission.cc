@@ -3,14 +3,14 @@
 
 #include <memory>
 
-#include "account.h"
-#include "arguments.h"
-#include "boundary.h"
-#include "handles.h"
-#include "policy.h"
-#include "send_off.h"
-#include "structures.h"
-#include "token.h"
+#include "capi/arguments.h"
+#include "capi/boundary.h"
+#include "capi/handles.h"
+#include "capi/structures.h"
+#include "config/policy.h"
+#include "host/account.h"
+#include "session/send_off.h"
+#include "token/token.h"
 
 using namespace sessreg;        // NOLINT
 using namespace sessreg::capi;  // NOLINT

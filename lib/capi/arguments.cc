@@ -1,12 +1,12 @@
-#include "arguments.h"
+#include "capi/arguments.h"
 
 #include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "config.h"
-#include "text.h"
-#include "utf8.h"
+#include "base/text.h"
+#include "base/utf8.h"
+#include "config/config.h"
 
 namespace sessreg::capi {
 namespace {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "boundary.h"
+#include "capi/boundary.h"
 
 namespace sessreg::capi {
 

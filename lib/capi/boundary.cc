@@ -1,11 +1,11 @@
-#include "boundary.h"
+#include "capi/boundary.h"
 
 #include <string.h>
 
 #include <algorithm>
 
-#include "structures.h"
-#include "text.h"
+#include "base/text.h"
+#include "capi/structures.h"
 
 namespace sessreg::capi {
 

@@ -10,8 +10,8 @@
 #include <new>
 #include <string>
 
-#include "result.h"
-#include "sessreg.h"
+#include "base/result.h"
+#include "capi/sessreg.h"
 
 namespace sessreg::capi {
 

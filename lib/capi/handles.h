@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
-#include "boundary.h"
-#include "config.h"
-#include "login.h"
-#include "paseto.h"
-#include "registry.h"
-#include "sessions.h"
+#include "capi/boundary.h"
+#include "config/config.h"
+#include "registry/registry.h"
+#include "session/login.h"
+#include "session/sessions.h"
+#include "token/paseto.h"
 
 struct sessreg_site {
   pid_t owner;

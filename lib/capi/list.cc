@@ -1,10 +1,10 @@
 // A site's sessions as they were at one moment.
 #include <memory>
 
-#include "arguments.h"
-#include "boundary.h"
-#include "handles.h"
-#include "structures.h"
+#include "capi/arguments.h"
+#include "capi/boundary.h"
+#include "capi/handles.h"
+#include "capi/structures.h"
 
 using namespace sessreg;        // NOLINT
 using namespace sessreg::capi;  // NOLINT

@@ -4,14 +4,14 @@
 
 #include <memory>
 
-#include "activity.h"
-#include "arguments.h"
-#include "boundary.h"
-#include "clock.h"
-#include "handles.h"
-#include "text.h"
-#include "token_key.h"
-#include "token_verify.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "capi/arguments.h"
+#include "capi/boundary.h"
+#include "capi/handles.h"
+#include "session/activity.h"
+#include "token/token_key.h"
+#include "token/token_verify.h"
 
 using namespace sessreg;        // NOLINT
 using namespace sessreg::capi;  // NOLINT

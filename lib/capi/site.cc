@@ -3,9 +3,9 @@
 
 #include <memory>
 
-#include "arguments.h"
-#include "boundary.h"
-#include "handles.h"
+#include "capi/arguments.h"
+#include "capi/boundary.h"
+#include "capi/handles.h"
 
 using namespace sessreg;        // NOLINT
 using namespace sessreg::capi;  // NOLINT

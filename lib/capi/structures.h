@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <type_traits>
 
-#include "sessreg.h"
+#include "capi/sessreg.h"
 
 namespace sessreg::capi {
 

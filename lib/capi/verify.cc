@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <memory>
 
-#include "arguments.h"
-#include "boundary.h"
-#include "clock.h"
-#include "handles.h"
-#include "structures.h"
-#include "text.h"
-#include "token_key.h"
-#include "token_verify.h"
+#include "base/clock.h"
+#include "base/text.h"
+#include "capi/arguments.h"
+#include "capi/boundary.h"
+#include "capi/handles.h"
+#include "capi/structures.h"
+#include "token/token_key.h"
+#include "token/token_verify.h"
 
 using namespace sessreg;        // NOLINT
 using namespace sessreg::capi;  // NOLINT

@@ -19,17 +19,17 @@
 #include <string>
 #include <vector>
 
-#include "activity.h"
-#include "config.h"
-#include "fd.h"
+#include "base/fd.h"
+#include "config/config.h"
 #include "machine.h"
 #include "report.h"
 #include "rounds.h"
+#include "session/activity.h"
 #include "tmpfs_dir.h"
-#include "token_key.h"
-#include "token_verify.h"
-#include "varlink_server.h"
-#include "varlink_write.h"
+#include "token/token_key.h"
+#include "token/token_verify.h"
+#include "varlink/server.h"
+#include "varlink/write.h"
 
 namespace bench {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 
 #include "ours.h"
-#include "registry.h"
+#include "registry/registry.h"
 
 int main(int argc, char** argv) {
   using namespace sessreg;

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "gate.h"
 #include "random.h"
-#include "registry.h"
-#include "registry_file.h"
+#include "registry/gate.h"
+#include "registry/registry.h"
+#include "registry/registry_file.h"
 
 namespace bench {
 

@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "site.h"
-#include "token_key.h"
+#include "token/token_key.h"
 
 namespace {
 

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "explore.h"
-#include "gate.h"
-#include "registry_file.h"
+#include "registry/gate.h"
+#include "registry/registry_file.h"
 
 class GateScene {
  public:

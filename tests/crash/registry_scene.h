@@ -9,7 +9,7 @@
 
 #include "../support/temp_dir.h"
 #include "explore.h"
-#include "registry.h"
+#include "registry/registry.h"
 
 // The child is told who is dead, so that the traced part does not read /proc.
 class ToldProcesses final : public sessreg::Processes {

@@ -291,7 +291,7 @@ class DaemonTest(unittest.TestCase):
             timeout=HANG_S, **options)
 
     def heartbeat(self):
-        """When the daemon last said so (CLOCK_BOOTTIME, ms), and its pid; see lib/layout.h."""
+        """When the daemon last said so (CLOCK_BOOTTIME, ms), and its pid; see lib/registry/layout.h."""
         with open(self.site.registry, "rb") as file:
             file.seek(640)
             return struct.unpack("=QQ", file.read(16))

@@ -1,10 +1,10 @@
 // CLOCK_REALTIME is set, forward and back; CLOCK_BOOTTIME, by which everything is decided, is not.
-#include "clock.h"
+#include "base/clock.h"
 
-#include "activity.h"
+#include "session/activity.h"
 #include "site.h"
-#include "token_key.h"
-#include "token_verify.h"
+#include "token/token_key.h"
+#include "token/token_verify.h"
 
 using namespace faults;
 

@@ -9,8 +9,8 @@
 #include <sstream>
 #include <string>
 
-#include "registry.h"
-#include "slots.h"
+#include "registry/registry.h"
+#include "registry/slots.h"
 
 namespace faults {
 

@@ -22,10 +22,10 @@
 #include "../pam/transaction.h"
 #include "../support/child.h"
 #include "../support/sanitized.h"
+#include "config/policy.h"
 #include "leftovers.h"
-#include "login.h"
-#include "policy.h"
 #include "seats.h"
+#include "session/login.h"
 
 namespace {
 

@@ -7,9 +7,9 @@
 #include <string>
 #include <string_view>
 
-#include "config.h"
-#include "text.h"
-#include "utf8.h"
+#include "base/text.h"
+#include "base/utf8.h"
+#include "config/config.h"
 
 using namespace sessreg;
 

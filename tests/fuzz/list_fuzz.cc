@@ -18,16 +18,16 @@
 #include <string_view>
 #include <vector>
 
-#include "changes.h"
-#include "output.h"
-#include "row_formats.h"
-#include "rows.h"
-#include "session.h"
-#include "table.h"
-#include "text.h"
-#include "times.h"
-#include "utf8.h"
-#include "views.h"
+#include "base/text.h"
+#include "base/utf8.h"
+#include "common/output.h"
+#include "common/session.h"
+#include "common/times.h"
+#include "sessreg/list/changes.h"
+#include "sessreg/list/row_formats.h"
+#include "sessreg/list/rows.h"
+#include "sessreg/list/views.h"
+#include "sessreg/terminal/table.h"
 
 using namespace sessreg;
 

@@ -15,7 +15,7 @@
 #include "../support/exercise.h"
 #include "../support/temp_dir.h"
 #include "../support/version2.h"
-#include "registry_file.h"
+#include "registry/registry_file.h"
 
 using namespace sessreg;
 

@@ -16,7 +16,7 @@
 
 #include "../support/exercise.h"
 #include "../support/temp_dir.h"
-#include "registry_file.h"
+#include "registry/registry_file.h"
 
 using namespace sessreg;
 

@@ -9,9 +9,9 @@
 #include <string>
 #include <string_view>
 
-#include "token_key.h"
-#include "token_verify.h"
-#include "utf8.h"
+#include "base/utf8.h"
+#include "token/token_key.h"
+#include "token/token_verify.h"
 
 using namespace sessreg;
 

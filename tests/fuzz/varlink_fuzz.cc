@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "varlink_input.h"
-#include "varlink_message.h"
-#include "varlink_write.h"
+#include "varlink/input.h"
+#include "varlink/message.h"
+#include "varlink/write.h"
 
 using namespace sessreg::varlink;
 

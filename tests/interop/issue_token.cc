@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <ctime>
 
-#include "hash.h"
-#include "token_key.h"
+#include "base/hash.h"
+#include "token/token_key.h"
 
 int main(int argc, char** argv) {
   using namespace sessreg;

@@ -7,8 +7,8 @@
 #include <catch2/catch.hpp>
 
 #include "../support/child.h"
+#include "base/utf8.h"
 #include "transaction.h"
-#include "utf8.h"
 
 using namespace sessreg;
 

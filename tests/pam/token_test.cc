@@ -7,10 +7,10 @@
 
 #include "../support/child.h"
 #include "../support/memory_search.h"
-#include "activity.h"
-#include "secret_bytes.h"
-#include "token_key.h"
-#include "token_verify.h"
+#include "base/secret_bytes.h"
+#include "session/activity.h"
+#include "token/token_key.h"
+#include "token/token_verify.h"
 #include "transaction.h"
 
 using namespace sessreg;

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "../support/temp_dir.h"
-#include "config.h"
-#include "registry.h"
+#include "config/config.h"
+#include "registry/registry.h"
 
 // In place of PAM_IGNORE, which libpam never returns: the stack below ends in this then.
 inline constexpr int kIgnored = PAM_ACCT_EXPIRED;

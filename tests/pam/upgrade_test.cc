@@ -6,7 +6,7 @@
 
 #include "../support/child.h"
 #include "../support/version2.h"
-#include "clock.h"
+#include "base/clock.h"
 #include "transaction.h"
 
 using namespace sessreg;

@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "gate.h"
+#include "registry/gate.h"
 #include "scheduled_atom.h"
 
 class Broken : public std::runtime_error {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "registry.h"
+#include "registry/registry.h"
 
 // The processes of a host on which odd pids live and the others have gone.
 class OddProcesses final : public sessreg::Processes {

@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-#include "fd.h"
+#include "base/fd.h"
 #include "sanitized.h"
 
 // A byte pattern kept so that the searcher itself does not hold it anywhere.

@@ -5,9 +5,9 @@
 #include <string>
 #include <string_view>
 
-#include "clock.h"
-#include "hash.h"
-#include "registry.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "registry/registry.h"
 
 namespace sessreg::version2 {
 

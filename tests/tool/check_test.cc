@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "hash.h"
-#include "layout.h"
+#include "base/hash.h"
+#include "registry/layout.h"
 #include "support.h"
 
 using namespace sessreg;

@@ -162,6 +162,6 @@ class Zsh(Completions, unittest.TestCase):
 if __name__ == "__main__":
     if INSIDE in os.environ:
         unittest.main()
-    playground = str(TREE / "tools/playground")
+    playground = str(TREE / "tools/playground/run")
     os.execv(playground, [playground, "--build", str(BUILD), "--", sys.executable, __file__,
                           *sys.argv[1:]])

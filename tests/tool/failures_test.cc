@@ -4,8 +4,8 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 
-#include "clock.h"
-#include "remote_host.h"
+#include "base/clock.h"
+#include "config/remote_host.h"
 #include "support.h"
 
 using namespace sessreg;

@@ -14,7 +14,7 @@ import time
 import unittest
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
-PLAYGROUND = [str(TREE / "tools/playground"), "--build", os.environ["SESSREG_BUILD"]]
+PLAYGROUND = [str(TREE / "tools/playground/run"), "--build", os.environ["SESSREG_BUILD"]]
 
 
 def processes_of(directory):

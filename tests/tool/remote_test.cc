@@ -4,9 +4,9 @@
 #include <catch2/catch.hpp>
 #include <cstdint>
 
-#include "activity.h"
 #include "daemon_process.h"
-#include "token_key.h"
+#include "session/activity.h"
+#include "token/token_key.h"
 
 using namespace sessreg;
 

@@ -15,8 +15,8 @@
 #include <fstream>
 #include <thread>
 
-#include "config.h"
-#include "process.h"
+#include "config/config.h"
+#include "host/process.h"
 
 using namespace sessreg;
 

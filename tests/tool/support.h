@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "registry.h"
+#include "registry/registry.h"
 
 // Orphans of the processes that a test starts become children of the test program, so that
 // end_everything_started() finds them all.

@@ -8,7 +8,7 @@
 #include <fstream>
 
 #include "support.h"
-#include "token_key.h"
+#include "token/token_key.h"
 
 using namespace sessreg;
 

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <fstream>
 
-#include "activity.h"
+#include "session/activity.h"
 #include "support.h"
-#include "token_key.h"
+#include "token/token_key.h"
 
 using namespace sessreg;
 

@@ -1,7 +1,7 @@
+#include "varlink/accounts.h"
+
 #include <catch2/catch.hpp>
 #include <cstring>
-
-#include "varlink_accounts.h"
 
 using namespace sessreg::varlink;
 

@@ -1,10 +1,10 @@
+#include "varlink/input.h"
+
 #include <string.h>
 
 #include <catch2/catch.hpp>
 #include <string>
 #include <vector>
-
-#include "varlink_input.h"
 
 using namespace sessreg::varlink;
 

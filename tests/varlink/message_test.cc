@@ -1,7 +1,7 @@
 #include <catch2/catch.hpp>
 #include <string>
 
-#include "varlink_write.h"
+#include "varlink/write.h"
 
 using namespace sessreg::varlink;
 

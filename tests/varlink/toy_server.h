@@ -7,11 +7,11 @@
 #include <string>
 #include <string_view>
 
-#include "child.h"
-#include "fd.h"
-#include "temp_dir.h"
-#include "varlink_client.h"
-#include "varlink_server.h"
+#include "../support/child.h"
+#include "../support/temp_dir.h"
+#include "base/fd.h"
+#include "varlink/client.h"
+#include "varlink/server.h"
 
 namespace toy {
 

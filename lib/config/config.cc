@@ -1,0 +1,254 @@
+// The lines of a configuration file. Every refusal ends the parse: nothing is half applied.
+
+#include "config/config.h"
+
+#include <algorithm>
+#include <map>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "base/utf8.h"
+#include "config/config_internal.h"
+#include "config/config_keys.h"
+#include "config/config_values.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::size_t kFileBytes = 1U << 20;
+constexpr std::size_t kLineBytes = 1024;
+
+std::string_view section_word(SectionKind kind) {
+  switch (kind) {
+    case SectionKind::user:
+      return "user";
+    case SectionKind::group:
+      return "group";
+    case SectionKind::service:
+      return "service";
+  }
+  return {};
+}
+
+Place place_of(SectionKind kind) {
+  switch (kind) {
+    case SectionKind::user:
+      return kUser;
+    case SectionKind::group:
+      return kGroup;
+    case SectionKind::service:
+      return kService;
+  }
+  return kNowhere;
+}
+
+std::string where_allowed(const Key& key) {
+  std::string where = (key.places & kTop) != 0 ? "move it above the first section" : "";
+  for (const SectionKind kind : {SectionKind::user, SectionKind::group, SectionKind::service}) {
+    if ((key.places & place_of(kind)) == 0) continue;
+    where += where.empty() ? "move it into a [" : " or into a [";
+    where.append(section_word(kind)).append(" NAME] section");
+  }
+  return where;
+}
+
+// Up to a comment: a '#' after white space. (Lines that are only a comment are gone by then.)
+std::string_view without_comment(std::string_view text) {
+  for (std::size_t at = text.find('#'); at != std::string_view::npos; at = text.find('#', at + 1)) {
+    if (at > 0 && (text[at - 1] == ' ' || text[at - 1] == '\t')) return text.substr(0, at);
+  }
+  return text;
+}
+
+// Why the bytes of a line cannot be text; "" if they can. The line's end is not part of it.
+std::string line_fault(std::string_view line) {
+  if (!line.empty() && line.back() == '\r') {
+    return "line ends with a carriage return: save the file with Unix line ends";
+  }
+  if (line.size() > kLineBytes) {
+    return "line is longer than " + std::to_string(kLineBytes) + " bytes; shorten it";
+  }
+  for (std::size_t at = 0; at < line.size();) {
+    const Utf8Char next = decode_utf8(line.substr(at));
+    if (next.size_bytes == 0) {
+      return "byte " + escape_for_terminal(line.substr(at, 1)) +
+             " is not valid UTF-8; save the file as UTF-8";
+    }
+    if (is_unsafe_to_show(next.code) && next.code != U'\t') {
+      return "control character " + escape_for_terminal(line.substr(at, next.size_bytes)) +
+             " is not allowed; remove it";
+    }
+    at += next.size_bytes;
+  }
+  return {};
+}
+
+class Parser {
+ public:
+  Parser(const std::string& file, std::string_view site)
+      : file_(escape_for_terminal(file)), config_(default_config(site)) {}
+
+  Result<Config> parse(std::string_view text) {
+    if (text.size() > kFileBytes) {
+      return Error{Errc::invalid_config, file_ + ": file is larger than " +
+                                             std::to_string(kFileBytes) +
+                                             " bytes; is this the configuration file?"};
+    }
+    config_.identity = identity_of(text);
+    while (!text.empty()) {
+      const std::string_view line = text.substr(0, text.find('\n'));
+      text.remove_prefix(std::min(line.size() + 1, text.size()));
+      ++line_;
+      std::string fault = line_fault(line);
+      if (fault.empty()) fault = read_line(trim(line));
+      if (!fault.empty()) return refused(line_, fault);
+    }
+    return checked();
+  }
+
+ private:
+  using LineOfKey = std::map<std::string_view, unsigned>;
+
+  static std::uint32_t identity_of(std::string_view text) {
+    static constexpr HashKey kKey{'s', 'e', 's', 's', 'r', 'e', 'g', '.', 'c', 'o', 'n', 'f'};
+    const auto bits = static_cast<std::uint32_t>(hash64(kKey, text) & 0x7fffffff);
+    return bits != 0 ? bits : 1;
+  }
+
+  Error refused(unsigned line, const std::string& why) const {
+    return Error{Errc::invalid_config, file_ + ":" + std::to_string(line) + ": " + why};
+  }
+
+  // These return why the line is refused, or "".
+
+  std::string read_line(std::string_view line) {
+    if (line_ == 1 && decode_utf8(line).code == 0xfeff) {
+      return "file begins with a byte order mark; save it without one";
+    }
+    if (line.empty() || line.front() == '#') return {};
+    if (line.front() == '[') return read_section(trim(without_comment(line)));
+    return read_key(line);
+  }
+
+  std::string read_section(std::string_view header) {
+    static constexpr const char* kMend = "; write [user NAME], [group NAME] or [service NAME]";
+    if (header.back() != ']') return quoted(header) + " has no ']' at its end" + kMend;
+    const std::string_view inside = trim(header.substr(1, header.size() - 2));
+    const std::string_view word = inside.substr(0, inside.find_first_of(" \t"));
+    const std::string_view name = trim(inside.substr(word.size()));
+    for (const SectionKind kind : {SectionKind::user, SectionKind::group, SectionKind::service}) {
+      if (word == section_word(kind)) return begin_section(kind, name);
+    }
+    return quoted(header) + " is not a known section" + kMend;
+  }
+
+  std::string begin_section(SectionKind kind, std::string_view name) {
+    const std::string word(section_word(kind));
+    if (name.empty()) return "section has no name; write [" + word + " NAME]";
+    if (name.front() == '@') {
+      return quoted(name) + " is not a name; write it without the '@' (a group: [group NAME])";
+    }
+    if (name.find_first_of("[]") != std::string_view::npos) {
+      return quoted(name) + " is not a name; a section's name has no '[' and no ']'";
+    }
+    if (auto fault = name_fault(name)) return *fault;
+    const auto [earlier, fresh] = line_of_section_.try_emplace({kind, name}, line_);
+    if (!fresh) {
+      return "section [" + word + " " + escape_for_terminal(name) + "] was already begun on line " +
+             std::to_string(earlier->second) + "; put its keys together";
+    }
+    config_.sections.push_back({kind, std::string(name), {}});
+    line_of_section_key_.clear();
+    return {};
+  }
+
+  std::string read_key(std::string_view line) {
+    const std::string_view statement = without_comment(line);
+    const std::size_t equals = statement.find('=');
+    if (equals == std::string_view::npos) {
+      return quoted(trim(statement)) + " has no '='; write KEY = VALUE";
+    }
+    const std::string_view name = trim(statement.substr(0, equals));
+    if (name.empty()) return "no key before the '='; write KEY = VALUE";
+    const Key* key = find_key(name);
+    if (key == nullptr) return unknown(name);
+    // A message keeps its '#': cutting "call the help desk #4711" short would go unnoticed.
+    const bool whole_line = key->shape == ValueShape::message;
+    return set(*key, trim((whole_line ? line : statement).substr(equals + 1)));
+  }
+
+  static std::string unknown(std::string_view name) {
+    const Key* nearest = nearest_key(name);
+    return "unknown key " + quoted(name) + "; " +
+           (nearest != nullptr ? "did you mean " + std::string(nearest->name) + "?"
+                               : std::string("sessreg.conf(5) lists the keys"));
+  }
+
+  std::string set(const Key& key, std::string_view value) {
+    const std::string name(key.name);
+    const bool at_top = config_.sections.empty();
+    const Place place = at_top ? kTop : place_of(config_.sections.back().kind);
+    if ((key.places & place) == 0) {
+      return name + " cannot be set in a [" +
+             std::string(section_word(config_.sections.back().kind)) + " NAME] section; " +
+             where_allowed(key);
+    }
+    if (value.empty() && key.shape != ValueShape::list) {
+      return name + " has no value; write one, or remove the line to have the default";
+    }
+    const Target target{config_, at_top ? nullptr : &config_.sections.back().settings};
+    const std::string fault = key.set(value, target);
+    if (!fault.empty()) return name + ": " + fault;
+    LineOfKey& lines = at_top ? line_of_top_key_ : line_of_section_key_;
+    const auto [earlier, fresh] = lines.try_emplace(key.name, line_);
+    if (!fresh) return name + " was already set on line " + std::to_string(earlier->second);
+    return {};
+  }
+
+  // 0 if the key is at its default.
+  unsigned line_of(std::string_view top_key) const {
+    const auto found = line_of_top_key_.find(top_key);
+    return found == line_of_top_key_.end() ? 0 : found->second;
+  }
+
+  // "capacity 10 (line 3)"
+  std::string described(std::string_view top_key, std::int32_t value) const {
+    const unsigned line = line_of(top_key);
+    return std::string(top_key) + " " + std::to_string(value) +
+           (line == 0 ? " (the default)" : " (line " + std::to_string(line) + ")");
+  }
+
+  // What only the whole file shows.
+  Result<Config> checked() {
+    const std::int32_t limit = config_.sessions_limit;
+    if (config_.capacity < limit) {
+      return refused(std::max(line_of("capacity"), line_of("sessions_limit")),
+                     described("capacity", config_.capacity) + " is less than " +
+                         described("sessions_limit", limit) +
+                         "; raise capacity or lower sessions_limit");
+    }
+    // A limit of 0 closes the site for a while: that must not need a second edit.
+    if (limit > 0 && config_.reserved_sessions > limit) {
+      return refused(std::max(line_of("reserved_sessions"), line_of("sessions_limit")),
+                     described("reserved_sessions", config_.reserved_sessions) + " is more than " +
+                         described("sessions_limit", limit) + "; lower reserved_sessions");
+    }
+    return std::move(config_);
+  }
+
+  const std::string file_;
+  Config config_;
+  unsigned line_ = 0;
+  LineOfKey line_of_top_key_;
+  LineOfKey line_of_section_key_;
+  std::map<std::pair<SectionKind, std::string_view>, unsigned> line_of_section_;
+};
+
+}  // namespace
+
+Result<Config> parse_config(std::string_view text, const std::string& file, std::string_view site) {
+  if (!is_valid_site_name(site)) return invalid_site_name(site);
+  return Parser(file, site).parse(text);
+}
+
+}  // namespace sessreg

@@ -1,0 +1,269 @@
+#include "config/config_keys.h"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "config/config_values.h"
+
+namespace sessreg {
+namespace {
+
+constexpr Seconds kZero{0};
+constexpr Seconds kShortest{1};
+constexpr Seconds kOneDay{24 * 3600};
+constexpr Seconds kForever = Seconds::max();  // parse_duration() has its own limit
+
+constexpr const char* kWriteLimit = "write -1 (unlimited), 0 (admit nobody new) or a count";
+constexpr const char* kWriteCount = "write a count";
+constexpr std::int32_t kMostFailures = 1'000'000;
+
+template <class T>
+using Words = std::initializer_list<std::pair<std::string_view, T>>;
+
+template <class T>
+Result<T> parse_word(std::string_view text, Words<T> words) {
+  std::string choices;
+  for (const auto& [word, value] : words) {
+    if (text == word) return value;
+    choices += choices.empty() ? "" : " or ";
+    choices += word;
+  }
+  return Error{Errc::invalid_config, quoted(text) + " is not known; write " + choices};
+}
+
+template <class T>
+std::string store(Result<T> parsed, Target target, T Config::*at_top,
+                  std::optional<T> SectionSettings::*in_section = nullptr) {
+  if (!parsed) return parsed.error().what;
+  if (target.section == nullptr) {
+    target.config.*at_top = std::move(*parsed);
+  } else {
+    target.section->*in_section = std::move(*parsed);
+  }
+  return {};
+}
+
+template <std::string Config::*kMember, bool kMayNameSeconds = false>
+std::string set_message(std::string_view value, Target target) {
+  return store(parse_message(value, kMayNameSeconds), target, kMember);
+}
+
+// In the order of the manual page.
+constexpr Key kKeys[] = {
+    {"sessions_limit", kTop | kGroup, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_count(value, -1, kMaxCapacity, kWriteLimit), target,
+                    &Config::sessions_limit, &SectionSettings::sessions_limit);
+     }},
+    {"user_sessions_limit", kAnywhere, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_count(value, -1, kMaxCapacity, kWriteLimit), target,
+                    &Config::user_sessions_limit, &SectionSettings::user_sessions_limit);
+     }},
+    {"user_limit_policy", kAnywhere, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_word<UserLimitPolicy>(
+                        value, {{"deny", UserLimitPolicy::deny},
+                                {"evict", UserLimitPolicy::evict},
+                                {"lock_then_evict", UserLimitPolicy::lock_then_evict}}),
+                    target, &Config::user_limit_policy, &SectionSettings::user_limit_policy);
+     }},
+    {"user_lock", kAnywhere, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_seconds(value, kZero, kForever), target, &Config::user_lock,
+                    &SectionSettings::user_lock);
+     }},
+    {"session_lifetime", kAnywhere, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_seconds(value, kZero, kForever), target, &Config::session_lifetime,
+                    &SectionSettings::session_lifetime);
+     }},
+    {"session_ttl", kAnywhere, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_seconds(value, kShortest, kForever), target, &Config::session_ttl,
+                    &SectionSettings::session_ttl);
+     }},
+    {"idle_after", kAnywhere, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_seconds(value, kZero, kForever), target, &Config::idle_after,
+                    &SectionSettings::idle_after);
+     }},
+    {"on_return", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_word<OnReturn>(value, {{"refuse", OnReturn::refuse},
+                                                 {"end", OnReturn::end},
+                                                 {"admit", OnReturn::admit}}),
+                    target, &Config::on_return);
+     }},
+    {"dangling_after", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_seconds(value, kShortest, kForever), target, &Config::dangling_after);
+     }},
+    {"reserved_sessions", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_count(value, 0, kMaxCapacity, kWriteCount), target,
+                    &Config::reserved_sessions);
+     }},
+    {"reserved_for", kTop, ValueShape::list,
+     [](std::string_view value, Target target) {
+       return store(parse_names(value), target, &Config::reserved_for);
+     }},
+    {"exempt", kTop, ValueShape::list,
+     [](std::string_view value, Target target) {
+       return store(parse_names(value), target, &Config::exempt);
+     }},
+    {"only_services", kTop, ValueShape::list,
+     [](std::string_view value, Target target) {
+       return store(parse_services(value), target, &Config::only_services);
+     }},
+    {"ignore_services", kTop, ValueShape::list,
+     [](std::string_view value, Target target) {
+       return store(parse_services(value), target, &Config::ignore_services);
+     }},
+    {"max_failed_auth_per_host", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_count(value, 0, kMostFailures, "write 0 (off) or a count"), target,
+                    &Config::max_failed_auth_per_host);
+     }},
+    {"blacklist_time", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_seconds(value, kShortest, kForever), target, &Config::blacklist_time);
+     }},
+    {"blacklist_exempt", kTop, ValueShape::list,
+     [](std::string_view value, Target target) {
+       return store(parse_cidrs(value), target, &Config::blacklist_exempt);
+     }},
+    {"reservation_time", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_seconds(value, kShortest, kOneDay), target, &Config::reservation_time);
+     }},
+    {"capacity", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_count(value, 1, kMaxCapacity, kWriteCount), target, &Config::capacity);
+     }},
+    {"registry", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_path(value), target, &Config::registry);
+     }},
+    {"token", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_word<bool>(value, {{"yes", true}, {"no", false}}), target,
+                    &Config::token);
+     }},
+    {"key_file", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_path(value), target, &Config::key_file);
+     }},
+    {"on_error", kTop, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(
+           parse_word<OnError>(value, {{"deny", OnError::deny}, {"allow", OnError::allow}}), target,
+           &Config::on_error);
+     }},
+    {"message_site_full", kTop, ValueShape::message, set_message<&Config::message_site_full>},
+    {"message_user_full", kTop, ValueShape::message, set_message<&Config::message_user_full>},
+    {"message_group_full", kTop, ValueShape::message, set_message<&Config::message_group_full>},
+    {"message_locked", kTop, ValueShape::message, set_message<&Config::message_locked, true>},
+    {"message_drain", kTop, ValueShape::message, set_message<&Config::message_drain>},
+    {"message_blacklisted", kTop, ValueShape::message,
+     set_message<&Config::message_blacklisted, true>},
+    {"message_table_full", kTop, ValueShape::message, set_message<&Config::message_table_full>},
+    {"message_revoked", kTop, ValueShape::message, set_message<&Config::message_revoked, true>},
+};
+
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
+// Levenshtein distance, blind to ASCII case.
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j)
+    row[j] = j;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i + 1);
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (lower(a[i]) == lower(b[j]) ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::span<const Key> config_keys() {
+  return kKeys;
+}
+
+const Key* find_key(std::string_view name) {
+  for (const Key& key : kKeys) {
+    if (key.name == name) return &key;
+  }
+  return nullptr;
+}
+
+const Key* nearest_key(std::string_view name) {
+  constexpr std::size_t kLongestName = 40;
+  if (name.size() > kLongestName) return nullptr;
+  const Key* nearest = nullptr;
+  std::size_t least = 3;
+  for (const Key& key : kKeys) {
+    const std::size_t distance = edit_distance(name, key.name);
+    if (distance < least && distance < key.name.size() / 2) least = distance, nearest = &key;
+  }
+  return nearest;
+}
+
+Config default_config(std::string_view site) {
+  Config config;
+  config.site = site;
+  config.ignore_services = {"cron",
+                            "crond",
+                            "atd",
+                            "systemd-user",
+                            "systemd-run0",
+                            "su",
+                            "su-l",
+                            "sudo",
+                            "sudo-i",
+                            "runuser",
+                            "runuser-l",
+                            "polkit-1",
+                            "chfn",
+                            "chsh",
+                            "passwd",
+                            "gdm-launch-environment",
+                            "lightdm-greeter",
+                            "sddm-greeter",
+                            "xscreensaver",
+                            "vlock",
+                            "kde"};
+  Cidr loopback4;
+  loopback4.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 0};
+  loopback4.prefix_bits = 96 + 8;
+  Cidr loopback6;
+  loopback6.address[15] = 1;
+  config.blacklist_exempt = {loopback4, loopback6};
+  config.registry = "/run/sessreg/" + config.site + ".reg";
+  config.key_file = "/var/lib/sessreg/" + config.site + ".key";
+  config.message_site_full =
+      "There are more than {limit} active user sessions. Please try again later.";
+  config.message_user_full =
+      "You may have at most {limit} sessions at once. Please end one of them and try again.";
+  config.message_group_full =
+      "Your group may have at most {limit} sessions at once. Please try again later.";
+  config.message_locked =
+      "You are already logged in elsewhere. Please end that session, or try again in {seconds} "
+      "seconds.";
+  config.message_drain = "No new logins are admitted at the moment. Please try again later.";
+  config.message_blacklisted =
+      "Too many failed logins from your address. Please try again in {seconds} seconds.";
+  config.message_table_full = "The table of user sessions is full. Please tell the administrator.";
+  config.message_revoked = "This session has been revoked. Please log in again if you need to.";
+  return config;
+}
+
+}  // namespace sessreg

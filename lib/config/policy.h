@@ -1,0 +1,69 @@
+// Whom the limits are for, and which: plain values in, decisions out. Knows neither PAM nor the
+// registry.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.h"
+
+namespace sessreg {
+
+enum class Standing {
+  counted,  // needs a seat
+  ignored,  // the service opens no user session of its own: nothing is done
+  exempt,   // the user is neither counted nor refused, but listed
+};
+// "counted", …
+const char* text(Standing standing);
+
+// Whether the user of this login is in a group of that name.
+using InGroup = std::function<bool(const std::string& group)>;
+
+bool matches(const NameList& list, std::string_view user, const InGroup& in_group);
+
+Standing standing_of(const Config& config, std::string_view user, std::string_view service,
+                     const InGroup& in_group);
+
+// A setting, and the section that it comes from; nullptr: the top of the file, or the default.
+template <class T>
+struct Setting {
+  T value{};
+  const Section* from = nullptr;
+};
+
+// A limit of the seats that a group's members may hold together.
+struct GroupLimit {
+  std::string group;
+  std::int32_t limit;
+};
+
+// What holds for one login.
+struct Rulebook {
+  Setting<std::int32_t> user_sessions_limit;
+  Setting<UserLimitPolicy> user_limit_policy;
+  Setting<Seconds> user_lock;
+  Setting<Seconds> session_lifetime;
+  Setting<Seconds> session_ttl;
+  Setting<Seconds> idle_after;
+  std::vector<GroupLimit> group_limits;  // of every limited group that the user is in
+  bool may_use_reserved = false;
+};
+
+// Precedence, key by key: the user's section, then the service's, then that of the first group in
+// the file that the user is in, then the top.
+Rulebook rules_for(const Config& config, std::string_view user, std::string_view service,
+                   const InGroup& in_group);
+
+// The least `idle_after` that anybody may have under this configuration; 0: nobody is ever idle.
+Seconds shortest_idle(const Config& config);
+
+// Group membership by the login's own group list (getgrouplist), so that large groups and any NSS
+// source work without listing a group's members. A name that cannot be looked up matches nobody.
+// `primary_group`: of the user's passwd entry; unset: there is none, and the user is in no group.
+InGroup groups_of(const std::string& user, std::optional<unsigned> primary_group);
+
+}  // namespace sessreg

@@ -1,0 +1,61 @@
+// The remote host of a login as PAM_RHOST names it, in the form in which failed authentications are
+// counted.
+//
+// Thread safety: a RemoteHost is plain data.
+//
+// What counts as one host:
+//   1. An IPv4 address; the IPv4-mapped IPv6 address ::ffff:a.b.c.d is the same host.
+//   2. An IPv6 network of 64 bits, as whoever has one address of it can take any other (RFC 4291,
+//      2.5.4; RFC 8981). A zone ("%eth0") is ignored, so the link-local addresses are one host.
+//   3. Any other text is a name: compared as DNS does, without case (ASCII) and a final dot.
+//   4. The empty text is no host.
+//
+// The text comes from the network: it may hold any byte and be of any length.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "config/config.h"
+
+namespace sessreg {
+
+class RemoteHost {
+ public:
+  enum class Kind : char { none = '0', ipv4 = '4', ipv6 = '6', name = 'n' };
+
+  RemoteHost() = default;  // no host
+
+  static RemoteHost from_rhost(std::string_view rhost);
+
+  // As an administrator types or pastes it: as above, and "2001:db8::/64" as text() shows it. Not
+  // for PAM_RHOST, where that would be somebody's odd name.
+  static RemoteHost from_shown(std::string_view shown);
+
+  Kind kind() const { return kind_; }
+
+  // The whole address, also of an IPv6 host; IPv4 as ::ffff:a.b.c.d. Zeros for a name.
+  const std::array<std::uint8_t, 16>& address() const { return address_; }
+
+  // "192.0.2.1", "2001:db8::/64", or the name, raw: escape it before it is shown.
+  std::string text() const;
+
+  // The bytes that are equal for the same host only. What to hash.
+  std::string identity() const;
+
+  // By the whole address: one exempt IPv6 address does not exempt its network. An IPv6 block holds
+  // no IPv4 address (so ::/0 exempts none), and no block holds a name, as a name is whatever the
+  // owner of an address says it is.
+  bool is_in(const Cidr& block) const;
+  bool is_in_any(std::span<const Cidr> blocks) const;
+
+ private:
+  Kind kind_ = Kind::none;
+  std::array<std::uint8_t, 16> address_{};
+  std::string name_;
+};
+
+}  // namespace sessreg

@@ -1,0 +1,204 @@
+#include "host/process.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <string_view>
+
+#include "base/fd.h"
+
+namespace sessreg {
+namespace {
+
+// Reads a small file of /proc; nullopt on any error.
+std::optional<std::string_view> read_small(const char* path, std::array<char, 4096>& buffer) {
+  const Fd fd(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  if (!fd) return std::nullopt;
+  std::size_t size = 0;
+  while (size < buffer.size()) {
+    const ssize_t n = read(fd.get(), buffer.data() + size, buffer.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return std::nullopt;
+    size += static_cast<std::size_t>(n);
+    // The kernel gives such a file in one piece.
+    if (n == 0 || size < buffer.size()) break;
+  }
+  return std::string_view(buffer.data(), size);
+}
+
+template <class T>
+bool parse(std::string_view text, T& ret) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ret);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+std::optional<ProcessStat> read_process_stat(pid_t pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  std::array<char, 4096> buffer;
+  const auto text = read_small(path, buffer);
+  if (!text) return std::nullopt;
+  // The command name, in parentheses, may itself hold parentheses and spaces.
+  const std::size_t name_end = text->rfind(')');
+  if (name_end == std::string_view::npos) return std::nullopt;
+
+  ProcessStat stat;
+  std::string_view rest = text->substr(name_end + 1);
+  constexpr int kState = 3, kPpid = 4, kSession = 6, kTty = 7, kThreads = 20, kStart = 22;
+  for (int field = kState; field <= kStart; ++field) {
+    rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
+    const std::string_view word = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(word.size());
+    int tty = 0;
+    bool good = !word.empty();
+    switch (field) {
+      case kState:
+        stat.state = good ? word[0] : '\0';
+        break;
+      case kPpid:
+        good = parse(word, stat.ppid);
+        break;
+      case kSession:
+        good = parse(word, stat.session);
+        break;
+      case kTty:
+        good = parse(word, tty);
+        stat.tty_device = static_cast<std::uint32_t>(tty);
+        break;
+      case kThreads:
+        good = parse(word, stat.threads);
+        break;
+      case kStart:
+        good = parse(word, stat.start_ticks);
+        break;
+      default:
+        break;
+    }
+    if (!good) return std::nullopt;
+  }
+  return stat;
+}
+
+std::string process_command(pid_t pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/comm", pid);
+  std::array<char, 4096> buffer;
+  const auto text = read_small(path, buffer);
+  return text ? std::string(text->substr(0, text->find('\n'))) : std::string();
+}
+
+ProcessId self_id() {
+  const pid_t pid = getpid();
+  const auto stat = read_process_stat(pid);
+  return {pid, stat ? stat->start_ticks : 0};
+}
+
+ProcessId parent_id() {
+  const pid_t pid = getppid();
+  const auto stat = pid > 0 ? read_process_stat(pid) : std::nullopt;
+  return {pid, stat ? stat->start_ticks : 0};
+}
+
+std::optional<std::vector<pid_t>> all_pids() {
+  const std::unique_ptr<DIR, int (*)(DIR*)> dir(opendir("/proc"), closedir);
+  if (!dir) return std::nullopt;
+  std::vector<pid_t> pids;
+  errno = 0;
+  while (const dirent* entry = readdir(dir.get())) {
+    pid_t pid = 0;
+    if (parse(std::string_view(entry->d_name), pid) && pid > 0) pids.push_back(pid);
+  }
+  if (errno != 0) return std::nullopt;
+  return pids;
+}
+
+std::optional<std::uint64_t> SystemProcesses::start_ticks_if_alive(pid_t pid) const {
+  if (pid <= 0) return std::nullopt;
+  if (kill(pid, 0) != 0 && errno == ESRCH) return std::nullopt;
+  const auto stat = read_process_stat(pid);
+  // It may have gone between the two; /proc may also be mounted so that it does not tell.
+  if (!stat) {
+    if (kill(pid, 0) != 0 && errno == ESRCH) return std::nullopt;
+    return 0;
+  }
+  if (stat->is_dead_zombie()) return std::nullopt;
+  return stat->start_ticks;
+}
+
+Life SystemProcesses::life(const ProcessId& id) const {
+  const auto start_ticks = start_ticks_if_alive(id.pid);
+  if (!start_ticks) return Life::gone;
+  // 0 on either side: the start time was never known.
+  if (*start_ticks == 0 || id.start_ticks == 0 || *start_ticks == id.start_ticks)
+    return Life::alive;
+  return Life::reused;
+}
+
+LiveSids SystemProcesses::live_sids() const {
+  std::vector<pid_t> sids;
+  // Twice: a process that forks and exits while /proc is read can be missed once, by its number
+  // and its child's.
+  for (int pass = 0; pass < 2; ++pass) {
+    const auto pids = all_pids();
+    if (!pids) return LiveSids(std::nullopt);
+    for (const pid_t pid : *pids) {
+      errno = 0;
+      const auto stat = read_process_stat(pid);
+      // Not because it has gone (for want of descriptors, say): then nobody can tell.
+      if (!stat && errno != ENOENT && errno != ESRCH) return LiveSids(std::nullopt);
+      if (stat && !stat->is_dead_zombie()) sids.push_back(stat->session);
+    }
+  }
+  std::sort(sids.begin(), sids.end());
+  sids.erase(std::unique(sids.begin(), sids.end()), sids.end());
+  return LiveSids(std::move(sids));
+}
+
+bool LiveSids::contains(pid_t sid) const {
+  return !sorted_ || std::binary_search(sorted_->begin(), sorted_->end(), sid);
+}
+
+Result<HostIdentity> host_identity() {
+  HostIdentity host;
+  constexpr const char* kBootId = "/proc/sys/kernel/random/boot_id";
+  std::array<char, 4096> buffer;
+  const auto text = read_small(kBootId, buffer);
+  if (!text)
+    return system_error(errno, std::string("cannot read ") + kBootId + " (is /proc mounted?)");
+  std::size_t digits = 0;
+  for (const char c : *text) {
+    std::uint8_t value = 0;
+    if (c == '-' || c == '\n') continue;
+    if (c >= '0' && c <= '9')
+      value = static_cast<std::uint8_t>(c - '0');
+    else if (c >= 'a' && c <= 'f')
+      value = static_cast<std::uint8_t>(c - 'a' + 10);
+    else
+      digits = 99;
+    if (digits >= 32) break;
+    std::uint8_t& byte = host.boot_id[digits / 2];
+    byte = static_cast<std::uint8_t>(byte << 4 | value);
+    ++digits;
+  }
+  if (digits != 32) return Error{Errc::system, std::string(kBootId) + " holds no boot id"};
+
+  struct stat namespace_stat {};
+  if (stat("/proc/self/ns/pid", &namespace_stat) != 0)
+    return system_error(errno, "cannot look at /proc/self/ns/pid");
+  host.pid_namespace = namespace_stat.st_ino;
+  if (stat("/proc/self/ns/time", &namespace_stat) == 0) host.time_namespace = namespace_stat.st_ino;
+  return host;
+}
+
+}  // namespace sessreg

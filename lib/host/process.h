@@ -1,0 +1,108 @@
+// Who is alive: processes named by (pid, start time), and what is left of a session after its
+// leader.
+//
+// "When in doubt, alive": a process counts as dead only if the kernel says so (kill: ESRCH), or its
+// start time was read and differs, or it is a zombie with no other thread left. proc(5), kill(2).
+//
+// Thread safety: SystemProcesses keeps no state; all functions may be called concurrently.
+#pragma once
+
+#include <sys/types.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sessreg {
+
+struct ProcessId {
+  pid_t pid = 0;
+  std::uint64_t start_ticks = 0;  // since boot, in clock ticks: /proc/PID/stat field 22
+  bool operator==(const ProcessId&) const = default;
+};
+
+struct ProcessStat {
+  char state = 0;
+  pid_t ppid = 0;
+  pid_t session = 0;
+  std::uint32_t tty_device = 0;  // 0: no controlling terminal
+  long threads = 0;
+  std::uint64_t start_ticks = 0;
+
+  bool is_dead_zombie() const { return (state == 'Z' || state == 'X') && threads <= 1; }
+};
+
+// nullopt: no such process, or /proc does not tell.
+std::optional<ProcessStat> read_process_stat(pid_t pid);
+
+// Its name, as /proc/PID/comm has it: cut to 15 bytes. Empty: no such process.
+std::string process_command(pid_t pid);
+
+// The calling process, and its parent. start_ticks is 0 where /proc does not tell.
+ProcessId self_id();
+ProcessId parent_id();
+
+// All process ids that /proc lists; nullopt: /proc cannot be read.
+std::optional<std::vector<pid_t>> all_pids();
+
+enum class Life {
+  alive,
+  gone,    // nobody has the pid, or a zombie: processes with sid == pid may still run
+  reused,  // somebody else has the pid: the kernel reuses a number only when no process has it as
+           // its sid any more, so nothing of the old session is left
+};
+
+// The sids of all living processes, sorted; what is left of sessions whose leaders are gone.
+class LiveSids {
+ public:
+  LiveSids() = default;
+  explicit LiveSids(std::optional<std::vector<pid_t>> sorted) : sorted_(std::move(sorted)) {}
+  // True also when /proc could not be read.
+  bool contains(pid_t sid) const;
+
+ private:
+  std::optional<std::vector<pid_t>> sorted_;
+};
+
+// One session whose terminals are looked at.
+struct TerminalLook {
+  ProcessId leader;
+  std::optional<std::uint32_t> uid;
+  bool has_terminal = false;           // found: one that can be looked at
+  std::int64_t typed_realtime_ms = 0;  // found: when the latest of them was last typed on
+};
+
+// An interface so that tests can tell who is dead.
+class Processes {
+ public:
+  virtual ~Processes() = default;
+  virtual Life life(const ProcessId& id) const = 0;
+  virtual LiveSids live_sids() const = 0;
+  // The start time of a living process; nullopt: dead. 0: alive, but /proc does not tell.
+  virtual std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const = 0;
+  // Fills in what was found of each; /proc is read once for all of them.
+  virtual void look_at_terminals(std::span<TerminalLook> /*looks*/) const {}
+};
+
+class SystemProcesses final : public Processes {
+ public:
+  Life life(const ProcessId& id) const override;
+  LiveSids live_sids() const override;
+  std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override;
+  void look_at_terminals(std::span<TerminalLook> looks) const override;
+};
+
+// This boot, and the namespaces that give pids and start times their meaning.
+struct HostIdentity {
+  std::array<std::uint8_t, 16> boot_id{};
+  std::uint64_t pid_namespace = 0;
+  std::uint64_t time_namespace = 0;  // 0: the kernel has none
+};
+Result<HostIdentity> host_identity();
+
+}  // namespace sessreg

@@ -1,0 +1,45 @@
+// One look at every process: who descends from whom, and so which processes make up a session.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "host/process.h"
+
+namespace sessreg {
+
+class ProcessTable {
+ public:
+  struct Entry {
+    ProcessId id;
+    pid_t parent = 0;
+    pid_t sid = 0;
+    std::uint32_t tty_device = 0;  // 0: none
+  };
+
+  // Living processes only. Empty where /proc cannot be read.
+  static ProcessTable read();
+
+  // nullptr: gone, or the pid is somebody else's now.
+  const Entry* find(const ProcessId& id) const;
+  const Entry* find(pid_t pid) const;
+
+  // The processes of a session: `roots` as far as they still live, the processes whose sid is `sid`
+  // (0: none), everything descended from these, and everything in a terminal session that one of
+  // these leads (a background job whose shell has gone). Never pid 1, never twice.
+  std::vector<Entry> closure(std::span<const ProcessId> roots, pid_t sid) const;
+
+  // `pid` and its ancestors, nearest first.
+  std::vector<Entry> lineage(pid_t pid) const;
+
+ private:
+  std::unordered_map<pid_t, Entry> entries_;
+  std::unordered_multimap<pid_t, pid_t> children_;  // by parent
+  std::unordered_multimap<pid_t, pid_t> members_;   // by sid
+};
+
+}  // namespace sessreg

@@ -1,0 +1,52 @@
+// The terminals of processes: when they were last typed on, and a line written to them.
+//
+// The device number that /proc/PID/stat gives names a terminal only within one instance of devpts:
+// in a container pts/0 is another terminal than here. So a process's terminal is taken to be ours
+// of that number only if the process sees the same mounts, or has that very device open as its
+// standard input, output or error; and if it belongs to the session's user or to root.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/process_table.h"
+
+namespace sessreg {
+
+class ProcessTerminal {
+ public:
+  // nullopt: it has none, or none that is surely the one we can reach. `uid`: of the session.
+  static std::optional<ProcessTerminal> find(const ProcessTable::Entry& process,
+                                             std::optional<std::uint32_t> uid);
+
+  const std::string& path() const { return path_; }
+
+  // When it was last typed on: its access time, as who(1) and w(1) have it.
+  std::int64_t last_typed_realtime_ms() const { return last_typed_realtime_ms_; }
+
+  // Writes `line`, escaped already, on a line of its own. Never waits: a terminal that takes
+  // nothing (stopped with Ctrl-S) gets nothing.
+  bool write(std::string_view line) const;
+
+ private:
+  ProcessTerminal() = default;
+
+  std::string path_;
+  dev_t file_system_ = 0;
+  dev_t device_ = 0;
+  uid_t owner_ = 0;
+  std::int64_t last_typed_realtime_ms_ = 0;
+};
+
+// Looks at the terminals of all processes of each session: of its leader, of those whose sid is the
+// leader's pid, and of what descends from these.
+void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table);
+
+// The processes of a session with that leader; see ProcessTable::closure.
+std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const ProcessTable& table);
+
+}  // namespace sessreg

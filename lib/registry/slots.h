@@ -1,0 +1,398 @@
+// The table of slots: claiming, placement, and consistent reading. Who holds a seat is gate.h's.
+//
+// Concurrency: every function may be called by any number of processes and threads over the same
+// memory.
+//
+// Placement is the index. The sessions of a user stand at the user's home (a slot index made of the
+// hash of the name) or after it, modulo the number of slots; the home's stray word says how far.
+// The order that keeps it true: claim, raise the stray word, and only then take a seat. Every claim
+// raises the word's version even when the distance does not grow, so a distance is lowered only if
+// no claim came in between: read the word, look at the slots, CAS the word.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <optional>
+#include <span>
+
+#include "registry/layout.h"
+#include "registry/words.h"
+
+namespace sessreg {
+
+// One occupancy of one slot. `epoch` is the generation of the claim that began it, so a SlotRef
+// never fits a later occupant.
+struct SlotRef {
+  std::uint32_t slot = kNoSlot;
+  std::uint32_t epoch = 0;
+  bool operator==(const SlotRef&) const = default;
+};
+
+struct Claimer {
+  std::uint32_t pid;
+  std::uint32_t hash;  // of the start time; cut to the width of the field
+};
+
+using UserHash = std::array<std::uint8_t, 16>;
+
+struct Snapshot {
+  SlotRef ref;
+  StateWord state;
+  RecordImage record;
+  std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
+  bool token_shown;
+  MarkStage mark;
+  std::uint32_t grace_s;  // that the revoker gives it
+  std::uint16_t reason_checksum;
+  std::array<char, kReasonBytes> reason;
+};
+
+template <class Atom>
+class SlotTable {
+ public:
+  explicit SlotTable(std::span<Slot<Atom>> slots)
+      : slots_(slots), widths_(static_cast<std::uint32_t>(slots.size())) {}
+
+  const Widths& widths() const { return widths_; }
+  std::uint32_t size() const { return static_cast<std::uint32_t>(slots_.size()); }
+  Slot<Atom>& operator[](std::uint32_t slot) const { return slots_[slot]; }
+
+  // --- FREE <-> CLAIMED ---
+
+  // Claims the first free slot at or after `start` (modulo the number of slots) for a session of
+  // that user; nullopt: none free.
+  std::optional<SlotRef> claim(std::uint64_t start, const UserHash& user, Claimer claimer) {
+    const std::uint32_t n = size();
+    auto i = static_cast<std::uint32_t>(start % n);
+    // In a large table each of these is a cache miss: let them happen at the same time.
+    __builtin_prefetch(&slots_[home(user)].stray, 1);
+    prefetch(i);
+    for (std::uint32_t tried = 0; tried < n; ++tried, i = i + 1 == n ? 0 : i + 1) {
+      std::uint64_t seen = slots_[i].state.load(std::memory_order_relaxed);
+      const StateWord word = widths_.state(seen);
+      if (word.stage != Stage::free) continue;
+      const StateWord mine{Stage::claimed, widths_.next_generation(word.generation), claimer.pid,
+                           claimer.hash};
+      // Acquire: pairs with the release that freed the slot. A failure means that somebody else
+      // claimed it, so go on to the next.
+      if (!slots_[i].state.compare_exchange_strong(
+              seen, widths_.pack(mine), std::memory_order_acquire, std::memory_order_relaxed))
+        continue;
+      raise_stray(user, i);
+      return SlotRef{i, mine.generation};
+    }
+    return std::nullopt;
+  }
+
+  // Writes the record of a claimed slot. Only the claimer may, and only before its gate operation.
+  void write_record(SlotRef claim, const RecordImage& record) {
+    Slot<Atom>& slot = slots_[claim.slot];
+    std::array<std::uint64_t, kRecordWords> words;
+    std::memcpy(words.data(), &record, sizeof record);
+    words[kVictimSlotWord] = std::uint64_t{record.victim_slot} << 32 | claim.epoch;
+    // Release fence: a reader that sees any of these stores also sees the claim when it reads the
+    // state again (it has an acquire fence before that), so it drops what it copied.
+    std::atomic_thread_fence(std::memory_order_release);
+    for (std::size_t i = 0; i < kRecordWords; ++i)
+      slot.record[i].store(words[i], std::memory_order_relaxed);
+    slot.last_activity.store(activity_word(claim.epoch, record.opened_boottime_ms),
+                             std::memory_order_relaxed);
+    slot.mark.store(mark_word(claim.epoch, MarkStage::none), std::memory_order_relaxed);
+  }
+
+  // Names the victim of a MOVE in the record of a slot that is still only claimed.
+  void write_victim(SlotRef claim, std::uint32_t victim_slot, std::uint32_t victim_generation,
+                    VictimFate fate) {
+    Slot<Atom>& slot = slots_[claim.slot];
+    // Each shares its word with one other field: the epoch, and the fate.
+    slot.record[kVictimSlotWord].store(std::uint64_t{victim_slot} << 32 | claim.epoch,
+                                       std::memory_order_relaxed);
+    slot.record[kVictimGenerationWord].store(
+        static_cast<std::uint64_t>(fate) << 32 | victim_generation, std::memory_order_relaxed);
+  }
+
+  // The claimer gives its claim back.
+  void abandon(SlotRef claim) {
+    change_stage(claim.slot, claim.epoch, Stage::claimed, Stage::free);
+  }
+
+  // --- Stages ---
+
+  StateWord state(std::uint32_t slot) const {
+    return widths_.state(slots_[slot].state.load(std::memory_order_acquire));
+  }
+
+  bool is_at(std::uint32_t slot, std::uint32_t generation, Stage stage) const {
+    if (slot >= slots_.size()) return false;  // only in a damaged file
+    const StateWord word = state(slot);
+    return word.stage == stage && word.generation == generation;
+  }
+
+  // Harmless when done already: the generation does not fit any more.
+  bool change_stage(std::uint32_t slot, std::uint32_t generation, Stage from, Stage to) {
+    if (slot >= slots_.size()) return false;
+    std::uint64_t seen = slots_[slot].state.load(std::memory_order_acquire);
+    StateWord word = widths_.state(seen);
+    if (word.stage != from || word.generation != generation) return false;
+    word.stage = to;
+    word.generation = widths_.next_generation(generation);
+    if (to == Stage::free) word.claimer_pid = word.claimer_hash = 0;
+    // Acquire and release: whoever settles passes on what the gate showed it.
+    return slots_[slot].state.compare_exchange_strong(
+        seen, widths_.pack(word), std::memory_order_acq_rel, std::memory_order_acquire);
+  }
+
+  // --- Users ---
+
+  std::uint32_t home(const UserHash& user) const {
+    std::uint64_t value = 0;
+    std::memcpy(&value, user.data(), sizeof value);
+    return static_cast<std::uint32_t>(value % size());
+  }
+
+  bool is_user(std::uint32_t slot, const UserHash& user) const {
+    std::array<std::uint64_t, 2> words;
+    std::memcpy(words.data(), user.data(), sizeof words);
+    const auto& record = slots_[slot].record;
+    return record[kUserHashWord].load(std::memory_order_relaxed) == words[0] &&
+           record[kUserHashWord + 1].load(std::memory_order_relaxed) == words[1];
+  }
+
+  // Calls visit(slot, state) for each slot that may hold a session of that user and is not free.
+  // Linear in the distance, which shrinks here when it is much larger than it need be.
+  template <class Visit>
+  void for_each_near_home(const UserHash& user, Visit visit) {
+    const std::uint32_t n = size();
+    const std::uint32_t bucket = home(user);
+    Atom& word = slots_[bucket].stray;
+    // Acquire: pairs with the raising of a claim, so that the claim itself is seen.
+    std::uint64_t seen = word.load(std::memory_order_acquire);
+    const StrayWord stray = Widths::stray(seen);
+    const std::uint32_t distance = std::min(stray.distance, n - 1);
+    std::uint32_t needed = 0;
+    for (std::uint32_t offset = 0, i = bucket; offset <= distance;
+         ++offset, i = i + 1 == n ? 0 : i + 1) {
+      const StateWord at = state(i);
+      if (at.stage == Stage::free) continue;
+      // The record of a claim may not be written yet, so it could be of this bucket.
+      if (at.stage == Stage::claimed || home(user_of(i)) == bucket) needed = offset;
+      visit(i, at);
+    }
+    if (needed < distance / 2 || (needed == 0 && distance != 0))
+      word.compare_exchange_strong(seen, Widths::pack(StrayWord{stray.version + 1, needed}),
+                                   std::memory_order_acq_rel, std::memory_order_relaxed);
+  }
+
+  // --- Reading and marking ---
+
+  // A consistent copy of an occupied slot; false: it is free or claimed, or changed each of the few
+  // times it was tried, and nothing in `ret` means anything.
+  bool snapshot(std::uint32_t index, Snapshot& ret) const {
+    const Slot<Atom>& slot = slots_[index];
+    for (int attempt = 0; attempt < 8; ++attempt) {
+      const std::uint64_t before = slot.state.load(std::memory_order_acquire);
+      ret.state = widths_.state(before);
+      if (ret.state.stage == Stage::free || ret.state.stage == Stage::claimed ||
+          ret.state.stage > Stage::exempt)
+        return false;
+      for (std::size_t i = 0; i < kRecordWords; ++i)
+        put_word(ret.record, i, slot.record[i].load(std::memory_order_relaxed));
+      const std::uint64_t activity = slot.last_activity.load(std::memory_order_relaxed);
+      // Acquire: pairs with the release that completed the mark, so its reason is seen whole.
+      const std::uint64_t mark = slot.mark.load(std::memory_order_acquire);
+      const bool is_marked = mark >> 32 == ret.record.epoch && (mark & 3) != 0;
+      if (is_marked)  // else there is none, and its cache line need not be read
+        for (std::size_t i = 0; i < kReasonWords; ++i)
+          put_word(ret.reason, i, slot.reason[i].load(std::memory_order_relaxed));
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (slot.state.load(std::memory_order_relaxed) != before) continue;
+      ret.ref = {index, ret.record.epoch};
+      const bool current = activity >> 32 == ret.record.epoch;
+      ret.last_activity_ms = current ? time_of(activity) : 0;
+      ret.token_shown = current && (activity & kTokenShown) != 0;
+      ret.mark =
+          mark >> 32 == ret.record.epoch ? static_cast<MarkStage>(mark & 3) : MarkStage::none;
+      ret.grace_s = static_cast<std::uint32_t>(mark & 0xffff) >> 2;
+      ret.reason_checksum = static_cast<std::uint16_t>(mark >> 16);
+      return true;
+    }
+    return false;
+  }
+
+  // Whether its occupant, as far as it has one, is revoked.
+  bool is_marked(std::uint32_t slot) const {
+    return (slots_[slot].mark.load(std::memory_order_relaxed) & 3) != 0;
+  }
+
+  // CLOCK_BOOTTIME of the last activity, rounded down to kActivityUnit_ms.
+  std::uint64_t last_activity_ms(std::uint32_t slot) const {
+    return time_of(slots_[slot].last_activity.load(std::memory_order_relaxed));
+  }
+
+  // The claimer's activity is now. Only the claimer may, while it is claimed: nobody else writes
+  // the word then, as its epoch fits no other occupancy.
+  void stamp(SlotRef claim, std::uint64_t boottime_ms) {
+    slots_[claim.slot].last_activity.store(activity_word(claim.epoch, boottime_ms),
+                                           std::memory_order_relaxed);
+  }
+
+  // Moves the last activity of that occupancy upwards. nullopt: the slot has another occupant; else
+  // the word as it is now. Where a rest of more than half of the session's idle time ends with it,
+  // or the end of one is still being made known, the word has kWaking: the caller moves the gate,
+  // then calls woken().
+  std::optional<std::uint64_t> touch(SlotRef ref, std::uint64_t boottime_ms, bool by_token,
+                                     std::uint64_t (*clock)()) {
+    Atom& word = slots_[ref.slot].last_activity;
+    const std::uint64_t mine = activity_word(ref.epoch, boottime_ms);
+    // Acquire: pairs with woken(), so that whoever finds the bit gone sees what moved the gate.
+    std::uint64_t seen = word.load(std::memory_order_acquire);
+    while (seen >> 32 == ref.epoch) {
+      std::uint64_t next = std::max(seen & ~kActivityBitsMask, mine & ~kActivityBitsMask) |
+                           (seen & kActivityBitsMask) | (by_token ? std::uint64_t{kTokenShown} : 0);
+      // By the clock as it is between load and CAS, not by the time that is told: several that were
+      // taken long ago could each seem to end a short rest only.
+      // Sessions that are never idle are spared the clock.
+      const std::uint64_t idle_ms = idle_after_ms(ref.slot);
+      if (idle_ms != 0 && clock() >= time_of(seen) + idle_ms / 2) next |= kWaking;
+      if (next == seen || word.compare_exchange_strong(seen, next, std::memory_order_acq_rel,
+                                                       std::memory_order_acquire))
+        return next;
+    }
+    return std::nullopt;
+  }
+
+  // The gate has moved since `seen` was there. If the word has changed, whoever changed it does the
+  // same.
+  void woken(std::uint32_t slot, std::uint64_t seen) {
+    slots_[slot].last_activity.compare_exchange_strong(
+        seen, seen & ~std::uint64_t{kWaking}, std::memory_order_release, std::memory_order_relaxed);
+  }
+
+  // Marks that occupancy as revoked. The first to mark it writes the reason (one that died half-way
+  // shows as a revocation without a reason). False: another occupant.
+  bool mark_revoked(SlotRef ref, std::span<const char> reason, std::uint16_t checksum,
+                    std::uint32_t grace_s = 0) {
+    Slot<Atom>& slot = slots_[ref.slot];
+    std::uint64_t seen = mark_word(ref.epoch, MarkStage::none);
+    const std::uint64_t writing = mark_word(ref.epoch, MarkStage::writing, 0, grace_s);
+    if (!slot.mark.compare_exchange_strong(seen, writing, std::memory_order_acquire,
+                                           std::memory_order_relaxed))
+      return seen >> 32 == ref.epoch;
+    std::array<char, kReasonBytes> bytes{};
+    std::copy_n(reason.begin(), std::min(reason.size(), bytes.size()), bytes.begin());
+    std::array<std::uint64_t, kReasonWords> words;
+    std::memcpy(words.data(), bytes.data(), sizeof words);
+    for (std::size_t i = 0; i < kReasonWords; ++i)
+      slot.reason[i].store(words[i], std::memory_order_relaxed);
+    seen = writing;
+    // Release: publishes the reason to readers of the mark.
+    return slot.mark.compare_exchange_strong(
+        seen, mark_word(ref.epoch, MarkStage::revoked, checksum, grace_s),
+        std::memory_order_release, std::memory_order_relaxed);
+  }
+
+  // --- Words of a record that settling needs ---
+
+  struct Victim {
+    std::uint32_t slot;
+    std::uint32_t generation;
+    VictimFate fate;
+  };
+  // To be believed only if the slot's state is read again behind an acquire fence.
+  Victim victim_of(std::uint32_t slot) const {
+    const auto& record = slots_[slot].record;
+    const std::uint64_t generation = record[kVictimGenerationWord].load(std::memory_order_relaxed);
+    return {
+        static_cast<std::uint32_t>(record[kVictimSlotWord].load(std::memory_order_relaxed) >> 32),
+        static_cast<std::uint32_t>(generation), static_cast<VictimFate>(generation >> 32)};
+  }
+  // Of the record's words, below: of no meaning if the slot has another occupant by now.
+
+  // 0: never idle.
+  std::uint64_t idle_after_ms(std::uint32_t slot) const {
+    return (slots_[slot].record[kIdleWord].load(std::memory_order_relaxed) & 0xffffffff) * 1000;
+  }
+  std::uint64_t groups_of(std::uint32_t slot) const {
+    return slots_[slot].record[kGroupsWord].load(std::memory_order_relaxed);
+  }
+  UserHash user_of(std::uint32_t slot) const {
+    const std::array<std::uint64_t, 2> words = {
+        slots_[slot].record[kUserHashWord].load(std::memory_order_relaxed),
+        slots_[slot].record[kUserHashWord + 1].load(std::memory_order_relaxed)};
+    UserHash user;
+    std::memcpy(user.data(), words.data(), sizeof user);
+    return user;
+  }
+  std::uint32_t epoch_of(std::uint32_t slot) const {
+    return static_cast<std::uint32_t>(
+        slots_[slot].record[kVictimSlotWord].load(std::memory_order_relaxed));
+  }
+  bool is_reservation(std::uint32_t slot) const {
+    return slots_[slot].record[kKindWord].load(std::memory_order_relaxed) >> 32 ==
+           static_cast<std::uint64_t>(RecordKind::reservation);
+  }
+  std::int32_t user_limit_of(std::uint32_t slot) const {
+    return static_cast<std::int32_t>(
+        slots_[slot].record[kUserLimitWord].load(std::memory_order_relaxed) & 0xffffffff);
+  }
+
+ private:
+  static constexpr std::size_t kUserHashWord = offsetof(RecordImage, user_hash) / 8;
+  static constexpr std::size_t kVictimSlotWord = offsetof(RecordImage, victim_slot) / 8;
+  static constexpr std::size_t kVictimGenerationWord = offsetof(RecordImage, victim_generation) / 8;
+  static constexpr std::size_t kGroupsWord = offsetof(RecordImage, groups) / 8;
+  static constexpr std::size_t kIdleWord = offsetof(RecordImage, idle_after_s) / 8;
+  static constexpr std::size_t kKindWord = offsetof(RecordImage, kind) / 8;
+  static constexpr std::size_t kUserLimitWord = offsetof(RecordImage, user_limit) / 8;
+
+  template <class T>
+  static void put_word(T& ret, std::size_t index, std::uint64_t word) {
+    static_assert(std::is_trivially_copyable_v<T> && sizeof(T) % sizeof word == 0);
+    std::memcpy(reinterpret_cast<char*>(&ret) + index * sizeof word, &word, sizeof word);
+  }
+
+  void prefetch(std::uint32_t slot) const {
+    constexpr std::size_t kLine = 64;
+    const char* const begin = reinterpret_cast<const char*>(&slots_[slot]);
+    for (std::size_t offset = 0; offset < sizeof(Slot<Atom>); offset += kLine)
+      __builtin_prefetch(begin + offset, 1);
+  }
+
+  void raise_stray(const UserHash& user, std::uint32_t slot) {
+    const std::uint32_t bucket = home(user);
+    const std::uint32_t offset = slot >= bucket ? slot - bucket : slot + size() - bucket;
+    Atom& word = slots_[bucket].stray;
+    std::uint64_t seen = word.load(std::memory_order_relaxed);
+    for (;;) {
+      const StrayWord stray = Widths::stray(seen);
+      const StrayWord next{stray.version + 1, std::max(stray.distance, offset)};
+      // Release: whoever reads the new word sees the claim.
+      if (word.compare_exchange_strong(seen, Widths::pack(next), std::memory_order_acq_rel,
+                                       std::memory_order_relaxed))
+        return;
+    }
+  }
+
+  static constexpr std::uint64_t kActivityBitsMask = kWaking | kTokenShown;
+
+  static std::uint64_t activity_word(std::uint32_t epoch, std::uint64_t boottime_ms) {
+    const std::uint64_t units =
+        std::min(boottime_ms / kActivityUnit_ms, std::uint64_t{0xffffffff} >> 2);
+    return std::uint64_t{epoch} << 32 | units << 2;
+  }
+  static std::uint64_t time_of(std::uint64_t activity) {
+    return ((activity & 0xffffffff) >> 2) * kActivityUnit_ms;
+  }
+
+  static std::uint64_t mark_word(std::uint32_t epoch, MarkStage stage, std::uint16_t checksum = 0,
+                                 std::uint32_t grace_s = 0) {
+    return std::uint64_t{epoch} << 32 | std::uint64_t{checksum} << 16 |
+           std::min(grace_s, kLongestGrace_s) << 2 | static_cast<std::uint64_t>(stage);
+  }
+
+  std::span<Slot<Atom>> slots_;
+  Widths widths_;
+};
+
+}  // namespace sessreg

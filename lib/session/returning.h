@@ -1,0 +1,23 @@
+// The end of a coffee break: a parked session is used again.
+#pragma once
+
+#include "config/config.h"
+#include "registry/registry.h"
+
+namespace sessreg {
+
+struct Return {
+  enum class What {
+    seated,  // it has a seat again
+    waits,   // there is none: it goes on without (on_return = refuse)
+    ended,   // there is none: it was told and asked to go (on_return = end)
+    gone,    // it is not parked any more, or is being ended already
+  };
+  What what = What::gone;
+  Decision decision{};  // waits, ended: which limit leaves no room
+};
+
+// What `on_return` says, for a parked session that was just used. `parked` as it was read.
+Return come_back(Registry& registry, const Config& config, const Snapshot& parked);
+
+}  // namespace sessreg

@@ -1,0 +1,55 @@
+#include "session/session_state.h"
+
+namespace sessreg {
+
+const char* text(State state) {
+  switch (state) {
+    case State::active:
+      return "active";
+    case State::parked:
+      return "parked";
+    case State::reserved:
+      return "reserved";
+    case State::orphaned:
+      return "orphaned";
+    case State::ending:
+      return "ending";
+    case State::exempt:
+      return "exempt";
+  }
+  return "unknown";
+}
+
+std::optional<State> state_named(std::string_view name) {
+  for (const State state : {State::active, State::parked, State::reserved, State::orphaned,
+                            State::ending, State::exempt})
+    if (name == text(state)) return state;
+  return std::nullopt;
+}
+
+State state_while_alive(const Snapshot& session, bool has_terminal, std::uint64_t now_ms) {
+  if (session.record.kind == RecordKind::exempt) return State::exempt;
+  if (session.mark != MarkStage::none || session.state.stage == Stage::evicted)
+    return State::ending;
+  if (now_ms >= expiry_ms(session, has_terminal).value_or(~0ull)) return State::ending;
+  return session.state.stage == Stage::parked ? State::parked : State::active;
+}
+
+std::optional<State> StateReader::state_of(const Snapshot& session, bool has_terminal,
+                                           std::uint64_t now_ms) {
+  const RecordImage& record = session.record;
+  if (record.kind == RecordKind::reservation) return State::reserved;
+
+  const auto leader = static_cast<pid_t>(record.leader_pid);
+  const Life life = processes_->life({leader, record.leader_start_ticks});
+  if (life == Life::reused) return std::nullopt;
+  if (life == Life::gone) {
+    if (!live_sids_) live_sids_ = processes_->live_sids();
+    if (!live_sids_->contains(leader)) return std::nullopt;
+  }
+
+  const State state = state_while_alive(session, has_terminal, now_ms);
+  return state == State::active && life == Life::gone ? State::orphaned : state;
+}
+
+}  // namespace sessreg

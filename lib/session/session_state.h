@@ -1,0 +1,48 @@
+// What a session is doing, as people see it.
+//
+// Thread safety: a StateReader belongs to one thread; text() and state_named() are pure.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "host/process.h"
+#include "registry/registry.h"
+
+namespace sessreg {
+
+enum class State : std::uint8_t {
+  active,    // holds a seat
+  parked,    // lives on without a seat, which somebody else needed while it was idle
+  reserved,  // a seat taken in the account phase, not yet bound to an opened session
+  orphaned,  // the process that opened it is gone, processes of the session still run
+  ending,    // revoked, evicted, or out of time, and its processes have not gone yet
+  exempt,    // listed, neither counted nor refused
+};
+
+// The name used in tables, JSON and --state: "active", …
+const char* text(State state);
+std::optional<State> state_named(std::string_view name);
+
+// Of a session that is no reservation and whose leader lives. `has_terminal`: of its own, that can
+// be looked at (see expiry_ms).
+State state_while_alive(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
+
+// Tells states by one look at the processes: /proc is searched when the first leader is found gone,
+// and not again. Make a new one for a newer look. `processes` must outlive it.
+class StateReader {
+ public:
+  explicit StateReader(const Processes& processes) : processes_(&processes) {}
+
+  // `has_terminal`: as above.
+  // nullopt: it is over, its leader and every process whose sid is the leader's pid have gone. A
+  // reservation is never over here: its end is Registry::reap()'s to decide.
+  std::optional<State> state_of(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
+
+ private:
+  const Processes* processes_;
+  std::optional<LiveSids> live_sids_;
+};
+
+}  // namespace sessreg

@@ -1,0 +1,216 @@
+"""What sessregd does while its unit confines it; run by systemd_test.py inside its systemd."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+import own_systemd
+import private_host
+from su_login import Login, wait_until
+
+CONF = pathlib.Path("/etc/security/sessreg.conf")
+SOCKET = "/run/sessreg/sessregd.sock"
+DAEMON = "sessregd.service"
+ALICE = private_host.USERS["alice"]
+
+
+def run(*command):
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True)
+
+
+def sessions():
+    """As the registry has them: what is done to them must be the daemon's doing."""
+    listed = run(os.environ["SESSREG_TOOL"], "list", "--json")
+    return json.loads(listed.stdout)["sessions"]
+
+
+def journal(identifier):
+    return run("journalctl", "--no-pager", "-o", "cat", "-t", identifier).stdout
+
+
+def property_of(name, unit=DAEMON):
+    return run("systemctl", "show", "--value", "-p", name, unit).stdout.strip()
+
+
+def call_as_alice(method):
+    """The daemon's reply to alice."""
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(15)
+    os.seteuid(ALICE)  # whose the connection is, is settled as it is made
+    try:
+        client.connect(SOCKET)
+    finally:
+        os.seteuid(0)
+    with client:
+        client.sendall(json.dumps({"method": method}).encode() + b"\0")
+        reply = b""
+        while not reply.endswith(b"\0"):
+            piece = client.recv(65536)
+            if not piece:
+                raise ConnectionError(f"the daemon hung up after {reply!r}")
+            reply += piece
+    return json.loads(reply[:-1])
+
+
+class UnderSystemd(unittest.TestCase):
+
+    def setUp(self):
+        self.configure()
+        run("systemctl", "reset-failed")
+        self.command("systemctl", "start", "sessregd.socket")
+        self.command("systemctl", "restart", DAEMON)
+
+    def tearDown(self):
+        # A system call outside the filter, and whatever else would end it.
+        self.assertEqual(property_of("ActiveState"), "active", journal("sessregd"))
+        self.configure()
+        self.assertTrue(wait_until(lambda: not sessions()))
+
+    def configure(self, **keys):
+        CONF.write_text("ignore_services =\nreservation_time = 5\n" +
+                        "".join(f"{key} = {value}\n" for key, value in keys.items()))
+
+    def command(self, *command):
+        done = run(*command)
+        self.assertEqual(done.returncode, 0, f"{command}: {done.stderr}{journal('sessregd')}")
+
+    def log_in(self):
+        login = Login()
+        self.addCleanup(login.clean_up)
+        return login
+
+    def assert_logged(self, identifier, *words):
+        def is_there():
+            return any(all(word in line for word in words)
+                       for line in journal(identifier).splitlines())
+        self.assertTrue(wait_until(is_there), f"{words} not in:\n{journal(identifier)}")
+
+
+class AtWork(UnderSystemd):
+
+    def test_a_session_is_told_and_ended_when_its_lifetime_is_over(self):
+        self.configure(session_lifetime=2, message_revoked="Time is up.")
+        login = self.log_in()
+        self.assertTrue(wait_until(lambda: b"Time is up. (its lifetime is over)" in login.screen()),
+                        login.screen())
+        self.assertTrue(wait_until(login.is_over))
+        self.assertTrue(wait_until(lambda: not sessions()))
+        self.assert_logged("sessreg", "event=end", f"session={login.id}", "user=alice")
+
+    def test_processes_of_another_user_are_ended_too(self):
+        self.configure(session_lifetime=2)
+        login = self.log_in()
+        login.kill(login.pid)
+        self.assertEqual([session["state"] for session in sessions()], ["orphaned"])
+        self.assertTrue(wait_until(login.is_over))
+        self.assertTrue(wait_until(lambda: not sessions()))
+
+    def test_a_seat_is_freed_when_the_processes_of_its_session_have_gone(self):
+        login = self.log_in()
+        login.kill(login.pid)  # first, or it would close its session itself
+        login.kill(login.shell)
+        self.assert_logged("sessregd", "freed the session", login.id)
+
+    def test_a_session_whose_terminal_nobody_types_on_expires(self):
+        # Without a terminal it would never be called unused: so it was seen, through /proc, though
+        # the daemon's mounts are its own.
+        self.configure(session_ttl=2)
+        login = self.log_in()
+        self.assertTrue(wait_until(lambda: b"(it was not used for too long)" in login.screen()),
+                        login.screen())
+        self.assertTrue(wait_until(login.is_over))
+
+    def test_anybody_may_ask_it(self):
+        self.command("systemctl", "stop", DAEMON)
+        reply = call_as_alice("org.varlink.service.GetInfo")
+        self.assertEqual(reply["parameters"]["product"], "sessregd")
+        # It was the socket that started it.
+        self.assertEqual(property_of("ActiveState"), "active")
+        self.assertEqual(os.stat(SOCKET).st_mode & 0o777, 0o666)
+
+    def test_a_reload_reads_the_configuration_again(self):
+        self.command("systemctl", "reload", DAEMON)
+        self.assert_logged("sessregd", "reading the configuration again")
+        self.configure(sessions_limit="many")
+        self.command("systemctl", "reload", DAEMON)
+        self.assert_logged("sessregd", f"{CONF}:3:", "goes on with what it had")
+
+
+class Stopped(UnderSystemd):
+
+    def test_sessions_outlive_the_daemon(self):
+        login = self.log_in()
+        registry = os.stat("/run/sessreg/default.reg").st_ino
+        self.command("systemctl", "stop", DAEMON, "sessregd.socket")
+        self.assertEqual(os.stat("/run/sessreg/default.reg").st_ino, registry)
+        self.assertEqual([session["id"] for session in sessions()], [login.id])
+        self.command("systemctl", "start", "sessregd.socket", DAEMON)
+        self.assertEqual([session["id"] for session in sessions()], [login.id])
+        login.kill(login.pid)  # first, or it would close its session itself
+        login.kill(login.shell)
+        self.assert_logged("sessregd", "freed the session", login.id)
+
+    def test_daemon_and_socket_can_be_restarted_together(self):
+        self.command("systemctl", "restart", DAEMON, "sessregd.socket")
+        self.assertEqual(property_of("ActiveState", "sessregd.socket"), "active")
+        self.assertEqual(call_as_alice("org.varlink.service.GetInfo")["parameters"]["product"],
+                         "sessregd")
+
+    def test_a_crash_is_followed_by_a_start(self):
+        before = property_of("MainPID")
+        os.kill(int(before), signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: property_of("MainPID") not in ("0", before)))
+        self.assertTrue(wait_until(lambda: property_of("ActiveState") == "active"))
+
+    def test_a_daemon_that_hangs_is_replaced(self):
+        drop_in = own_systemd.UNITS / f"{DAEMON}.d" / "watchdog.conf"
+        drop_in.write_text("[Service]\nWatchdogSec=1\nTimeoutAbortSec=1\n")
+        self.addCleanup(run, "systemctl", "daemon-reload")
+        self.addCleanup(drop_in.unlink)
+        self.command("systemctl", "daemon-reload")
+        self.command("systemctl", "restart", DAEMON)
+        before = property_of("MainPID")
+        time.sleep(2.5)
+        self.assertEqual(property_of("MainPID"), before, "it says in time that it is well")
+        os.kill(int(before), signal.SIGSTOP)
+        self.assertTrue(wait_until(lambda: property_of("MainPID") not in ("0", before)))
+        self.assertTrue(wait_until(lambda: property_of("ActiveState") == "active"))
+
+
+class Confined(UnderSystemd):
+
+    def test_it_can_write_nowhere_but_to_the_registry(self):
+        daemon = property_of("MainPID")
+        for directory, is_writable in {"/run/sessreg": True, "/run": False, "/etc": False,
+                                       "/usr": False, "/var/lib/sessreg": False,
+                                       "/var/log": False}.items():
+            with self.subTest(directory):
+                written = run("nsenter", "--mount", "--target", daemon, "touch",
+                              f"{directory}/.sessreg-test")
+                self.assertEqual(written.returncode == 0, is_writable, written.stderr)
+        os.unlink("/run/sessreg/.sessreg-test")
+
+    def test_it_has_three_capabilities_and_gets_no_others(self):
+        status = dict(line.split(":\t", 1) for line in
+                      pathlib.Path(f"/proc/{property_of('MainPID')}/status").read_text()
+                      .splitlines() if ":\t" in line)
+        dac_override, kill, sys_ptrace = 1, 5, 19
+        few = (1 << dac_override) | (1 << kill) | (1 << sys_ptrace)
+        for name, value in {"CapBnd": few, "CapPrm": few, "CapAmb": 0}.items():
+            self.assertEqual(int(status[name], 16), value, name)
+        self.assertEqual((status["NoNewPrivs"].strip(), status["Seccomp"].strip()), ("1", "2"))
+
+
+def main():
+    module = os.environ["SESSREG_MODULE"]
+    pathlib.Path("/etc/pam.d/su").write_text(
+        "auth sufficient pam_rootok.so\n"
+        f"account required {module}\naccount required pam_permit.so\n"
+        f"session required {module}\nsession required pam_permit.so\n")
+    result = unittest.main(module="under_systemd", exit=False, verbosity=2).result
+    return 0 if result.wasSuccessful() and result.testsRun > 0 else 1

@@ -1,0 +1,581 @@
+// What is tried before a login is refused: the dead, the idle, the user's own sessions.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <map>
+#include <random>
+
+#include "../../support/version2.h"
+#include "registry_fixture.h"
+
+using namespace sessreg;
+
+namespace {
+
+class Logins : public Fixture {
+ public:
+  using Fixture::Fixture;
+
+  // Opened by a process of its own, unless that is told.
+  Admission open(const std::string& user, const Terms& terms, pid_t pid = 0) {
+    registry.publish_limit(registry.published_limit(), terms.site);
+    forget_last_search();
+    return registry.admit(login(user, pid != 0 ? pid : ++last_pid_), terms, processes);
+  }
+  Admission reserve_for(const std::string& user, const Terms& terms) {
+    registry.publish_limit(registry.published_limit(), terms.site);
+    forget_last_search();
+    return registry.reserve(login(user, ++last_pid_), terms, processes, ~0ull);
+  }
+  pid_t last_pid() const { return last_pid_; }
+  Stage registry_stage(std::uint32_t slot) { return stage(refs[slot]); }
+  std::map<std::uint32_t, SlotRef> refs;  // of the sessions a test keeps
+  // The session has a terminal on which nothing was typed since it was opened.
+  void give_terminal(SlotRef ref) {
+    Snapshot session;
+    REQUIRE(registry.snapshot(ref, session));
+    processes.type(static_cast<pid_t>(session.record.leader_pid),
+                   session.record.opened_realtime_ms);
+  }
+  void make_idle(SlotRef ref, std::uint64_t for_s) {
+    age(ref, for_s * 1000);
+    give_terminal(ref);
+  }
+
+ private:
+  pid_t last_pid_ = 2000;
+};
+
+Terms terms_with(std::int32_t site_limit, std::int32_t user_limit = -1) {
+  Terms terms(limit_of(site_limit));
+  terms.user_limit = user_limit;
+  return terms;
+}
+Terms with_idle(std::int32_t site_limit, std::uint32_t idle_s) {
+  Terms terms(limit_of(site_limit));
+  terms.idle_after_s = terms.shortest_idle_s = idle_s;
+  return terms;
+}
+
+}  // namespace
+
+TEST_CASE("a user's limit holds for that user alone") {
+  Logins f;
+  const Terms one = terms_with(-1, 1);
+  CHECK(f.open("a", one).admitted());
+  const Admission second = f.open("a", one);
+  CHECK(second.refusal == Refusal::user_full);
+  CHECK(second.limit == 1);
+  CHECK(second.count == 1);
+  CHECK(f.open("b", one).admitted());
+  CHECK(f.registry.counter(kRefusedUserFull) == 1);
+}
+
+TEST_CASE("sessions from before a user had a limit count in it") {
+  Logins f;
+  for (int i = 0; i < 20; ++i)
+    REQUIRE(f.open("git", unlimited).admitted());
+  CHECK(f.open("git", terms_with(-1, 20)).refusal == Refusal::user_full);
+  CHECK(f.open("git", terms_with(-1, 21)).admitted());
+}
+
+TEST_CASE("a user's dead sessions are found at that user's limit") {
+  Logins f;
+  const Terms one = terms_with(-1, 1);
+  CHECK(f.open("a", one).admitted());
+  f.processes.kill(f.last_pid());
+  CHECK(f.open("a", one).admitted());
+}
+
+TEST_CASE("at the user's limit the stalest session gives way and nobody can take the seat") {
+  Logins f;
+  Terms two = terms_with(2, 2);
+  two.evict_after_ms = 0;
+  const Admission older = f.open("a", two);
+  const Admission newer = f.open("a", two);
+  f.age(older.ref, 5000);
+  f.age(newer.ref, 1000);
+
+  SECTION("at once where no reservation was made") {
+    const Admission newest = f.open("a", two);
+    REQUIRE(newest.admitted());
+    REQUIRE(newest.displaced.size() == 1);
+    CHECK(newest.displaced[0].session.ref == older.ref);
+    CHECK(newest.displaced[0].why == Displaced::Why::evicted);
+    CHECK(f.stage(older.ref) == Stage::evicted);
+    CHECK(f.stage(newer.ref) == Stage::seated);
+    CHECK(f.registry.count() == 2);
+    CHECK(f.registry.return_to_seat(older.ref, two, true).outcome == Outcome::gone);
+  }
+  SECTION("for good when the reservation is bound") {
+    const Admission reserved = f.reserve_for("a", two);
+    REQUIRE(reserved.admitted());
+    CHECK(reserved.displaced.empty());
+    CHECK(f.stage(older.ref) == Stage::parked);
+    const auto bound = f.registry.bind(reserved.ref, f.login("a", f.last_pid()), two, f.processes);
+    REQUIRE(bound);
+    REQUIRE(bound->displaced.size() == 1);
+    CHECK(bound->displaced[0].session.ref == older.ref);
+    CHECK(f.stage(older.ref) == Stage::evicted);
+    CHECK(f.registry.count() == 2);
+  }
+  SECTION("and has its seat again when the reservation ends unbound") {
+    const Admission reserved = f.reserve_for("a", two);
+    CHECK(f.registry.release_reservation(reserved.ref));
+    CHECK(f.stage(older.ref) == Stage::seated);
+    CHECK(f.registry.count() == 2);
+  }
+  SECTION("likewise when its maker dies") {
+    f.reserve_for("a", two);
+    f.processes.kill(f.last_pid());
+    f.processes.kill(1);
+    CHECK(f.registry.reap(f.processes, boottime_ms()).reservations == 1);
+    CHECK(f.stage(older.ref) == Stage::seated);
+  }
+}
+
+TEST_CASE("a seat is not given back over the limit of its user") {
+  Logins f;
+  Terms one = terms_with(-1, 1);
+  one.evict_after_ms = 0;
+  const Admission older = f.open("a", one);
+  const Admission reserved = f.reserve_for("a", one);
+  REQUIRE(reserved.admitted());
+  // Somebody raised the limit, and a session came in.
+  CHECK(f.open("a", terms_with(-1, 2)).admitted());
+  CHECK(f.registry.release_reservation(reserved.ref));
+  CHECK(f.stage(older.ref) == Stage::parked);
+  CHECK(f.registry.count() == 1);
+}
+
+TEST_CASE("the lock holds until exactly user_lock has passed since the older session was opened") {
+  Logins f;
+  Terms one = terms_with(-1, 1);
+  one.evict_after_ms = 300'000;
+  const Admission older = f.open("a", one);
+  f.age(older.ref, 200'000);
+  const Admission locked = f.open("a", one);
+  CHECK(locked.refusal == Refusal::locked);
+  CHECK(locked.wait_ms > 90'000);
+  CHECK(locked.wait_ms <= 100'000);
+  CHECK(f.registry.counter(kRefusedLocked) == 1);
+  f.age(older.ref, 99'000);
+  CHECK(f.open("a", one).refusal == Refusal::locked);
+  f.age(older.ref, 1'000);
+  CHECK(f.open("a", one).admitted());
+  CHECK(f.stage(older.ref) == Stage::evicted);
+}
+
+TEST_CASE("a login under way is not evicted by another of the same user") {
+  Logins f;
+  Terms one = terms_with(-1, 1);
+  one.evict_after_ms = 0;
+  const Admission older = f.open("a", one);
+  CHECK(f.reserve_for("a", one).admitted());
+  CHECK(f.reserve_for("a", one).refusal == Refusal::user_full);
+  CHECK(f.stage(older.ref) == Stage::parked);
+}
+
+TEST_CASE("a user above a lowered limit gets in by evicting, and is within it then") {
+  Logins f;
+  std::vector<SlotRef> older;
+  for (int i = 0; i < 3; ++i) {
+    older.push_back(f.open("a", terms_with(-1, 3)).ref);
+    f.age(older.back(), 10'000 - static_cast<std::uint64_t>(i) * 1000);
+  }
+  Terms one = terms_with(-1, 1);
+  one.evict_after_ms = 0;
+  CHECK(f.open("a", one).admitted());
+  CHECK(f.registry.count() == 1);
+  CHECK(f.stage(older[0]) == Stage::evicted);
+  CHECK(f.stage(older[1]) == Stage::parked);
+  CHECK(f.stage(older[2]) == Stage::parked);
+}
+
+TEST_CASE("a group's limit holds for its members together, and for each of a user's groups") {
+  Logins f;
+  const auto staff = f.registry.group_index("staff", 2);
+  const auto night = f.registry.group_index("night", 1);
+  REQUIRE(staff);
+  REQUIRE(night);
+  CHECK(f.registry.group_index("staff", 2) == staff);
+  Terms of_staff = terms_with(-1), of_both = terms_with(-1);
+  of_staff.groups = {{*staff, 2}};
+  of_both.groups = {{*staff, 2}, {*night, 1}};
+  CHECK(f.open("a", of_both).admitted());
+  const Admission night_full = f.open("b", of_both);
+  CHECK(night_full.refusal == Refusal::group_full);
+  CHECK(night_full.group == *night);
+  CHECK(night_full.limit == 1);
+  CHECK(f.open("b", of_staff).admitted());
+  CHECK(f.open("c", of_staff).refusal == Refusal::group_full);
+  CHECK(f.open("d", unlimited).admitted());
+}
+
+TEST_CASE("the last seats are for those they are reserved for") {
+  Logins f;
+  Terms staff = terms_with(3), other = terms_with(3);
+  staff.reserved_seats = other.reserved_seats = 1;
+  other.may_use_reserved = false;
+  CHECK(f.open("a", other).admitted());
+  CHECK(f.open("b", other).admitted());
+  CHECK(f.open("c", other).refusal == Refusal::site_full);
+  CHECK(f.open("admin", staff).admitted());
+  CHECK(f.open("admin", staff).refusal == Refusal::site_full);
+}
+
+TEST_CASE("an idle session yields its seat when somebody waits, and not before") {
+  Logins f;
+  const Terms two = with_idle(2, 60);
+  const Admission a = f.open("a", two), b = f.open("b", two);
+  f.make_idle(a.ref, 100);
+  f.make_idle(b.ref, 200);
+  CHECK(f.stage(b.ref) == Stage::seated);
+  const Admission c = f.open("c", two);
+  REQUIRE(c.admitted());
+  CHECK(c.displaced.empty());
+  CHECK(f.stage(b.ref) == Stage::parked);  // the stalest
+  CHECK(f.stage(a.ref) == Stage::seated);
+  CHECK(f.registry.count() == 2);
+  CHECK(f.registry.counter(kParked) == 1);
+
+  SECTION("and comes back when there is room, else not") {
+    CHECK(f.registry.return_to_seat(b.ref, two, false).outcome == Outcome::site_full);
+    CHECK(f.registry.release(c.ref));
+    CHECK(f.registry.return_to_seat(b.ref, two, false).done());
+    CHECK(f.stage(b.ref) == Stage::seated);
+    CHECK(f.registry.counter(kReturned) == 1);
+  }
+  SECTION("but not if it was revoked meanwhile") {
+    CHECK(f.registry.release(c.ref));
+    CHECK(f.registry.mark_revoked(b.ref, "no more"));
+    CHECK(f.registry.return_to_seat(b.ref, two, true).outcome == Outcome::gone);
+    CHECK(f.registry.count() == 1);
+  }
+  SECTION("or over the limit where that is allowed") {
+    CHECK(f.registry.return_to_seat(b.ref, two, true).done());
+    CHECK(f.registry.count() == 3);
+    CHECK(f.open("d", with_idle(2, 0)).refusal == Refusal::site_full);
+  }
+  SECTION("it comes back by itself when its terminal was typed on and a seat is free") {
+    CHECK(f.registry.release(c.ref));
+    Snapshot parked;
+    REQUIRE(f.registry.snapshot(b.ref, parked));
+    f.processes.type(static_cast<pid_t>(parked.record.leader_pid), now().realtime_ms);
+    // Two want in, so that the table is searched: who was here before is first.
+    CHECK(f.open("d", two).admitted());
+    f.processes.type(2001, now().realtime_ms);  // a's
+    CHECK(f.open("e", two).refusal == Refusal::site_full);
+    CHECK(f.stage(b.ref) == Stage::parked);
+  }
+}
+
+TEST_CASE("idle begins at exactly idle_after") {
+  Logins f;
+  const Terms one = with_idle(1, 60);
+  const Admission a = f.open("a", one);
+  f.age(a.ref, 58'000);
+  f.give_terminal(a.ref);
+  CHECK(f.open("b", one).refusal == Refusal::site_full);
+  f.age(a.ref, 2'000);
+  f.give_terminal(a.ref);
+  CHECK(f.open("b", one).admitted());
+}
+
+TEST_CASE("terminals are read before anybody is called idle") {
+  Logins f;
+  const Terms one = with_idle(1, 60);
+  const Admission a = f.open("a", one);
+  const pid_t leader = f.last_pid();
+  f.age(a.ref, 100'000);
+  f.processes.type(leader, now().realtime_ms - 3'000);
+  CHECK(f.open("b", one).refusal == Refusal::site_full);
+  Snapshot session;
+  REQUIRE(f.registry.snapshot(a.ref, session));
+  CHECK(session.last_activity_ms + 10'000 > boottime_ms());  // and kept
+}
+
+TEST_CASE("without a terminal or a token nobody is idle or out of time") {
+  Logins f;
+  Terms one = with_idle(1, 60);
+  one.ttl_s = 60;
+  const Admission a = f.open("a", one);
+  f.age(a.ref, 1'000'000);
+  CHECK(f.open("b", one).refusal == Refusal::site_full);
+  Snapshot session;
+  REQUIRE(f.registry.snapshot(a.ref, session));
+  CHECK_FALSE(expiry_ms(session, false));
+  CHECK(expiry_ms(session, true) < boottime_ms());
+  // A token that was shown once tells that it could be shown again.
+  CHECK(f.registry.touch(a.ref, boottime_ms() - 900'000, true));
+  CHECK(f.open("b", one).admitted());
+}
+
+TEST_CASE("a clock that is set makes nobody idle, and keeps nobody for ever") {
+  Logins f;
+  const Terms one = with_idle(1, 60);
+  const Admission a = f.open("a", one);
+  const pid_t leader = f.last_pid();
+  f.age(a.ref, 100'000);
+  const std::int64_t step_ms = GENERATE(-5 * 3'600'000, 5 * 3'600'000);
+  CAPTURE(step_ms);
+  // As if the clock had been set by that since the terminals were looked at last: then it was
+  // `step_ms` less.
+  auto mapped = open_registry_file(f.dir / "site.reg", f.host);
+  const Now at = now();
+  const auto before = static_cast<std::uint64_t>(
+      at.realtime_ms - static_cast<std::int64_t>(at.boottime_ms) - step_ms);
+  mapped->shared().clock_offset_ms.store(before);
+  SECTION("typed on just before it was set") {
+    f.processes.type(leader, at.realtime_ms - step_ms - 3'000);
+    CHECK(f.open("b", one).refusal == Refusal::site_full);
+  }
+  SECTION("typed on since") {
+    f.processes.type(leader, at.realtime_ms - 3'000);
+    CHECK(f.open("b", one).refusal == Refusal::site_full);
+  }
+  SECTION("typed on long before: it is idle") {
+    f.processes.type(leader, at.realtime_ms - step_ms - 100'000);
+    // What looks later by the new clock may count for it, but once only.
+    f.open("b", one);
+    f.age(a.ref, 100'000);
+    if (f.stage(a.ref) == Stage::seated) CHECK(f.open("b", one).admitted());
+    CHECK(f.stage(a.ref) == Stage::parked);
+  }
+}
+
+TEST_CASE("above a lowered limit the idle are parked only if there are enough of them") {
+  Logins f;
+  std::vector<SlotRef> inside;
+  for (int i = 0; i < 4; ++i)
+    inside.push_back(f.open("u" + std::to_string(i), with_idle(4, 60)).ref);
+  const Terms lowered = with_idle(2, 60);
+  for (int i = 0; i < 2; ++i)
+    f.make_idle(inside[static_cast<std::size_t>(i)], 100);
+  CHECK(f.open("x", lowered).refusal == Refusal::site_full);
+  CHECK(f.registry.count() == 4);
+  f.make_idle(inside[2], 100);
+  CHECK(f.open("x", lowered).admitted());
+  CHECK(f.registry.count() == 2);
+  CHECK(f.stage(inside[3]) == Stage::seated);
+}
+
+TEST_CASE("reserved seats are not had by an idle session's") {
+  Logins f;
+  Terms staff = with_idle(2, 60), other = with_idle(2, 60);
+  staff.reserved_seats = other.reserved_seats = 1;
+  other.may_use_reserved = false;
+  const Admission a = f.open("admin", staff), b = f.open("admin2", staff);
+  f.make_idle(a.ref, 100);
+  CHECK(f.open("x", other).refusal == Refusal::site_full);
+  CHECK(f.stage(a.ref) == Stage::seated);
+  f.make_idle(b.ref, 100);
+  CHECK(f.open("x", other).admitted());  // both had to give way
+  CHECK(f.registry.count() == 1);
+}
+
+TEST_CASE("at a group's limit only an idle session of the group gives way") {
+  Logins f;
+  Terms of_staff = with_idle(-1, 60);
+  const auto staff = f.registry.group_index("staff", 1);
+  of_staff.groups = {{*staff, 1}};
+  const Admission outsider = f.open("x", with_idle(-1, 60));
+  f.make_idle(outsider.ref, 500);
+  const Admission member = f.open("a", of_staff);
+  CHECK(f.open("b", of_staff).refusal == Refusal::group_full);
+  f.make_idle(member.ref, 100);
+  CHECK(f.open("b", of_staff).admitted());
+  CHECK(f.stage(outsider.ref) == Stage::seated);
+  CHECK(f.stage(member.ref) == Stage::parked);
+}
+
+TEST_CASE("foreseeing takes nothing and answers as the login would be answered") {
+  Logins f;
+  const Terms one = with_idle(1, 60);
+  const Admission a = f.open("a", one);
+  const auto foresee = [&](const std::string& user, const Terms& terms) {
+    f.forget_last_search();
+    return f.registry.foresee(f.login(user, 9000), terms, f.processes);
+  };
+  CHECK(foresee("b", one).refusal == Refusal::site_full);
+  f.make_idle(a.ref, 100);
+  const Admission foreseen = foresee("b", one);
+  CHECK(foreseen.admitted());
+  REQUIRE(foreseen.displaced.size() == 1);
+  CHECK(foreseen.displaced[0].why == Displaced::Why::parked);
+  CHECK(f.stage(a.ref) == Stage::seated);
+  Terms evicting = terms_with(1, 1);
+  evicting.evict_after_ms = 0;
+  const Admission evicted = foresee("a", evicting);
+  CHECK(f.registry.count() == 1);
+  CHECK(f.listed() == 1);
+  CHECK(f.registry.counter(kRefusedSiteFull) == 0);
+}
+
+TEST_CASE("a refusal believes a search for at most a second, and less if it found it cheap") {
+  Logins f;
+  const Terms one = terms_with(1);
+  REQUIRE(f.open("a", one).admitted());
+  const pid_t leader = f.last_pid();
+  REQUIRE(f.open("b", one).refusal == Refusal::site_full);  // searches
+  f.processes.kill(leader);
+  bool admitted = false;
+  const std::uint64_t began = boottime_ms();
+  while (!admitted && boottime_ms() < began + 5 * kDeathCheck_ms)
+    admitted = f.registry.admit(f.login("b", 3000), one, f.processes).admitted();
+  CHECK(admitted);
+}
+
+TEST_CASE("a search under another configuration is not believed") {
+  Logins f;
+  REQUIRE(f.open("a", with_idle(1, 600)).admitted());
+  const pid_t leader = f.last_pid();
+  auto mapped = open_registry_file(f.dir / "site.reg", f.host);
+  // One that found nothing to come for as long as may be.
+  mapped->shared().search.store(Widths::pack(SearchWord{1, coarse_ms() + kDeathCheck_ms}));
+  f.processes.kill(leader);
+  CHECK_FALSE(f.registry.admit(f.login("b", 3000), with_idle(1, 600), f.processes).admitted());
+  Terms edited = with_idle(1, 600);
+  edited.site.identity = 2;
+  f.registry.publish_limit(f.registry.published_limit(), edited.site);
+  CHECK(f.registry.admit(f.login("b", 3000), edited, f.processes).admitted());
+}
+
+TEST_CASE("what was written ahead of the clock by damage is not believed") {
+  Logins f;
+  const Terms one = terms_with(1);
+  REQUIRE(f.open("a", one).admitted());
+  f.processes.kill(f.last_pid());
+  auto mapped = open_registry_file(f.dir / "site.reg", f.host);
+  mapped->shared().search.store(Widths::pack(SearchWord{1, coarse_ms() + 100 * kDeathCheck_ms}));
+  CHECK(f.registry.admit(f.login("b", 3000), one, f.processes).admitted());
+}
+
+namespace {
+
+// The same rules by plain counting, one login after the other.
+class Reference {
+ public:
+  struct Session {
+    std::string user;
+    bool seated;
+    bool idle;
+    std::uint64_t age;
+    bool staff;
+  };
+  std::map<std::uint32_t, Session> sessions;  // by slot
+
+  std::int32_t seats(const std::string* user = nullptr, bool staff = false) const {
+    return static_cast<std::int32_t>(
+        std::count_if(sessions.begin(), sessions.end(), [&](const auto& entry) {
+          const Session& s = entry.second;
+          return s.seated && (user == nullptr || s.user == *user) && (!staff || s.staff);
+        }));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("random logins, idles and limits agree with a plain sequential reference") {
+  std::mt19937 random(GENERATE(1u, 2u, 3u, 4u));
+  Logins f(64);
+  const auto staff = f.registry.group_index("staff", 3);
+  REQUIRE(staff);
+  Reference reference;
+  const auto pick = [&](unsigned n) { return static_cast<unsigned>(random() % n); };
+  for (int step = 0; step < 600; ++step) {
+    const auto any = [&]() {
+      return std::next(reference.sessions.begin(),
+                       pick(static_cast<unsigned>(reference.sessions.size())));
+    };
+    const unsigned action = pick(10);
+    if (action < 6 || reference.sessions.empty()) {
+      const std::string user(1, static_cast<char>('a' + pick(5)));
+      const bool of_staff = user <= "b", entitled = user == "a";
+      const auto limit = static_cast<std::int32_t>(pick(8)) + 1;
+      Terms terms = with_idle(limit, 60);
+      terms.user_limit = static_cast<std::int32_t>(pick(4)) - 1;
+      terms.reserved_seats = 1;
+      terms.may_use_reserved = entitled;
+      if (of_staff) terms.groups = {{*staff, 3}};
+      // Whoever is the only one in the way of a seat and idle gives it up; of more than one limit
+      // at once the reference says nothing.
+      const std::int32_t held_back = entitled ? 0 : 1;
+      const std::int32_t over_site = reference.seats() + 1 + held_back - limit;
+      const std::int32_t over_user =
+          terms.user_limit < 0 ? 0 : reference.seats(&user) + 1 - terms.user_limit;
+      const std::int32_t over_staff = of_staff ? reference.seats(nullptr, true) + 1 - 3 : 0;
+      const auto idle =
+          std::count_if(reference.sessions.begin(), reference.sessions.end(),
+                        [](const auto& entry) { return entry.second.seated && entry.second.idle; });
+      const bool full = over_site > 0 || over_user > 0 || over_staff > 0;
+      const Admission admission = f.open(user, terms);
+      if (!full) REQUIRE(admission.admitted());
+      if (over_site > 0 && over_site > idle) REQUIRE_FALSE(admission.admitted());
+      if (full && idle == 0) REQUIRE_FALSE(admission.admitted());
+      if (over_site > 0 && over_site <= idle && over_user <= 0 && over_staff <= 0)
+        REQUIRE(admission.admitted());
+      // The registry is asked who was parked; never more than had to be.
+      int parked = 0;
+      for (auto& [slot, session] : reference.sessions) {
+        const Stage stage = f.registry_stage(slot);
+        if (session.seated && stage == Stage::parked) {
+          REQUIRE(session.idle);
+          session.seated = false;
+          ++parked;
+        }
+        REQUIRE((stage == Stage::seated) == session.seated);
+      }
+      if (!full) REQUIRE(parked == 0);
+      if (admission.admitted()) {
+        REQUIRE(parked == std::max({0, over_site, over_user, over_staff}));
+        reference.sessions[admission.ref.slot] = {user, true, false, 0, of_staff};
+        f.refs[admission.ref.slot] = admission.ref;
+        REQUIRE(reference.seats() + held_back <= limit);
+        if (terms.user_limit >= 0) REQUIRE(reference.seats(&user) <= terms.user_limit);
+        if (of_staff) REQUIRE(reference.seats(nullptr, true) <= 3);
+      }
+    } else if (action < 8) {
+      const auto leaver = any();
+      REQUIRE(f.registry.release(f.refs[leaver->first]));
+      reference.sessions.erase(leaver);
+    } else {
+      const auto resting = any();
+      if (!resting->second.idle) f.make_idle(f.refs[resting->first], 100);
+      resting->second.idle = true;
+    }
+    REQUIRE(static_cast<std::int32_t>(f.registry.count()) == reference.seats());
+  }
+}
+
+TEST_CASE("in a table full of parked sessions the stalest gives way to a login") {
+  // An earlier version left as many as fit.
+  const TempDir dir;
+  const HostIdentity host = *host_identity();
+  version2::Version2 old(host);
+  const std::uint64_t now_ms = now().boottime_ms;
+  for (std::uint32_t slot = 0; slot < version2::kSlots; ++slot)
+    old.add(slot, Stage::parked, RecordKind::session, "u" + std::to_string(slot), now_ms / 2,
+            slot == 500 ? now_ms / 2 : now_ms);
+  const std::string path = dir.write("site.reg", old.bytes());
+  chmod(path.c_str(), 0600);
+  auto registry = Registry::open_or_create(path, host, version2::kCapacity);
+  REQUIRE(registry);
+
+  Login login;
+  login.user = "alice";
+  login.service = "sshd";
+  login.self = login.parent = self_id();
+  Terms terms;
+  terms.site = unlimited;
+  registry->publish_limit(registry->published_limit(), unlimited);
+  const SystemProcesses processes;
+  for (std::uint32_t free = version2::kSlots; free < slots_for(version2::kCapacity); ++free)
+    CHECK(registry->admit(login, terms, processes).displaced.empty());
+  const Admission last = registry->admit(login, terms, processes);
+  CHECK(last.admitted());
+  REQUIRE(last.displaced.size() == 1);
+  CHECK(last.displaced[0].why == Displaced::Why::table_full);
+  CHECK(text_of(last.displaced[0].session.record.user) == "u500");
+}

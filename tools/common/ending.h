@@ -1,0 +1,107 @@
+// Ending sessions: told why, asked in the way their service understands, then made to.
+//
+//   mark      the registry shows the session as ending, with the reason
+//   tell      a line on its terminals
+//   ask       the first signal of its service; most close the session at once. Where a terminal was
+//             told, 0.1 s later: sshd hands on what is written to it, but not once it was asked
+//   `grace`   later SIGHUP and SIGTERM to what is left of the processes seen at the start and of
+//             their descendants, 2 s later SIGKILL, 1 s later also to the leader: a leader that
+//             dies before its children leaves them running, and closes nothing
+//
+// Rules:
+//   1. A signal goes by pidfd, the start time compared, to a process that belonged to the session.
+//   2. Never to pid 1, the caller, or (unless it asked for that) one of its ancestors.
+//   3. A leader that has closed the session, or leads another one that is to stay, is left alone.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/session.h"
+#include "common/site.h"
+
+namespace sessreg {
+
+enum class EndResult {
+  ended,     // no process left, and the seat is free
+  ending,    // its process holds another session too, so it was only marked
+  survived,  // processes are left even so
+};
+const char* text(EndResult result);
+
+struct Ended {
+  EndResult result = EndResult::ended;
+  std::vector<pid_t> survivors;
+};
+
+struct EndingOptions {
+  std::string reason;
+  std::chrono::milliseconds grace{10'000};
+  bool include_own = false;
+  bool tell = true;  // false: its user knows already
+};
+
+// The sessions that the calling process itself runs in: an ancestor, or its terminal session, is
+// their leader.
+bool is_own_session(const Session& session, const ProcessTable& table);
+
+// Some sessions on their way out, all at once. Never waits: for a loop that has other work too. The
+// site must outlive it.
+class Ender {
+ public:
+  // Marks, tells, and asks those that have no terminal. `table`: as the processes are now.
+  Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options,
+        const ProcessTable& table = ProcessTable::read());
+
+  // Looks how far they are, and sends what is due. In how long to call it again; nullopt: it is
+  // over.
+  std::optional<std::chrono::milliseconds> step(const ProcessTable& table = ProcessTable::read());
+
+  // In the order of `chosen`.
+  std::vector<Ended> results() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  // What was sent last.
+  enum class Sent { nothing, first, hangup_and_term, kill_members, kill_all };
+
+  // One session.
+  struct Ending {
+    SlotRef ref;
+    ProcessId leader;
+    std::string service;
+    std::vector<ProcessTable::Entry> processes;  // seen so far and alive; the leader among them
+    bool closed = false;                         // its slot is free, or another session's
+    bool shared = false;                         // see rule 3
+    bool asked = false;
+    bool done() const { return shared || (closed && processes.empty()); }
+  };
+
+  Registry& registry() { return *site_.registry; }
+  bool end_reservation(const Session& session, Ending& ret);
+  void find_shared();
+  bool tell(const Ending& ending, const Session& session) const;  // true: a terminal was told
+  void ask(Ending& ending, const ProcessTable& table);
+  bool may_signal(const ProcessTable::Entry& process) const;
+  void look(Ending& ending, const ProcessTable& table);
+  void send_next(const ProcessTable& table);
+  void signal_all(std::initializer_list<int> signals, bool leaders);
+
+  OpenSite& site_;
+  EndingOptions options_;
+  std::vector<Ending> endings_;
+  std::set<pid_t> untouchable_;
+  Sent sent_ = Sent::nothing;
+  Clock::time_point due_;                // of what is sent next
+  std::chrono::milliseconds pause_{10};  // most end within some milliseconds of the first signal
+};
+
+// The same, waiting for the end. Ignores SIGHUP from then on.
+std::vector<Ended> end_sessions(OpenSite& site, const std::vector<Session>& chosen,
+                                const EndingOptions& options);
+
+}  // namespace sessreg

@@ -1,0 +1,26 @@
+// The user sessions of a site (sessions.h) as the commands ask for them and print them.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <span>
+#include <vector>
+
+#include "common/site.h"
+#include "session/sessions.h"
+
+namespace sessreg {
+
+// As in sessions.h; a site without a registry has none.
+bool take_typing_as_activity(Snapshot& ret_snapshot, OpenSite& site, const ProcessTable& table,
+                             const Now& at);
+Reaped for_each_session(OpenSite& site, const ProcessTable& table, const VisitSession& visit);
+// The same by up to as many threads as there are `visits`, each of which only one of them calls;
+// the first, this one.
+Reaped for_each_session(OpenSite& site, const ProcessTable& table,
+                        std::span<const VisitSession> visits);
+std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table);
+
+// The object that `list --json` and `show --json` print.
+nlohmann::ordered_json to_json(const Session& session);
+
+}  // namespace sessreg

@@ -1,0 +1,144 @@
+#include "common/site.h"
+
+#include <errno.h>
+#include <fmt/core.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <string_view>
+
+#include "base/text.h"
+#include "common/errors.h"
+#include "common/tool_name.h"
+
+namespace sessreg {
+namespace {
+
+constexpr const char* kSitesDirectory = "/etc/security/sessreg.d";
+
+// Longer than the daemon is ever busy between two rounds.
+constexpr std::uint64_t kDaemonSilence_ms = 10'000;
+
+HostIdentity this_host() {
+  auto host = host_identity();
+  if (!host) throw failure_of(host.error(), kToolName);
+  return *host;
+}
+
+// As a word of a shell command.
+std::string quoted(const std::string& word) {
+  constexpr std::string_view kPlain =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@%,=";
+  if (!word.empty() && word.find_first_not_of(kPlain) == std::string::npos) return word;
+  std::string result = "'";
+  for (const char c : word) {
+    if (c == '\'')
+      result += "'\\''";
+    else
+      result += c;
+  }
+  return result + "'";
+}
+
+}  // namespace
+
+std::string called_as(const GlobalOptions& global) {
+  std::string called = kToolName;
+  if (global.site != GlobalOptions().site) called += " --site " + quoted(global.site);
+  if (!global.conf.empty()) called += " --conf " + quoted(global.conf);
+  return one_line(called);
+}
+
+std::int32_t OpenSite::limit_in_force() const {
+  return registry ? registry->limit_in_force(config.sessions_limit) : config.sessions_limit;
+}
+
+std::uint32_t OpenSite::seats_taken() {
+  return registry ? registry->count() : 0;
+}
+
+Config load_site_config(const GlobalOptions& global) {
+  if (!is_valid_site_name(global.site))
+    throw usage_failure(
+        fmt::format("'{}' cannot be the name of a site: 1 to 64 of A-Z a-z 0-9 _ . -, a letter, "
+                    "digit or _ first",
+                    escape_for_terminal(global.site)));
+  auto config = load_config(global.site, global.conf);
+  if (!config) throw failure_of(config.error(), called_as(global));
+  return std::move(*config);
+}
+
+OpenSite site_without_registry(const GlobalOptions& global) {
+  OpenSite site;
+  site.called = called_as(global);
+  site.config = load_site_config(global);
+  site.config_path = global.conf.empty() ? default_config_path(global.site) : global.conf;
+  return site;
+}
+
+std::optional<Error> open_registry_of(OpenSite& site) {
+  const auto host = host_identity();
+  if (!host) return host.error();
+  auto registry = Registry::open(site.config.registry, *host);
+  if (!registry && registry.error().code == Errc::older_layout)
+    registry = Registry::open_or_create(site.config.registry, *host,
+                                        static_cast<std::uint32_t>(site.config.capacity));
+  if (registry) {
+    site.registry.emplace(std::move(*registry));
+    return std::nullopt;
+  }
+  // Nobody has logged in since the boot.
+  const Errc code = registry.error().code;
+  if (code == Errc::not_found || code == Errc::other_boot) return std::nullopt;
+  return registry.error();
+}
+
+DaemonLook look_at_daemon(const OpenSite& site) {
+  DaemonLook look;
+  if (!site.registry) return look;
+  const Registry::Daemon daemon = site.registry->daemon();
+  if (daemon.pid <= 0) return look;
+  const Now at = now();
+  const std::uint64_t silence_ms = at.boottime_ms - std::min(daemon.seen_ms, at.boottime_ms);
+  look.pid = daemon.pid;
+  look.seen_realtime_ms = at.realtime_ms - static_cast<std::int64_t>(silence_ms);
+  look.alive = silence_ms <= kDaemonSilence_ms && (kill(daemon.pid, 0) == 0 || errno == EPERM);
+  return look;
+}
+
+OpenSite open_site(const GlobalOptions& global) {
+  OpenSite site = site_without_registry(global);
+  if (const auto error = open_registry_of(site)) throw failure_of(*error, site.called);
+  return site;
+}
+
+void create_registry(OpenSite& site) {
+  auto registry = Registry::open_or_create(site.config.registry, this_host(),
+                                           static_cast<std::uint32_t>(site.config.capacity));
+  if (!registry) throw failure_of(registry.error(), site.called);
+  site.registry.emplace(std::move(*registry));
+}
+
+std::vector<std::string> all_sites() {
+  constexpr std::string_view kSuffix = ".conf";
+  std::vector<std::string> sites;
+  std::error_code error;
+  std::filesystem::directory_iterator entry(kSitesDirectory, error);
+  const std::filesystem::directory_iterator end;
+  for (; !error && entry != end; entry.increment(error)) {
+    std::string name = entry->path().filename().string();
+    if (!name.ends_with(kSuffix)) continue;
+    name.resize(name.size() - kSuffix.size());
+    if (is_valid_site_name(name) && name != "default") sites.push_back(std::move(name));
+  }
+  if (error == std::errc::permission_denied)
+    throw failure_of(
+        system_error(error.value(), std::string("cannot read the directory ") + kSitesDirectory),
+        kToolName);
+  std::sort(sites.begin(), sites.end());
+  sites.insert(sites.begin(), "default");
+  return sites;
+}
+
+}  // namespace sessreg

@@ -1,0 +1,77 @@
+// Times as people and programs read them. Milliseconds since the epoch in, text out; a value that
+// no calendar can show (only a damaged registry has one) gives "-" or, for programs, nullopt.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "config/config.h"
+
+namespace sessreg {
+
+// "2026-11-22 14:03:11" in the local time zone.
+std::string local_time(std::int64_t realtime_ms);
+
+// "now", "45s ago", "5m ago", "3h ago", "4d ago", "6w ago"; "in 5m" for what is to come.
+std::string relative_time(std::int64_t realtime_ms, std::int64_t now_ms);
+
+// "2026-11-22 14:03:11 (5m ago)"
+std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms);
+
+// RFC 3339 in UTC: "2026-11-22T13:03:11Z".
+std::optional<std::string> utc_time(std::int64_t realtime_ms);
+
+// The same four without an allocation, for lists of a million: what is behind the text in these
+// arrays is never set.
+class UtcTime {
+ public:
+  explicit UtcTime(std::int64_t realtime_ms);
+  std::string_view text() const { return {text_.data(), size_}; }  // empty instead of nullopt
+
+ private:
+  std::array<char, 20> text_;
+  std::size_t size_ = 0;
+};
+
+class LocalTime {
+ public:
+  explicit LocalTime(std::int64_t realtime_ms);
+  std::string_view text() const { return {text_.data(), size_}; }
+
+ private:
+  friend class TimeWithRelative;
+  std::array<char, 19> text_;
+  std::size_t size_ = 0;
+};
+
+class RelativeTime {
+ public:
+  RelativeTime(std::int64_t realtime_ms, std::int64_t now_ms);
+  std::string_view text() const { return {text_.data(), size_}; }
+  // How long that text is.
+  static std::size_t size(std::int64_t realtime_ms, std::int64_t now_ms);
+
+ private:
+  friend class TimeWithRelative;
+  std::array<char, 32> text_;
+  std::size_t size_ = 0;
+};
+
+class TimeWithRelative {
+ public:
+  TimeWithRelative(std::int64_t realtime_ms, std::int64_t now_ms);
+  std::string_view text() const { return {text_.data(), size_}; }
+  std::string_view relative() const { return {text_.data() + relative_at_, relative_size_}; }
+
+ private:
+  std::array<char, 64> text_;
+  std::size_t size_ = 0, relative_at_ = 0, relative_size_ = 0;
+};
+
+// A duration of the command line; throws a usage Failure that names the option.
+Seconds duration_argument(const std::string& option, const std::string& text);
+
+}  // namespace sessreg

@@ -1,0 +1,163 @@
+#include "sessreg/access/selection.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "base/text.h"
+#include "common/errors.h"
+#include "common/times.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::size_t kLeastPrefix = 4;
+constexpr std::size_t kIdDigits = 32;
+
+// A record holds as much of a host as fits, and no hash of the whole.
+bool is_host(const RecordImage& record, const std::string& wanted, bool whole_only) {
+  constexpr std::size_t kMost = sizeof record.host;
+  constexpr std::size_t kMostCut = 3;  // of a UTF-8 sequence that did not fit
+  const std::string_view host = text_of(record.host);
+  if (whole_only && host.size() + kMostCut >= kMost) return false;
+  return host == utf8_prefix(wanted, kMost);
+}
+
+std::vector<State> states_named(const std::string& list) {
+  std::vector<State> states;
+  if (list.empty()) return states;
+  std::vector<std::string> names = CLI::detail::split(list, ',');
+  if (list.ends_with(',')) names.emplace_back();  // also an empty one is none
+  for (const std::string& name : names) {
+    const auto state = state_named(name);
+    if (!state)
+      throw usage_failure(
+          fmt::format("--state: '{}' is not a state; write active, parked, reserved, orphaned, "
+                      "ending or exempt, several with commas between",
+                      escape_for_terminal(name)));
+    states.push_back(*state);
+  }
+  return states;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return text;
+}
+
+}  // namespace
+
+bool Filter::is_empty() const {
+  return user.empty() && service.empty() && host.empty() && idle.empty() && states.empty() &&
+         !dangling;
+}
+
+void add_filter_options(CLI::App& command, Filter& filter) {
+  // An empty value would select everybody.
+  const auto not_empty = [](const std::string& value) { return value.empty() ? "is empty" : ""; };
+  command.add_option("--user", filter.user, "only sessions of this user")
+      ->check(not_empty, "")
+      ->option_text("USER");
+  command.add_option("--service", filter.service, "only sessions opened by this PAM service")
+      ->check(not_empty, "")
+      ->option_text("SERVICE");
+  command.add_option("--host", filter.host, "only sessions from this remote host")
+      ->check(not_empty, "")
+      ->option_text("HOST");
+  command
+      .add_option("--idle", filter.idle,
+                  "only sessions not used for this long (90s, 5m, 2h, 4d, 2w); one without a "
+                  "terminal is never idle")
+      ->check(not_empty, "")
+      ->option_text("TIME");
+  command.add_flag("--dangling", filter.dangling,
+                   "only sessions not used for 'dangling_after'; one without a terminal is never "
+                   "dangling");
+}
+
+Chooser::Chooser(const Filter& filter, const SiteSessions& site)
+    : filter_(filter), site_(site), states_(states_named(filter.states)) {
+  if (!filter.idle.empty()) idle_ = duration_argument("--idle", filter.idle);
+}
+
+// The registry knows whole names. The daemon tells what is recorded of them, and only of sessions
+// that the caller may end anyway.
+bool Chooser::is_user(const RecordImage& record) const {
+  if (const Registry* registry = site_.registry())
+    return registry->is_user_of(record, filter_.user);
+  return text_of(record.user) == utf8_prefix(filter_.user, sizeof record.user);
+}
+
+bool Chooser::is_service(const RecordImage& record) const {
+  if (const Registry* registry = site_.registry())
+    return registry->is_service_of(record, filter_.service);
+  return text_of(record.service) == utf8_prefix(filter_.service, sizeof record.service);
+}
+
+bool Chooser::fits(const Session& session) const {
+  const RecordImage& record = session.snapshot.record;
+  if (!filter_.user.empty() && !is_user(record)) return false;
+  if (!filter_.service.empty() && !is_service(record)) return false;
+  if (!filter_.host.empty() && !is_host(record, filter_.host, filter_.whole_hosts_only))
+    return false;
+  if (!filter_.states.empty() &&
+      std::find(states_.begin(), states_.end(), session.state) == states_.end())
+    return false;
+  if (idle_ && !session.is_idle_for(*idle_)) return false;
+  return !filter_.dangling || session.is_idle_for(site_.config().dangling_after);
+}
+
+std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
+                            const SiteSessions& site) {
+  const Chooser chooser(filter, site);
+  std::vector<Session> chosen;
+  std::copy_if(sessions.begin(), sessions.end(), std::back_inserter(chosen),
+               [&](const Session& session) { return chooser.fits(session); });
+  return chosen;
+}
+
+const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& given,
+                              bool own_only) {
+  const std::string prefix = lower(given);
+  if (prefix.size() < kLeastPrefix || prefix.size() > kIdDigits ||
+      prefix.find_first_not_of("0123456789abcdef") != std::string::npos)
+    throw usage_failure(
+        fmt::format("'{}' is not the id of a session, nor its first 4 or more hexadecimal digits",
+                    escape_for_terminal(given)));
+  std::vector<const Session*> found;
+  for (const Session& session : sessions)
+    if (session.id().starts_with(prefix)) found.push_back(&session);
+  if (found.empty())
+    throw Failure(kExitNoSuchSession, "no_such_session",
+                  fmt::format("no session{} with the id {}", own_only ? " of yours" : "", prefix));
+  if (found.size() == 1) return *found.front();
+
+  constexpr std::size_t kMostNamed = 8;
+  const std::size_t digits = distinct_digits(sessions);
+  std::string names;
+  for (std::size_t i = 0; i < found.size() && i < kMostNamed; ++i)
+    names += fmt::format("{}{} ({})", i == 0 ? "" : ", ", found[i]->id().substr(0, digits),
+                         escape_for_terminal(found[i]->user()));
+  if (found.size() > kMostNamed) names += fmt::format(" and {} more", found.size() - kMostNamed);
+  throw Failure(kExitUsage, "ambiguous_id",
+                fmt::format("{} fits several sessions: {}", prefix, names));
+}
+
+std::size_t distinct_digits(const std::vector<Session>& sessions) {
+  constexpr std::size_t kLeast = 8;
+  std::vector<std::string> ids;
+  for (const Session& session : sessions)
+    ids.push_back(session.id());
+  std::sort(ids.begin(), ids.end());
+  std::size_t digits = kLeast;
+  for (std::size_t i = 1; i < ids.size(); ++i) {
+    const auto differ =
+        std::mismatch(ids[i - 1].begin(), ids[i - 1].end(), ids[i].begin(), ids[i].end());
+    digits = std::max(digits, static_cast<std::size_t>(differ.first - ids[i - 1].begin()) + 1);
+  }
+  return std::min(digits, kIdDigits);
+}
+
+}  // namespace sessreg

@@ -1,0 +1,62 @@
+// Choosing sessions: by filters, and by the first digits of an id.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/session.h"
+#include "sessreg/access/site_sessions.h"
+
+namespace CLI {
+class App;
+}
+
+namespace sessreg {
+
+// What the command line says; all that is given must fit.
+struct Filter {
+  std::string user, service, host;
+  std::string idle;    // a duration
+  std::string states;  // separated by commas
+  bool dangling = false;
+  // A host that may have been cut when it was recorded fits no --host: for what cannot be undone.
+  bool whole_hosts_only = false;
+
+  bool is_empty() const;
+};
+
+// Adds the options that list and revoke share.
+void add_filter_options(CLI::App& command, Filter& filter);
+
+// A filter ready for the sessions of a site, which must outlive it.
+class Chooser {
+ public:
+  // Throws a usage Failure for a bad duration or state.
+  Chooser(const Filter& filter, const SiteSessions& site);
+  bool fits(const Session& session) const;
+
+ private:
+  bool is_user(const RecordImage& record) const;
+  bool is_service(const RecordImage& record) const;
+
+  const Filter& filter_;
+  const SiteSessions& site_;
+  std::vector<State> states_;
+  std::optional<Seconds> idle_;
+};
+
+// `sessions` are of `site`. Throws a usage Failure for a bad duration or state.
+std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
+                            const SiteSessions& site);
+
+// The one session whose id begins with `prefix` (at least 4 hex digits). Throws Failure: usage
+// where several do, which are named; no such session where none does. `own_only`: the caller's own
+// are all that there is to choose from.
+const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& prefix,
+                              bool own_only);
+
+// How many digits tell each of these ids from all others, at least 8.
+std::size_t distinct_digits(const std::vector<Session>& sessions);
+
+}  // namespace sessreg

@@ -1,0 +1,58 @@
+#include "sessreg/access/site_sessions.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+namespace sessreg {
+
+bool is_for_daemon(const Error& error) {
+  return error.code == Errc::permission_denied && geteuid() != 0;
+}
+
+SiteSessions::SiteSessions(const GlobalOptions& global) {
+  auto config = load_config(global.site, global.conf);
+  if (!config && is_valid_site_name(global.site) && is_for_daemon(config.error())) {
+    // Where the file is the administrator's secret, its defaults have to do.
+    site_.called = called_as(global);
+    site_.config.site = global.site;
+    remote_.emplace(global.conf.empty() ? default_config_path(global.site) : global.conf);
+    return;
+  }
+  site_ = site_without_registry(global);
+  const auto error = open_registry_of(site_);
+  if (!error) return;
+  if (!is_for_daemon(*error)) throw failure_of(*error, site_.called);
+  remote_.emplace(site_.config.registry);
+}
+
+void SiteSessions::for_each(const ProcessTable& table, std::span<const VisitSession> visits) {
+  if (remote_)
+    seats_ = remote_->list(site_.config.site, table, visits.front());
+  else
+    for_each_session(site_, table, visits);
+}
+
+std::vector<Session> SiteSessions::read(const ProcessTable& table) {
+  if (!remote_) return read_sessions(site_, table);
+  std::vector<Session> sessions;
+  const VisitSession keep = [&](const Session& session) { sessions.push_back(session); };
+  for_each(table, {&keep, 1});
+  sort_stalest_first(sessions);
+  return sessions;
+}
+
+std::int32_t SiteSessions::limit_in_force() const {
+  return remote_ ? seats_.limit : site_.limit_in_force();
+}
+
+std::uint32_t SiteSessions::seats_taken() {
+  return remote_ ? seats_.taken : site_.seats_taken();
+}
+
+std::vector<Ended> SiteSessions::end(const std::vector<Session>& chosen,
+                                     const EndingOptions& options) {
+  return remote_ ? remote_->end(chosen, options) : end_sessions(site_, chosen, options);
+}
+
+}  // namespace sessreg

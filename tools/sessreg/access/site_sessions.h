@@ -1,0 +1,51 @@
+// The sessions of a site, for list, show and revoke: from the registry, or, for who may not read
+// that, from the daemon, which tells and ends the caller's own.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/ending.h"
+#include "common/session.h"
+#include "common/site.h"
+#include "host/process_table.h"
+#include "sessreg/access/remote.h"
+
+namespace sessreg {
+
+// Whether the caller lacks a right that the daemon has.
+bool is_for_daemon(const Error& error);
+
+class SiteSessions {
+ public:
+  // Throws Failure, as everything here.
+  explicit SiteSessions(const GlobalOptions& global);
+
+  const Config& config() const { return site_.config; }
+  const std::string& called() const { return site_.called; }
+  // The daemon tells nothing of a registry that is not there; who may not read it cannot know.
+  bool has_registry() const { return remote_ || site_.registry; }
+  bool is_remote() const { return remote_.has_value(); }
+  // nullptr: there is none, or it may not be read.
+  const Registry* registry() const { return site_.registry ? &*site_.registry : nullptr; }
+
+  // As for_each_session() and read_sessions().
+  void for_each(const ProcessTable& table, std::span<const VisitSession> visits);
+  std::vector<Session> read(const ProcessTable& table);
+  // Since the last of these two was called.
+  std::int32_t limit_in_force() const;
+  std::uint32_t seats_taken();
+
+  // As end_sessions().
+  std::vector<Ended> end(const std::vector<Session>& chosen, const EndingOptions& options);
+
+ private:
+  OpenSite site_;
+  std::optional<Remote> remote_;
+  Remote::Seats seats_;
+};
+
+}  // namespace sessreg

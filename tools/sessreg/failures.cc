@@ -1,0 +1,191 @@
+// sessreg failures
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "common/audit.h"
+#include "common/errors.h"
+#include "common/output.h"
+#include "common/times.h"
+#include "config/remote_host.h"
+#include "sessreg/command.h"
+#include "sessreg/terminal/table.h"
+
+namespace sessreg {
+namespace {
+
+struct FailuresOptions {
+  std::string reset;  // empty: not given
+  bool reset_all = false;
+};
+
+using Failures = FailureTable<ProcessAtom>;
+
+// A host as it is shown.
+struct Host {
+  std::string text;  // raw, perhaps cut
+  std::uint32_t failures = 0;
+  std::int64_t last_failure_realtime_ms = 0;
+  bool blacklisted = false;
+  std::int64_t until_realtime_ms = 0;
+};
+
+FailureRules rules_of(const Config& config) {
+  const auto blacklist_ms = std::chrono::milliseconds(config.blacklist_time).count();
+  return {static_cast<std::uint32_t>(config.max_failed_auth_per_host),
+          static_cast<std::uint64_t>(blacklist_ms)};
+}
+
+std::string quantity(std::size_t hosts) {
+  return fmt::format("{} host{}", hosts, hosts == 1 ? "" : "s");
+}
+
+std::vector<Host> read_hosts(OpenSite& site, const Now& at) {
+  std::vector<Host> hosts;
+  if (!site.registry) return hosts;
+  const bool refuses = site.config.max_failed_auth_per_host != 0;
+  const auto realtime_of = [&](std::uint64_t boottime_ms) {
+    return at.realtime_ms + static_cast<std::int64_t>(boottime_ms - at.boottime_ms);
+  };
+  site.registry->failures(rules_of(site.config))
+      .for_each(at.boottime_ms, [&](const HostFailures& found) {
+        Host host{found.text, found.status.failures, realtime_of(found.last_failure_ms)};
+        host.blacklisted = refuses && found.status.blacklisted;
+        if (host.blacklisted) host.until_realtime_ms = realtime_of(found.status.until_ms);
+        hosts.push_back(std::move(host));
+      });
+  std::sort(hosts.begin(), hosts.end(), [](const Host& a, const Host& b) {
+    if (a.blacklisted != b.blacklisted) return a.blacklisted;
+    if (a.last_failure_realtime_ms != b.last_failure_realtime_ms)
+      return a.last_failure_realtime_ms > b.last_failure_realtime_ms;
+    return a.text < b.text;
+  });
+  return hosts;
+}
+
+nlohmann::ordered_json hosts_json(const OpenSite& site, const std::vector<Host>& hosts) {
+  const auto time = [](std::int64_t realtime_ms) {
+    const auto utc = utc_time(realtime_ms);
+    return utc ? nlohmann::ordered_json(*utc) : nlohmann::ordered_json(nullptr);
+  };
+  nlohmann::ordered_json json;
+  json["site"] = site.config.site;
+  json["max"] = site.config.max_failed_auth_per_host;
+  json["hosts"] = nlohmann::ordered_json::array();
+  for (const Host& host : hosts) {
+    nlohmann::ordered_json item;
+    item["host"] = host.text;
+    item["failures"] = host.failures;
+    item["last_failure"] = time(host.last_failure_realtime_ms);
+    item["blacklisted"] = host.blacklisted;
+    item["until"] = host.blacklisted ? time(host.until_realtime_ms) : nullptr;
+    json["hosts"].push_back(std::move(item));
+  }
+  return json;
+}
+
+std::string footer(const OpenSite& site, const std::vector<Host>& hosts) {
+  const auto blacklisted = static_cast<std::size_t>(
+      std::count_if(hosts.begin(), hosts.end(), [](const Host& host) { return host.blacklisted; }));
+  return fmt::format("{}, {} blacklisted; {} failure{} blacklist a host for {}s\n",
+                     quantity(hosts.size()), blacklisted, site.config.max_failed_auth_per_host,
+                     site.config.max_failed_auth_per_host == 1 ? "" : "s",
+                     site.config.blacklist_time.count());
+}
+
+std::string hosts_text(const OpenSite& site, const std::vector<Host>& hosts, const Now& at) {
+  Table table(
+      {{"host", true}, {"failures"}, {"last failure"}, {"blacklisted until", false, "until"}});
+  for (const Host& host : hosts) {
+    Cell until{"-"};
+    if (host.blacklisted)
+      until = {time_with_relative(host.until_realtime_ms, at.realtime_ms),
+               relative_time(host.until_realtime_ms, at.realtime_ms), Colour::red};
+    table.add({{escape_for_terminal(host.text)},
+               {std::to_string(host.failures)},
+               {relative_time(host.last_failure_realtime_ms, at.realtime_ms)},
+               std::move(until)});
+  }
+  const Terminal terminal = stdout_terminal();
+  std::string text = hosts.empty() && terminal.is_terminal ? "" : table.text(terminal);
+  if (site.config.max_failed_auth_per_host == 0)
+    text += fmt::format("nothing is counted: 'max_failed_auth_per_host' is 0 in {}\n",
+                        escape_for_terminal(site.config_path));
+  else if (terminal.is_terminal)
+    text += footer(site, hosts);
+  return text;
+}
+
+// The host itself; else, as a long name is cut where it is listed, whoever is listed by that text.
+std::size_t reset_host(Failures failures, const std::string& shown, std::uint64_t now_ms) {
+  if (failures.reset(RemoteHost::from_shown(shown), now_ms)) return 1;
+  std::vector<Failures::HostHash> listed;
+  failures.for_each(now_ms, [&](const HostFailures& host) {
+    if (host.text == shown || escape_for_terminal(host.text) == shown)
+      listed.push_back(host.host_hash);
+  });
+  std::size_t number = 0;
+  for (const auto& hash : listed)
+    number += failures.reset(hash, now_ms);
+  return number;
+}
+
+std::size_t reset(OpenSite& site, const FailuresOptions& options) {
+  const std::uint64_t now_ms = now().boottime_ms;
+  std::size_t number = 0;
+  if (options.reset_all) {
+    if (site.registry) number = site.registry->failures(rules_of(site.config)).reset_all(now_ms);
+    if (number > 0) audit("reset_failures", site.config.site, {{"hosts", std::to_string(number)}});
+    return number;
+  }
+  if (site.registry)
+    number = reset_host(site.registry->failures(rules_of(site.config)), options.reset, now_ms);
+  if (number == 0)
+    throw Failure(kExitFailed, "no_such_host",
+                  fmt::format("no failures of {} are known; '{} failures' lists the hosts",
+                              escape_for_terminal(options.reset), site.called));
+  audit("reset_failures", site.config.site, {{"host", options.reset}});
+  return number;
+}
+
+int run_failures(const GlobalOptions& global, const FailuresOptions& options) {
+  if (options.reset_all && !options.reset.empty())
+    throw usage_failure("either --reset or --reset-all");
+  OpenSite site = open_site(global);
+  if (options.reset_all || !options.reset.empty()) {
+    const std::size_t number = reset(site, options);
+    if (global.json) {
+      nlohmann::ordered_json json;
+      json["site"] = site.config.site;
+      json["reset"] = number;
+      print(json_text(json));
+    } else {
+      print(fmt::format("forgot the failures of {}\n", options.reset_all || number > 1
+                                                           ? quantity(number)
+                                                           : escape_for_terminal(options.reset)));
+    }
+    return kExitDone;
+  }
+  const Now at = now();
+  const std::vector<Host> hosts = read_hosts(site, at);
+  print(global.json ? json_text(hosts_json(site, hosts)) : hosts_text(site, hosts, at));
+  return kExitDone;
+}
+
+}  // namespace
+
+Runner declare_failures(CLI::App& command) {
+  auto options = std::make_shared<FailuresOptions>();
+  command
+      .add_option("--reset", options->reset, "forget this host's failures, and its blacklisting")
+      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
+      ->option_text("HOST");
+  command.add_flag("--reset-all", options->reset_all, "forget those of every host");
+  return [options](const GlobalOptions& global) { return run_failures(global, *options); };
+}
+
+}  // namespace sessreg

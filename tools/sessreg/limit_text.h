@@ -1,0 +1,21 @@
+// A site's limit in words and in JSON.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "common/site.h"
+
+namespace sessreg {
+
+// "7", "unlimited", "0 (nobody new is admitted)", "9000 (the registry has 4096 slots until the next
+// boot)".
+std::string configured_limit_text(const OpenSite& site);
+
+// The same, with where it comes from, if not from the configuration as it is now.
+std::string limit_in_force_text(const OpenSite& site);
+
+// {"limit": in force, "limit_configured": …, "limit_override": … or null}
+nlohmann::ordered_json limit_json(const OpenSite& site);
+
+}  // namespace sessreg

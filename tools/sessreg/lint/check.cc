@@ -1,0 +1,324 @@
+// sessreg check
+#include <fmt/core.h>
+#include <glob.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/hash.h"
+#include "base/text.h"
+#include "common/errors.h"
+#include "common/output.h"
+#include "common/site.h"
+#include "sessreg/command.h"
+#include "sessreg/lint/findings.h"
+#include "sessreg/lint/pam_findings.h"
+#include "sessreg/lint/pam_stacks.h"
+#include "sessreg/lint/sshd_config.h"
+
+namespace sessreg {
+namespace {
+
+// Hidden options: where to look on a host that is not as this one.
+struct CheckOptions {
+  std::string pam_dir;     // empty: the usual ones
+  std::string module_dir;  // likewise
+  std::string sshd_config = "/etc/ssh/sshd_config";
+};
+
+std::vector<std::string> pam_directories(const CheckOptions& options) {
+  if (!options.pam_dir.empty()) return {options.pam_dir};
+  return {"/etc/pam.d", "/usr/lib/pam.d"};
+}
+
+std::vector<std::string> module_directories(const CheckOptions& options) {
+  if (!options.module_dir.empty()) return {options.module_dir};
+  std::vector<std::string> directories = {"/lib/security", "/lib64/security", "/usr/lib/security",
+                                          "/usr/lib64/security", "/usr/local/lib/security"};
+  for (const char* pattern :
+       {"/lib/*/security", "/usr/lib/*/security", "/usr/local/lib/*/security"}) {
+    glob_t found{};
+    if (glob(pattern, 0, nullptr, &found) == 0)
+      directories.insert(directories.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
+    globfree(&found);
+  }
+  return directories;
+}
+
+// The error's text begins with `file` where it is about it; what follows the last "; " or, in its
+// place, a mend that the library put behind a colon, is the mend.
+void split_mend(std::string& what, std::string& ret_mend) {
+  constexpr std::string_view kMends[] = {": run '", ": put ", ": give ", ": write "};
+  std::size_t at = what.rfind("; ");
+  for (const std::string_view begin : kMends)
+    if (at == std::string::npos) at = what.rfind(begin);
+  if (at == std::string::npos) return;
+  ret_mend = what.substr(at + 2);
+  what.resize(at);
+}
+
+class Check {
+ public:
+  Check(const GlobalOptions& global, const CheckOptions& options)
+      : global_(global), options_(options) {}
+
+  std::vector<Finding> run() {
+    for (const PamSite& site : chosen_sites())
+      check_site(site, true);
+    const PamStacks stacks(pam_directories(options_));
+    const PamCheck pam = check_pam_stacks(
+        stacks,
+        [this](const PamSite& site) -> const Result<Config>& { return configuration(site); },
+        module_directories(options_));
+    findings_.insert(findings_.end(), pam.findings.begin(), pam.findings.end());
+    if (!pam.is_named)
+      findings_.push_back({place_of(pam_directories(options_).front(), 0),
+                           "no stack names pam_sessreg.so, so no login is counted",
+                           "add the account and session lines that pam_sessreg(8) shows"});
+    for (const PamSite& site : pam.sites) {
+      check_site(site, false);
+      check_counting(site, pam);
+    }
+    if (!pam.sites_of_sshd.empty()) check_sshd(pam.sites_of_sshd);
+    return std::move(findings_);
+  }
+
+ private:
+  std::vector<PamSite> chosen_sites() {
+    if (global_.site != GlobalOptions().site || !global_.conf.empty())
+      return {{global_.site, global_.conf}};
+    std::vector<PamSite> sites;
+    try {
+      for (const std::string& name : all_sites())
+        sites.push_back({name, {}});
+    } catch (const Failure&) {
+      findings_.push_back({"/etc/security/sessreg.d", "cannot be read", "run as root"});
+      sites.push_back({});
+    }
+    return sites;
+  }
+
+  // --conf is the site's own file for the length of this command.
+  PamSite resolved(PamSite site) const {
+    if (site.conf.empty() && site.site == global_.site) site.conf = global_.conf;
+    return site;
+  }
+
+  const Result<Config>& configuration(const PamSite& named) {
+    const PamSite site = resolved(named);
+    const auto known = configurations_.find(site);
+    if (known != configurations_.end()) return known->second;
+    return configurations_.emplace(site, load_config(site.site, site.conf)).first->second;
+  }
+
+  std::string called(const PamSite& site) const {
+    GlobalOptions global;
+    global.site = site.site;
+    global.conf = site.conf;
+    return called_as(global);
+  }
+
+  static std::string path_of(const PamSite& site) {
+    return site.conf.empty() ? default_config_path(site.site) : site.conf;
+  }
+
+  // Configuration and registry; once. `chosen`: not only because a line of a stack names it; then a
+  // missing file is that line's mistake.
+  void check_site(const PamSite& named, bool chosen) {
+    const PamSite site = resolved(named);
+    if (!checked_.insert(site).second) return;
+    const Result<Config>& config = configuration(site);
+    if (config) {
+      check_registry(site, *config);
+      return;
+    }
+    if (config.error().code != Errc::config_missing || chosen)
+      findings_.push_back(finding_of(config.error(), path_of(site), called(site)));
+  }
+
+  void check_registry(const PamSite& site, const Config& config) {
+    // Two sites may share one by mistake; its own faults are told once.
+    const auto [other, is_first] = registries_.emplace(config.registry, site);
+    if (!is_first) {
+      if (other->second.site != site.site)
+        findings_.push_back({place_of(path_of(site), 0),
+                             fmt::format("has the registry of site '{}', {}", other->second.site,
+                                         escape_for_terminal(config.registry)),
+                             "give each site a 'registry' of its own"});
+      return;
+    }
+    const auto host = host_identity();
+    if (!host) {
+      findings_.push_back(finding_of(host.error(), "/proc", called(site)));
+      return;
+    }
+    auto mapped = open_registry_file(config.registry, *host);
+    if (!mapped) {
+      if (mapped.error().code == Errc::other_boot)
+        findings_.push_back({place_of(config.registry, 0),
+                             "is left over from before the last boot; the next login replaces it",
+                             "set 'registry' to a path on /run, which a boot empties"});
+      else if (mapped.error().code != Errc::not_found)
+        findings_.push_back(finding_of(mapped.error(), config.registry, called(site)));
+      return;
+    }
+    check_capacity(config, mapped->header());
+    check_groups(config, *mapped);
+  }
+
+  void check_capacity(const Config& config, const HeaderImage& header) {
+    const auto capacity = static_cast<std::int64_t>(header.capacity);
+    if (capacity == config.capacity) return;
+    const std::string mend =
+        "it is made anew at the next boot (or remove it while nobody is logged in)";
+    if (config.sessions_limit > capacity)
+      findings_.push_back({place_of(config.registry, 0),
+                           fmt::format("has room for {} sessions only, 'sessions_limit' is {}",
+                                       capacity, config.sessions_limit),
+                           mend});
+    else
+      findings_.push_back({place_of(config.registry, 0),
+                           fmt::format("was made for {} sessions, 'capacity' is {} by now",
+                                       capacity, config.capacity),
+                           mend});
+  }
+
+  // A login of a group that finds no entry cannot be decided.
+  void check_groups(const Config& config, MappedRegistry& mapped) {
+    std::set<std::uint64_t> entries;
+    for (const auto& group : mapped.shared().groups)
+      if (const std::uint64_t name = group.name_hash.load(std::memory_order_relaxed); name != 0)
+        entries.insert(name);
+    for (const Section& section : config.sections) {
+      if (section.kind != SectionKind::group || !section.settings.sessions_limit ||
+          *section.settings.sessions_limit < 0)
+        continue;
+      const std::uint64_t name = hash64(mapped.header().hash_key, section.name);
+      entries.insert(name != 0 ? name : 1);
+    }
+    if (entries.size() <= kMaxGroups) return;
+    findings_.push_back(
+        {place_of(config.registry, 0),
+         fmt::format("has room for {} groups with a limit, and there are {} with those of earlier "
+                     "configurations",
+                     kMaxGroups, entries.size()),
+         "give fewer groups a limit; those of earlier configurations are forgotten at the next "
+         "boot"});
+  }
+
+  // Failures are counted by lines of their own.
+  void check_counting(const PamSite& named, const PamCheck& pam) {
+    const Result<Config>& config = configuration(named);
+    if (!config || config->max_failed_auth_per_host == 0) return;
+    if (std::find(pam.counted.begin(), pam.counted.end(), named) != pam.counted.end()) return;
+    findings_.push_back(
+        {place_of(path_of(resolved(named)), 0),
+         fmt::format("'max_failed_auth_per_host' is {}, but no stack has an authfail line for the "
+                     "site, so nothing is counted",
+                     config->max_failed_auth_per_host),
+         "add the auth lines that pam_sessreg(8) shows"});
+  }
+
+  void check_sshd(const std::vector<PamSite>& sites) {
+    const std::string& path = options_.sshd_config;
+    const SshdConfig sshd = read_sshd_config(path);
+    for (const SshdConfig::Problem& problem : sshd.problems)
+      findings_.push_back({place_of(problem.file, 0), problem.what, problem.mend});
+    if (!sshd.exists) return;  // no sshd here
+    constexpr const char* kMend = "write 'UsePAM yes'";
+    if (sshd.use_pam && sshd.use_pam->value != "yes")
+      findings_.push_back({place_of(sshd.use_pam->file, sshd.use_pam->line),
+                           fmt::format("UsePAM is '{}', so sshd asks no PAM stack",
+                                       escape_for_terminal(sshd.use_pam->value)),
+                           kMend});
+    if (!sshd.use_pam && sshd.problems.empty())
+      findings_.push_back({place_of(path, 0),
+                           "UsePAM is not set, and its default is no, so sshd asks no PAM stack",
+                           kMend});
+    if (!sshd.use_dns || sshd.use_dns->value != "yes") return;
+    const bool counts = std::any_of(sites.begin(), sites.end(), [&](const PamSite& site) {
+      const Result<Config>& config = configuration(site);
+      return config && config->max_failed_auth_per_host != 0;
+    });
+    if (counts)
+      findings_.push_back({place_of(sshd.use_dns->file, sshd.use_dns->line),
+                           "UseDNS is yes, so failed authentications are counted by host name, and "
+                           "whoever controls the reverse DNS of an address can change it at will",
+                           "write 'UseDNS no'"});
+  }
+
+  const GlobalOptions& global_;
+  const CheckOptions& options_;
+  std::vector<Finding> findings_;
+  std::map<PamSite, Result<Config>> configurations_;
+  std::set<PamSite> checked_;
+  std::map<std::string, PamSite> registries_;
+};
+
+int run_check(const GlobalOptions& global, const CheckOptions& options) {
+  if (!is_valid_site_name(global.site)) load_site_config(global);  // throws
+  const std::vector<Finding> findings = Check(global, options).run();
+  if (global.json) {
+    nlohmann::ordered_json json = nlohmann::ordered_json::array();
+    for (const Finding& finding : findings)
+      json.push_back({{"place", finding.place}, {"what", finding.what}, {"mend", finding.mend}});
+    print(json_text(json));
+  } else {
+    std::string text;
+    for (const Finding& finding : findings)
+      text += fmt::format("{}: {}; {}\n", finding.place, finding.what, finding.mend);
+    print(findings.empty() ? "no findings\n" : text);
+  }
+  return findings.empty() ? kExitDone : kExitFailed;
+}
+
+}  // namespace
+
+std::string place_of(const std::string& file, unsigned line) {
+  const std::string shown = escape_for_terminal(file);
+  return line == 0 ? shown : fmt::format("{}:{}", shown, line);
+}
+
+Finding finding_of(const Error& error, const std::string& file, const std::string& called) {
+  Finding finding{place_of(file, 0), {}, {}};
+  if (error.code == Errc::permission_denied && geteuid() != 0) {
+    finding.what = "cannot be read";
+    finding.mend = "run as root";
+    return finding;
+  }
+  finding.what = failure_of(error, called).what();
+  for (const std::string& prefix : {finding.place, one_line(file)}) {
+    if (!finding.what.starts_with(prefix)) continue;
+    finding.what.erase(0, prefix.size());
+    break;
+  }
+  if (finding.what.starts_with(':')) {
+    const std::size_t end = finding.what.find(": ", 1);
+    const std::string line = finding.what.substr(0, std::min(end, finding.what.size()));
+    if (end != std::string::npos && line.find_first_not_of("0123456789", 1) == std::string::npos) {
+      if (line.size() > 1) finding.place += line;
+      finding.what.erase(0, end + 1);
+    }
+  }
+  finding.what.erase(0, finding.what.find_first_not_of(": "));
+  split_mend(finding.what, finding.mend);
+  if (finding.mend.empty()) finding.mend = "see sessreg.conf(5)";
+  return finding;
+}
+
+Runner declare_check(CLI::App& command) {
+  auto options = std::make_shared<CheckOptions>();
+  const auto not_empty = [](const std::string& value) { return value.empty() ? "is empty" : ""; };
+  // For tests, and for looking at another root; not in the help.
+  command.add_option("--pam-dir", options->pam_dir)->check(not_empty, "")->group("");
+  command.add_option("--module-dir", options->module_dir)->check(not_empty, "")->group("");
+  command.add_option("--sshd-config", options->sshd_config)->check(not_empty, "")->group("");
+  return [options](const GlobalOptions& global) { return run_check(global, *options); };
+}
+
+}  // namespace sessreg

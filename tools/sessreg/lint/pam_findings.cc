@@ -1,0 +1,412 @@
+#include "sessreg/lint/pam_findings.h"
+
+#include <fmt/core.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <numeric>
+#include <optional>
+#include <set>
+
+#include "base/text.h"
+#include "config/policy.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::string_view kModule = "pam_sessreg.so";
+constexpr std::string_view kPasswordModules[] = {"pam_unix.so", "pam_sss.so", "pam_ldap.so",
+                                                 "pam_krb5.so", "pam_winbind.so"};
+constexpr std::string_view kTypes[] = {"auth", "account", "session", "password"};
+
+// A word that takes a value ends in '='.
+constexpr std::string_view kWords[] = {"site=",   "conf=",    "on_error=",   "debug",  "quiet",
+                                       "preauth", "authfail", "check_limit", "observe"};
+
+bool is_module(const PamLine& line) {
+  return line.module_name() == kModule;
+}
+
+bool is_password_module(const PamLine& line) {
+  return std::find(std::begin(kPasswordModules), std::end(kPasswordModules), line.module_name()) !=
+         std::end(kPasswordModules);
+}
+
+bool has(const PamLine& line, std::string_view word) {
+  return std::find(line.arguments.begin(), line.arguments.end(), word) != line.arguments.end();
+}
+
+// As the module itself understands them: of `preauth` and `authfail` the latter counts.
+bool is_authfail(const PamLine& line) {
+  return is_module(line) && has(line, "authfail");
+}
+bool is_preauth(const PamLine& line) {
+  return is_module(line) && has(line, "preauth") && !has(line, "authfail");
+}
+
+PamSite site_of(const PamLine& line) {
+  PamSite site;
+  for (const std::string& word : line.arguments) {
+    if (word.starts_with("site=")) site.site = word.substr(5);
+    if (word.starts_with("conf=")) site.conf = word.substr(5);
+  }
+  return site;
+}
+
+bool can_be(const PamSite& site) {
+  return is_valid_site_name(site.site) && (site.conf.empty() || site.conf.starts_with('/'));
+}
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+// The word that `argument` may have been meant for; empty: none is close.
+std::string_view nearest_word(std::string_view argument) {
+  constexpr std::size_t kLongest = 64;
+  const std::size_t equals = argument.find('=');
+  std::string name(argument.substr(0, std::min(equals, kLongest)));
+  for (char& c : name)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  std::string_view nearest;
+  std::size_t least = 6;
+  for (const std::string_view word : kWords) {
+    const std::string_view bare = word.substr(0, word.find('='));
+    const std::size_t distance = edit_distance(name, bare);
+    const bool alike = (equals == std::string_view::npos) == (bare.size() == word.size());
+    const std::size_t cost = 2 * distance + (alike ? 0 : 1);
+    if (cost < least && distance <= bare.size() / 2) least = cost, nearest = word;
+  }
+  return nearest;
+}
+
+// "'quite'", for a text.
+std::string quoted(std::string_view text) {
+  return "'" + escape_for_terminal(text) + "'";
+}
+
+bool exists(const std::string& path) {
+  struct stat status {};
+  return stat(path.c_str(), &status) == 0 || (errno != ENOENT && errno != ENOTDIR);
+}
+
+class Checker {
+ public:
+  Checker(const PamStacks& stacks,
+          const std::function<const Result<Config>&(const PamSite&)>& configuration,
+          const std::vector<std::string>& module_directories)
+      : stacks_(stacks), configuration_(configuration), module_directories_(module_directories) {}
+
+  PamCheck check() {
+    for (const PamProblem& problem : stacks_.problems())
+      result_.findings.push_back(
+          {place_of(problem.file, problem.number), problem.what, problem.mend});
+    for (const PamService& service : stacks_.services())
+      check_service(service);
+    for (Found& found : found_)
+      result_.findings.push_back(
+          {std::move(found.place), found.what + of_services(found), std::move(found.mend)});
+    return std::move(result_);
+  }
+
+ private:
+  struct Found {
+    const PamLine* line;
+    std::string place, what, mend;
+    std::vector<std::string> services;  // whose stacks have it; empty: it is the line's own
+  };
+
+  // Where a stack is not simply that of the file with its name, it is named.
+  static std::string of_services(const Found& found) {
+    constexpr std::size_t kMostNamed = 3;
+    const std::vector<std::string>& names = found.services;
+    if (names.empty()) return {};
+    const std::string& file = found.line->file;
+    if (names.size() == 1 && file.substr(file.rfind('/') + 1) == names.front()) return {};
+    std::string text;
+    for (std::size_t i = 0; i < names.size() && i < kMostNamed; ++i)
+      text += (i == 0 ? "" : ", ") + escape_for_terminal(names[i]);
+    if (names.size() > kMostNamed) text += fmt::format(" and {} more", names.size() - kMostNamed);
+    return fmt::format(" ({} {})", names.size() == 1 ? "service" : "services", text);
+  }
+
+  // Of the line itself, whatever stack it stands in.
+  void add(const PamLine& line, std::string what, std::string mend) {
+    add_for(line, {}, std::move(what), std::move(mend));
+  }
+  void add_for(const PamLine& line, const std::string& service, std::string what,
+               std::string mend) {
+    const auto known = std::find_if(found_.begin(), found_.end(), [&](const Found& found) {
+      return found.line == &line && found.what == what;
+    });
+    Found& found =
+        known != found_.end()
+            ? *known
+            : found_.emplace_back(Found{
+                  &line, place_of(line.file, line.number), std::move(what), std::move(mend), {}});
+    if (!service.empty() && (found.services.empty() || found.services.back() != service))
+      found.services.push_back(service);
+  }
+
+  void check_service(const PamService& service) {
+    std::set<PamSite> sites;
+    for (const PamEntry& entry : service.entries) {
+      const PamLine& line = *entry.line;
+      if (!is_module(line)) continue;
+      result_.is_named = true;
+      if (seen_.insert(&line).second) check_line(line);
+      const PamSite site = site_of(line);
+      if (!can_be(site)) continue;
+      sites.insert(site);
+      note(result_.sites, site);
+      if (service.name == "sshd") note(result_.sites_of_sshd, site);
+      if (line.type == "auth" && is_authfail(line)) note(result_.counted, site);
+    }
+    for (const PamSite& site : sites)
+      check_stack(service, site);
+  }
+
+  static void note(std::vector<PamSite>& ret, const PamSite& site) {
+    if (std::find(ret.begin(), ret.end(), site) == ret.end()) ret.push_back(site);
+  }
+
+  // --- A line ---
+
+  void check_line(const PamLine& line) {
+    if (std::find(std::begin(kTypes), std::end(kTypes), line.type) == std::end(kTypes))
+      add(line, quoted(line.type) + " is no type of a PAM line, so libpam lets every login fail",
+          "write auth, account or session");
+    for (const std::string& argument : line.arguments)
+      check_argument(line, argument);
+    check_site(line);
+    check_file(line);
+  }
+
+  void check_argument(const PamLine& line, const std::string& argument) {
+    if (argument.starts_with("site=") || argument.starts_with("conf=")) return;
+    if (argument == "on_error=deny" || argument == "on_error=allow") return;
+    if (argument.starts_with("on_error=")) {
+      add(line, quoted(argument) + " is ignored", "write on_error=deny or on_error=allow");
+      return;
+    }
+    if (std::find(std::begin(kWords), std::end(kWords), argument) == std::end(kWords)) {
+      const std::string_view nearest = nearest_word(argument);
+      add(line, "unknown argument " + quoted(argument) + " is ignored",
+          nearest.empty() ? "remove it; pam_sessreg(8) lists the arguments"
+                          : fmt::format("did you mean {}?", nearest));
+      return;
+    }
+    const bool is_for_auth =
+        argument == "preauth" || argument == "authfail" || argument == "check_limit";
+    if (is_for_auth && line.type != "auth")
+      add(line,
+          fmt::format("{} does nothing on a line of type {}", argument,
+                      escape_for_terminal(line.type)),
+          "move it to an auth line");
+    if (argument == "preauth" && has(line, "authfail"))
+      add(line, "of preauth and authfail on one line only authfail is done",
+          "give each a line of its own");
+  }
+
+  void check_site(const PamLine& line) {
+    const PamSite site = site_of(line);
+    if (!is_valid_site_name(site.site)) {
+      add(line, quoted(site.site) + " cannot be the name of a site",
+          "use 1 to 64 of A-Z a-z 0-9 _ . -, a letter, digit or _ first");
+      return;
+    }
+    if (!site.conf.empty() && !site.conf.starts_with('/')) {
+      add(line, quoted("conf=" + site.conf) + " is not an absolute path", "write the whole path");
+      return;
+    }
+    const Result<Config>& config = configuration_(site);
+    if (config || config.error().code != Errc::config_missing) return;
+    const std::string& what = config.error().what;
+    const std::size_t mend = what.rfind("; ");
+    add(line, one_line(what.substr(0, mend)),
+        mend == std::string::npos ? "create it" : one_line(what.substr(mend + 2)));
+  }
+
+  void check_file(const PamLine& line) {
+    if (line.module.find('$') != std::string::npos) return;  // $ISA: libpam knows where
+    if (line.module.starts_with('/')) {
+      if (!exists(line.module))
+        add(line, escape_for_terminal(line.module) + " does not exist",
+            "install the module there, or name it without a directory");
+      return;
+    }
+    const bool found = std::any_of(
+        module_directories_.begin(), module_directories_.end(),
+        [&](const std::string& directory) { return exists(directory + "/" + line.module); });
+    if (!found)
+      add(line, fmt::format("{} is in none of the directories of PAM modules", kModule),
+          "install it, or name it by its absolute path");
+  }
+
+  // --- A stack ---
+
+  void check_stack(const PamService& service, const PamSite& site) {
+    const Result<Config>& config = configuration_(site);
+    const bool ignored = config && standing_of(*config, {}, service.name, [](const std::string&) {
+                                     return false;
+                                   }) == Standing::ignored;
+    if (!ignored) {
+      const PamLine* account = first(service, "account", site);
+      const PamLine* session = first(service, "session", site);
+      if (account != nullptr) check_control(service, *account);
+      if (session != nullptr) check_control(service, *session);
+      check_pair(service, account, session);
+      check_systemd(service, site);
+    }
+    check_auth(service, site);
+  }
+
+  static const PamLine* first(const PamService& service, std::string_view type,
+                              const PamSite& site) {
+    for (const PamEntry& entry : service.entries)
+      if (entry.line->type == type && is_module(*entry.line) && site_of(*entry.line) == site)
+        return entry.line;
+    return nullptr;
+  }
+
+  // A file made to be included has its other lines elsewhere.
+  bool is_fragment(const PamService& service, const PamLine& line) const {
+    return line.file.substr(line.file.rfind('/') + 1) == service.name &&
+           stacks_.is_included(line.file, line.type);
+  }
+
+  void check_pair(const PamService& service, const PamLine* account, const PamLine* session) {
+    if (account != nullptr && session == nullptr && !is_fragment(service, *account))
+      add_for(*account, service.name,
+              "an account line without a session line: the seat it reserves is given back, and the "
+              "session is not counted",
+              "add 'session required pam_sessreg.so' with the same arguments");
+    if (session != nullptr && account == nullptr && !is_fragment(service, *session))
+      add_for(*session, service.name,
+              "a session line without an account line: who is refused is refused late, and 'ssh "
+              "-N' stays connected",
+              "add 'account required pam_sessreg.so' with the same arguments");
+  }
+
+  void check_control(const PamService& service, const PamLine& line) {
+    using Kind = PamAction::Kind;
+    bool valid = true;
+    const Kind kind = action_on(line.control, "perm_denied", &valid).kind;
+    const char* mend = line.type == "auth" ? "write requisite" : "write required";
+    if (!valid) {
+      add(line,
+          "libpam cannot read the control " + quoted(line.control) + ", and lets every login fail",
+          mend);
+    } else if (kind == Kind::ignore || kind == Kind::reset || kind == Kind::jump) {
+      add_for(line, service.name,
+              fmt::format("with the control {} a refusal does not refuse the login",
+                          quoted(line.control)),
+              mend);
+    }
+  }
+
+  void check_systemd(const PamService& service, const PamSite& site) {
+    bool behind = false;
+    for (const PamEntry& entry : service.of_type("session")) {
+      const PamLine& line = *entry.line;
+      behind |= line.module_name() == "pam_systemd.so";
+      if (behind && is_module(line) && site_of(line) == site)
+        add_for(line, service.name,
+                "the session line stands behind pam_systemd.so, which has made a session by the "
+                "time this one is refused",
+                "move it before pam_systemd.so");
+    }
+  }
+
+  void check_auth(const PamService& service, const PamSite& site) {
+    const std::vector<PamEntry> entries = service.of_type("auth");
+    std::optional<std::size_t> preauth, authfail, first_password, last_password;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      const PamLine& line = *entries[i].line;
+      if (is_password_module(line)) {
+        if (!first_password) first_password = i;
+        last_password = i;
+      }
+      if (!is_module(line) || site_of(line) != site) continue;
+      if (is_preauth(line) && !preauth) preauth = i;
+      if (is_authfail(line) && !authfail) authfail = i;
+    }
+    if (preauth) check_preauth(service, *entries[*preauth].line, authfail.has_value());
+    if (preauth && first_password && *first_password < *preauth)
+      add_for(*entries[*preauth].line, service.name,
+              fmt::format("preauth stands behind {}, which has looked at the password by then",
+                          entries[*first_password].line->module_name()),
+              "move it before the password modules");
+    if (!authfail) return;
+    const PamLine& line = *entries[*authfail].line;
+    if (!preauth && !is_fragment(service, line))
+      add_for(line, service.name,
+              "authfail without preauth: passwords of a blacklisted host are still tried",
+              "add 'auth requisite pam_sessreg.so preauth' before the password modules");
+    if (last_password && *last_password > *authfail) {
+      add_for(
+          line, service.name,
+          fmt::format("authfail stands before {}, so that it counts logins that have not failed",
+                      entries[*last_password].line->module_name()),
+          "move it behind the password modules");
+      return;
+    }
+    check_way_of_success(service, entries, *authfail);
+  }
+
+  void check_way_of_success(const PamService& service, const std::vector<PamEntry>& entries,
+                            std::size_t authfail) {
+    const PamLine& line = *entries[authfail].line;
+    for (std::size_t i = 0; i < authfail; ++i) {
+      if (!is_password_module(*entries[i].line)) continue;
+      for (std::size_t to = authfail; to < entries.size(); ++to) {
+        if ((to != authfail && entries[to].line->module_name() != "pam_deny.so") ||
+            !success_leads_to(entries, i, to))
+          continue;
+        add_for(line, service.name,
+                fmt::format("a right password leads to {}, as {} does not skip it on success",
+                            to == authfail ? "authfail" : "pam_deny.so behind authfail",
+                            entries[i].line->module_name()),
+                "write [success=N default=ignore] there, with N lines to skip");
+        return;
+      }
+    }
+  }
+
+  void check_preauth(const PamService& service, const PamLine& line, bool has_authfail) {
+    check_control(service, line);
+    if (!has_authfail && !is_fragment(service, line))
+      add_for(line, service.name, "preauth without authfail: no failed authentication is counted",
+              "add 'auth [default=die] pam_sessreg.so authfail' behind the password modules");
+  }
+
+  const PamStacks& stacks_;
+  const std::function<const Result<Config>&(const PamSite&)>& configuration_;
+  const std::vector<std::string>& module_directories_;
+  std::set<const PamLine*> seen_;
+  std::vector<Found> found_;
+  PamCheck result_;
+};
+
+}  // namespace
+
+PamCheck check_pam_stacks(const PamStacks& stacks,
+                          const std::function<const Result<Config>&(const PamSite&)>& configuration,
+                          const std::vector<std::string>& module_directories) {
+  return Checker(stacks, configuration, module_directories).check();
+}
+
+}  // namespace sessreg

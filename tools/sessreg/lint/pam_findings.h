@@ -1,0 +1,35 @@
+// What is wrong with the lines of PAM stacks that name the module.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "config/config.h"
+#include "sessreg/lint/findings.h"
+#include "sessreg/lint/pam_stacks.h"
+
+namespace sessreg {
+
+// The site that a line of a stack is about.
+struct PamSite {
+  std::string site = "default";
+  std::string conf;  // empty: the site's own file
+  auto operator<=>(const PamSite&) const = default;
+};
+
+struct PamCheck {
+  std::vector<Finding> findings;
+  std::vector<PamSite> sites;    // that are named, and can be: each once
+  std::vector<PamSite> counted;  // of these, those with an `authfail` line
+  std::vector<PamSite> sites_of_sshd;
+  bool is_named = false;  // at all
+};
+
+// `configuration` reads that of a site. `module_directories`: where libpam may look for it.
+PamCheck check_pam_stacks(const PamStacks& stacks,
+                          const std::function<const Result<Config>&(const PamSite&)>& configuration,
+                          const std::vector<std::string>& module_directories);
+
+}  // namespace sessreg

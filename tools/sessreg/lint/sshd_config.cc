@@ -1,0 +1,108 @@
+#include "sessreg/lint/sshd_config.h"
+
+#include <glob.h>
+
+#include <algorithm>
+#include <string_view>
+
+#include "sessreg/lint/host_file.h"
+
+namespace sessreg {
+namespace {
+
+constexpr unsigned kMostIncludes = 16;  // SERVCONF_MAX_DEPTH
+constexpr unsigned kMostFiles = 1024;
+
+constexpr std::string_view kBlank = " \t\r";
+
+std::string lower(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return result;
+}
+
+// "Keyword value …" or "Keyword=value", with quotes; a comment ends it.
+std::vector<std::string> words_of(std::string_view line) {
+  std::vector<std::string> words;
+  for (;;) {
+    const std::string_view skipped = words.size() == 1 ? " \t\r=" : kBlank;
+    line.remove_prefix(std::min(line.find_first_not_of(skipped), line.size()));
+    if (line.empty() || line.front() == '#') return words;
+    std::size_t size = 0;
+    if (line.front() == '"') {
+      line.remove_prefix(1);
+      size = std::min(line.find('"'), line.size());
+      words.emplace_back(line.substr(0, size));
+      line.remove_prefix(std::min(size + 1, line.size()));
+      continue;
+    }
+    size = std::min(line.find_first_of(words.empty() ? " \t\r=" : kBlank), line.size());
+    words.emplace_back(line.substr(0, size));
+    line.remove_prefix(size);
+  }
+}
+
+class Reader {
+ public:
+  Reader(SshdConfig& ret_config, const std::string& path)
+      : config_(ret_config), directory_(path.substr(0, path.rfind('/') + 1)) {}
+
+  void read(const std::string& path, unsigned depth) {
+    if (++files_ > kMostFiles) return;
+    const HostFile file = read_host_file(path);
+    if (file.state == HostFile::State::missing) return;
+    if (depth == 0) config_.exists = true;
+    if (file.state != HostFile::State::read) {
+      const Complaint complaint = complaint_of(file);
+      config_.problems.push_back({path, complaint.what, complaint.mend});
+      return;
+    }
+    std::string_view text = file.text;
+    unsigned number = 0;
+    while (!text.empty()) {
+      const std::string_view line = text.substr(0, text.find('\n'));
+      text.remove_prefix(std::min(line.size() + 1, text.size()));
+      const std::vector<std::string> words = words_of(line);
+      ++number;
+      if (words.size() < 2) continue;
+      const std::string keyword = lower(words[0]);
+      if (keyword == "match") return;  // to the end of this file
+      if (keyword == "usepam") set(config_.use_pam, words[1], path, number);
+      if (keyword == "usedns") set(config_.use_dns, words[1], path, number);
+      if (keyword == "include")
+        for (std::size_t i = 1; i < words.size(); ++i)
+          include(words[i], depth);
+    }
+  }
+
+ private:
+  static void set(std::optional<SshdSetting>& ret, const std::string& value,
+                  const std::string& file, unsigned line) {
+    if (!ret) ret = SshdSetting{lower(value), file, line};
+  }
+
+  void include(const std::string& pattern, unsigned depth) {
+    if (depth + 1 >= kMostIncludes || files_ > kMostFiles) return;
+    glob_t found{};
+    const std::string absolute = pattern.starts_with('/') ? pattern : directory_ + pattern;
+    if (glob(absolute.c_str(), 0, nullptr, &found) == 0)
+      for (std::size_t i = 0; i < found.gl_pathc; ++i)
+        read(found.gl_pathv[i], depth + 1);
+    globfree(&found);
+  }
+
+  SshdConfig& config_;
+  const std::string directory_;
+  unsigned files_ = 0;
+};
+
+}  // namespace
+
+SshdConfig read_sshd_config(const std::string& path) {
+  SshdConfig config;
+  Reader(config, path).read(path, 0);
+  return config;
+}
+
+}  // namespace sessreg

@@ -1,0 +1,218 @@
+// sessreg list
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <span>
+
+#include "common/errors.h"
+#include "common/output.h"
+#include "common/parallel.h"
+#include "sessreg/command.h"
+#include "sessreg/list/listing.h"
+#include "sessreg/list/row_formats.h"
+#include "sessreg/list/views.h"
+#include "sessreg/list/watch.h"
+
+namespace sessreg {
+namespace {
+
+const UserRow& item(const std::vector<UserRow>& users, std::size_t i) {
+  return users[i];
+}
+
+// The rows lie all over the memory: one that comes soon is asked for ahead.
+const Row& item(std::span<const Row* const> rows, std::size_t i) {
+  constexpr std::size_t kAhead = 16;
+  constexpr std::size_t kCacheLine_bytes = 64;
+  if (i + kAhead < rows.size()) {
+    const char* row = reinterpret_cast<const char*>(rows[i + kAhead]);
+    for (std::size_t at = 0; at < sizeof(Row) + kCacheLine_bytes; at += kCacheLine_bytes)
+      __builtin_prefetch(row + at);
+  }
+  return *rows[i];
+}
+
+void append_separator(std::string& out, bool is_first, int indent) {
+  out += is_first ? "\n" : ",\n";
+  out.append(static_cast<std::size_t>(indent), ' ');
+}
+
+// As json_text() writes an array.
+void write_end_of_array(Output& output, bool is_empty, int indent) {
+  if (!is_empty) {
+    output.text() += '\n';
+    output.text().append(static_cast<std::size_t>(indent), ' ');
+  }
+  output.text() += ']';
+}
+
+template <class Items>
+void write_array(Output& output, const Items& items, int indent) {
+  output.text() += '[';
+  write_items(output, items.size(), [&](std::string& out, std::size_t i) {
+    append_separator(out, i == 0, indent + 2);
+    append_json(out, item(items, i), JsonForm::lines, indent + 2);
+  });
+  write_end_of_array(output, items.empty(), indent);
+}
+
+// `rows`: the site's.
+void write_site_json(Output& output, const SiteSummary& site, std::span<const Row* const> rows,
+                     const ListOptions& options, int indent) {
+  const std::string margin(static_cast<std::size_t>(indent) + 2, ' ');
+  std::string name = json_line(site.site);
+  name.pop_back();
+  output.text() += fmt::format("{{\n{}\"site\": {},\n{}\"limit\": {},\n{}\"active\": {},\n", margin,
+                               name, margin, site.limit, margin, site.seats);
+  output.text() += margin + (options.by_user ? "\"users\": " : "\"sessions\": ");
+  if (options.by_user)
+    write_array(output, by_user(rows, order_of(options), options.reverse), indent + 2);
+  else
+    write_array(output, rows, indent + 2);
+  output.text() += "\n" + std::string(static_cast<std::size_t>(indent), ' ') + "}";
+}
+
+void write_json(Output& output, const Listing& listing, const ListOptions& options) {
+  std::span<const Row* const> rows = listing.rows;
+  if (options.all_sites) {
+    output.text() += '[';
+    for (const SiteSummary& site : listing.sites) {
+      append_separator(output.text(), &site == &listing.sites.front(), 2);
+      write_site_json(output, site, rows.first(site.rows), options, 2);
+      rows = rows.subspan(site.rows);
+    }
+    write_end_of_array(output, listing.sites.empty(), 0);
+  } else {
+    write_site_json(output, listing.sites.front(), rows, options, 0);
+  }
+  output.text() += "\n";
+}
+
+template <class Items>
+void write_lines(Output& output, const Items& items, const ListOptions& options) {
+  if (options.csv) append_csv_header(output.text(), options.by_user);
+  write_items(output, items.size(), [&](std::string& out, std::size_t i) {
+    if (options.csv)
+      append_csv(out, item(items, i));
+    else
+      append_tsv(out, item(items, i));
+  });
+}
+
+std::vector<UserRow> users_of(const Listing& listing, const ListOptions& options) {
+  return by_user(listing.rows, order_of(options), options.reverse);
+}
+
+// A table for people, whose rows are measured while they are read.
+class ListTable {
+ public:
+  explicit ListTable(const ListOptions& options)
+      : options_(options),
+        of_threads_(kMostThreads, RowTable(options.all_sites, terminal_, now_ms_)) {}
+
+  // As LookAtRow.
+  void measure(std::size_t part, const Row& row) { of_threads_[part].measure(row); }
+
+  void write(Output& output, const Listing& listing) {
+    if (listing.rows.empty() && terminal_.is_terminal) {
+      // The line with the seats says it all.
+    } else if (options_.by_user) {
+      output.text() +=
+          users_table(users_of(listing, options_), options_.all_sites, terminal_, now_ms_);
+    } else {
+      write_rows(output, listing.rows);
+    }
+    // For people; a pipe gets the header and the rows only.
+    if (!terminal_.is_terminal) return;
+    for (const SiteSummary& site : listing.sites)
+      output.text() += footer(site, options_) + "\n";
+  }
+
+ private:
+  void write_rows(Output& output, const Rows& rows) {
+    RowTable& table = of_threads_.front();
+    for (const RowTable& other : of_threads_)
+      table.measure(other);
+    table.fit(terminal_.is_terminal ? distinct_digits(rows) : 0);
+    table.append_header(output.text());
+    write_items(output, rows.size(),
+                [&](std::string& out, std::size_t i) { table.append_line(out, item(rows, i)); });
+  }
+
+  const ListOptions& options_;
+  const Terminal terminal_ = stdout_terminal();
+  const std::int64_t now_ms_ = now().realtime_ms;
+  std::vector<RowTable> of_threads_;
+};
+
+// Somebody who looks at an empty list may wonder why; a script knows that there can be none.
+void remark_on_missing_registries(const Listing& listing) {
+  for (const SiteSummary& site : listing.sites)
+    if (!site.has_registry)
+      remark(
+          fmt::format("no registry for site {}: nobody has logged in since boot, or the module "
+                      "is not in a PAM stack; run '{} check'",
+                      site.site, site.called));
+}
+
+int run_list(const GlobalOptions& global, const ListOptions& options) {
+  order_of(options);  // one that there is not is told first
+  if (options.csv + options.tsv + global.json > 1)
+    throw usage_failure("only one of --csv, --tsv and --json");
+  if (options.all_sites && (!global.conf.empty() || global.site_given))
+    throw usage_failure("--all-sites reads every site's own file: leave out --site and --conf");
+
+  if (options.watch) return watch(global, options);
+
+  const bool for_programs = global.json || options.csv || options.tsv;
+  ListTable table(options);
+  const Listing listing = read_listing(global, options, [&](std::size_t part, const Row& row) {
+    if (!for_programs) table.measure(part, row);
+  });
+  Output output;
+  if (global.json)
+    write_json(output, listing, options);
+  else if (for_programs && options.by_user)
+    write_lines(output, users_of(listing, options), options);
+  else if (for_programs)
+    write_lines(output, listing.rows, options);
+  else
+    table.write(output, listing);
+  output.flush();
+  if (!global.json && isatty(STDOUT_FILENO) == 1 && isatty(STDERR_FILENO) == 1)
+    remark_on_missing_registries(listing);
+  return listing.failure ? listing.failure->code() : kExitDone;
+}
+
+}  // namespace
+
+Runner declare_list(CLI::App& command) {
+  auto options = std::make_shared<ListOptions>();
+  add_filter_options(command, options->filter);
+  command
+      .add_option("--state", options->filter.states,
+                  "only sessions in these states: active,parked,reserved,orphaned,ending,exempt")
+      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
+      ->option_text("STATE,...");
+  command.add_flag("--by-user", options->by_user,
+                   "one line for each user, with most dangling sessions first");
+  command.add_flag("--all-sites", options->all_sites, "the sessions of every site of this host");
+  command
+      .add_option("--sort", options->sort,
+                  "activity (the default: stalest first), opened (oldest first), user, host, "
+                  "service or state; with --by-user also dangling (the default) and sessions")
+      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
+      ->option_text("ORDER");
+  command.add_flag("--reverse", options->reverse, "the other way round");
+  command.add_flag("--csv", options->csv, "print CSV (RFC 4180)");
+  command.add_flag("--tsv", options->tsv, "print tab-separated fields, for scripts");
+  command.add_flag("--watch", options->watch,
+                   "refresh the list in place, until q is typed; without a terminal, or with "
+                   "--json, print a line for each change");
+  return [options](const GlobalOptions& global) { return run_list(global, *options); };
+}
+
+}  // namespace sessreg

@@ -1,0 +1,67 @@
+// What `list` shows: the sessions of one site or of all, and how full each site is.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/errors.h"
+#include "sessreg/access/selection.h"
+#include "sessreg/list/rows.h"
+
+namespace sessreg {
+
+struct ListOptions {
+  Filter filter;
+  bool by_user = false;
+  bool all_sites = false;
+  bool csv = false;
+  bool tsv = false;
+  bool reverse = false;
+  bool watch = false;
+  std::string sort;  // empty: not given
+};
+
+// One site, and all of its sessions, not only those that are shown.
+struct SiteSummary {
+  std::string site;
+  std::string called;  // see called_as()
+  bool has_registry = false;
+  std::int32_t limit = -1;
+  std::uint32_t seats = 0;
+  std::size_t sessions = 0;
+  std::size_t reserved = 0;
+  std::size_t parked = 0;
+  std::size_t rows = 0;            // of the listing's
+  std::vector<SessionId> all_ids;  // with ListOptions::watch: of all its sessions, sorted
+  std::vector<RowStore> stores;
+};
+
+struct Listing {
+  std::vector<SiteSummary> sites;
+  Rows rows;                       // in their order; for JSON those of one site after another
+  std::optional<Failure> failure;  // of the last of the sites that could not be read
+
+  bool contains(const SessionId& id) const;  // with ListOptions::watch: whether a site has it
+};
+
+// Throws a usage Failure for an order that there is not.
+Order order_of(const ListOptions& options);
+
+// Called with each row as soon as it is known; those of one `part`, which is less than
+// kMostThreads, by one thread.
+using LookAtRow = std::function<void(std::size_t part, const Row& row)>;
+
+// With all_sites, one that cannot be read does not hide the others: it is reported.
+Listing read_listing(const GlobalOptions& global, const ListOptions& options,
+                     const LookAtRow& look = {});
+// The next look, which reports nothing: a site that cannot be read now is taken over from `before`,
+// whose rows stay valid as long as both live.
+Listing read_next_listing(const GlobalOptions& global, const ListOptions& options, Listing& before);
+
+// "5 of 7 seats, 1 parked, 2 reserved"
+std::string footer(const SiteSummary& site, const ListOptions& options);
+
+}  // namespace sessreg

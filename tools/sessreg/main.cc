@@ -1,0 +1,211 @@
+// sessreg(8): the administrator's view of the user sessions.
+#include <fmt/core.h>
+#include <locale.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/text.h"
+#include "common/bus_error.h"
+#include "common/errors.h"
+#include "common/output.h"
+#include "common/tool_name.h"
+#include "sessreg/command.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::array kCommands = {
+    Command{"list", declare_list, "list the user sessions",
+            "list                        who is in, stalest first\n"
+            "list --watch                the same, refreshed in place\n"
+            "list --by-user              who has how many sessions, and how many dangle\n"
+            "list --user anna --idle 2h  what anna has not used for two hours\n"
+            "list --tsv | cut -f 1,3     id and user, for a script"},
+    Command{"show", declare_show, "show one session",
+            "show 834d70e2  by the first digits of its id"},
+    Command{"status", declare_status, "show seats, limits and counters",
+            "status\n"
+            "status --site lab --json"},
+    Command{"metrics", declare_metrics, "show seats, limits and counters for Prometheus",
+            "metrics\n"
+            "metrics --all-sites"},
+    Command{"revoke", declare_revoke, "end sessions",
+            "revoke 834d70e2                           one session\n"
+            "revoke --user anna --dry-run              look first\n"
+            "revoke --user anna --yes --reason 'maintenance until noon'\n"
+            "revoke --dangling                         whoever forgot to log out; asks"},
+    Command{"limit", declare_limit, "show or change the sessions limit",
+            "limit               what is in force\n"
+            "limit 20            until the next boot\n"
+            "limit 0             admit nobody new\n"
+            "limit --configured  as the file says"},
+    Command{"purge", declare_purge, "drop dead and abandoned entries",
+            "purge            now; logins do it by themselves when seats are short\n"
+            "purge --rebuild  replace a registry that cannot be used"},
+    Command{"failures", declare_failures, "show or forget failed authentications by host",
+            "failures                    who guesses passwords\n"
+            "failures --reset 192.0.2.7  let that host try again"},
+    Command{"touch", declare_touch, "mark a session as used now, by its token",
+            "touch                           by $SESSREG_TOKEN\n"
+            "touch - < /run/app/token        by standard input"},
+    Command{"token", declare_token, "look into and verify activity tokens, and keep their keys",
+            "token verify   whether $SESSREG_TOKEN is good\n"
+            "token inspect  what it says, unverified\n"
+            "token rotate   new tokens by a new key; old ones stay good\n"
+            "token public   the public key, for whoever verifies"},
+    Command{"explain", declare_explain, "say which rules a login would meet, and how it would end",
+            "explain anna                   by sshd, now\n"
+            "explain anna --service login   at the console\n"
+            "explain anna --host 192.0.2.7  from there"},
+    Command{"check", declare_check, "look for mistakes in configuration, registry and PAM stacks",
+            "check                                all that is in place\n"
+            "check --conf /root/sessreg.conf.new  a file before it is put in place"},
+};
+
+// A flag is there or not: `--dry-run=no` must not be taken for a word that is not there, nor
+// `--watch=3` for an interval.
+void refuse_values_of_flags(CLI::App& parser) {
+  for (CLI::Option* option : parser.get_options())
+    if (option->get_items_expected_max() == 0) option->disable_flag_override();
+  for (CLI::App* command : parser.get_subcommands({}))
+    refuse_values_of_flags(*command);
+}
+
+// Whose --help explains what was wrong: that of the command, as far as there is one.
+std::string see_help(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return fmt::format("see '{} {}--help'", kToolName,
+                     commands.empty() ? "" : commands.front()->get_name() + " ");
+}
+
+// After "--" there are no options. The parser would take them for global ones there, where the
+// command itself does not want the word; a number may be negative.
+void check_after_double_dash(int argc, char** argv) {
+  char** const end = argv + argc;
+  for (char** word = std::find(argv, end, std::string_view("--")); word < end; ++word) {
+    const std::string_view argument = *word;
+    if (argument.size() > 1 && argument[0] == '-' && argument != "--" &&
+        (argument[1] < '0' || argument[1] > '9'))
+      throw usage_failure(fmt::format("unexpected argument '{}'; see '{} --help'",
+                                      escape_for_terminal(argument), kToolName));
+  }
+}
+
+// Whether the command line asks for JSON, for errors found before or while it is parsed.
+bool asks_for_json(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument == "--") break;
+    if (argument == "--json") return true;
+  }
+  return false;
+}
+
+// The option of this parser that takes one value and was given more; nullptr: there is none.
+const CLI::Option* given_twice(const CLI::App& parser) {
+  for (const CLI::Option* option : parser.get_options())
+    if (option->get_items_expected_max() == 1 && option->count() > 1 &&
+        option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw)
+      return option;
+  for (const CLI::App* command : parser.get_subcommands())
+    if (const CLI::Option* option = given_twice(*command)) return option;
+  return nullptr;
+}
+
+void refuse_extras(const CLI::App& app) {
+  const auto extras = app.remaining(true);
+  if (extras.empty()) return;
+  const bool is_command = app.get_subcommands().empty() && !extras.front().starts_with('-');
+  throw usage_failure(fmt::format("{} '{}'; {}",
+                                  is_command ? "there is no command" : "unexpected argument",
+                                  escape_for_terminal(extras.front()), see_help(app)));
+}
+
+// Where this throws, global.json tells how to report it.
+int run(int argc, char** argv, GlobalOptions& global) {
+  Runner runner;
+
+  CLI::App app("Lists, limits and ends the user sessions of this host.", kToolName);
+  const CLI::Option* const site =
+      app.add_option("--site", global.site, "the site (default: default)")->option_text("NAME");
+  app.add_option("--conf", global.conf, "read this configuration file instead of the site's own")
+      ->check([](const std::string& path) { return path.empty() ? "is empty" : ""; }, "")
+      ->option_text("FILE");
+  app.add_flag("--json", global.json, "print JSON");
+  app.set_version_flag("--version", fmt::format("{} {}", kToolName, kVersion))
+      ->description("show the version");
+  app.set_help_flag("--help,-h", "show this help");
+  app.fallthrough();
+  app.require_subcommand(0, 1);
+  for (const Command& command : kCommands) {
+    CLI::App* sub = app.add_subcommand(command.name, command.help);
+    sub->footer(help_footer(command.examples));
+    sub->callback([&runner, run = command.declare(*sub)] { runner = run; });
+  }
+  app.footer(
+      fmt::format("Global options may stand before or after the command.\n"
+                  "'{} COMMAND --help' explains a command.",
+                  kToolName));
+
+  refuse_values_of_flags(app);
+  global.json = asks_for_json(argc, argv);
+  check_after_double_dash(argc, argv);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    if (app.get_subcommands().empty()) refuse_extras(app);
+    print(app.help());
+    return kExitDone;
+  } catch (const CLI::CallForVersion& version) {
+    print(std::string(version.what()) + "\n");
+    return kExitDone;
+  } catch (const CLI::ExtrasError&) {
+    refuse_extras(app);
+    throw;
+  } catch (const CLI::ParseError& error) {
+    if (const CLI::Option* option = given_twice(app))
+      throw usage_failure(fmt::format("{} given more than once", option->get_name()));
+    std::string what = error.what();
+    std::replace(what.begin(), what.end(), '\n', ' ');
+    throw usage_failure(fmt::format("{}; {}", one_line(what), see_help(app)));
+  }
+  global.site_given = site->count() > 0;
+  if (!runner) throw usage_failure(fmt::format("which command? See '{} --help'", kToolName));
+  return runner(global);
+}
+
+}  // namespace
+
+std::string help_footer(const char* examples) {
+  std::string text = "Examples:\n";
+  for (std::string_view rest = examples; !rest.empty();) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    text += fmt::format("  {} {}\n", kToolName, line);
+    rest.remove_prefix(std::min(line.size() + 1, rest.size()));
+  }
+  return text + "\nGlobal options: --site NAME, --conf FILE, --json, --version";
+}
+
+}  // namespace sessreg
+
+int main(int argc, char** argv) {
+  using namespace sessreg;
+  prepare_standard_streams();
+  setlocale(LC_CTYPE, "");
+  static GlobalOptions global;
+  report_bus_errors(
+      [](const char* what) { report(Failure(kExitUnusable, "truncated", what), global.json); });
+  try {
+    return run(argc, argv, global);
+  } catch (const Failure& failure) {
+    report(failure, global.json);
+    return failure.code();
+  } catch (const std::exception& error) {
+    report(Failure(kExitFailed, "internal", one_line(error.what())), global.json);
+    return kExitFailed;
+  }
+}

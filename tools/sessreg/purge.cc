@@ -1,0 +1,171 @@
+// sessreg purge
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "common/audit.h"
+#include "common/ending.h"
+#include "common/errors.h"
+#include "common/output.h"
+#include "registry/salvage.h"
+#include "sessreg/command.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::size_t kMostNamed = 20;
+
+struct Replaced {
+  std::string why;
+  std::string aside;  // where the unusable file is now
+  LostRecords lost;
+};
+
+// nullopt: it can be used, or there is none.
+std::optional<Replaced> replace_if_unusable(const Config& config, const std::string& called) {
+  const auto host = host_identity();
+  if (!host) throw failure_of(host.error(), called);
+  auto opened = open_registry_file(config.registry, *host);
+  if (opened) return std::nullopt;
+  const Error why = opened.error();
+  if (why.code == Errc::not_found || why.code == Errc::other_boot ||
+      why.code == Errc::older_layout)  // its sessions are carried over when it is opened
+    return std::nullopt;
+  if (why.code == Errc::permission_denied) throw failure_of(why, called);
+
+  Replaced replaced;
+  replaced.why = text(why.code);
+  auto made = rebuild_registry_file(config.registry, *host,
+                                    static_cast<std::uint32_t>(config.capacity), &replaced.aside);
+  if (!made) throw failure_of(made.error(), called);
+  if (replaced.aside.empty()) return std::nullopt;  // somebody else was faster
+  replaced.lost = read_lost_records(replaced.aside);
+  audit("rebuild", config.site,
+        {{"registry", config.registry}, {"why", replaced.why}, {"aside", replaced.aside}});
+  return replaced;
+}
+
+std::string plural(unsigned long number, const char* one, const char* many) {
+  return fmt::format("{} {}", number, number == 1 ? one : many);
+}
+
+std::string replaced_text(const Config& config, const Replaced& replaced) {
+  std::string text =
+      fmt::format("replaced {}: {}\n", escape_for_terminal(config.registry), replaced.why);
+  text += fmt::format("the old file is now {}\n", escape_for_terminal(replaced.aside));
+  text += "lost: the limit that was set, the counters, and ";
+  if (!replaced.lost.readable) return text + "the records of all sessions (none can be read)\n";
+  text += fmt::format(
+      "the records of {}{} on, without a seat{}\n", replaced.lost.complete ? "" : "at least ",
+      plural(replaced.lost.sessions.size(), "session that goes", "sessions that go"),
+      replaced.lost.complete ? "" : "; the rest cannot be read");
+  std::size_t named = 0;
+  for (const LostRecord& session : replaced.lost.sessions) {
+    if (++named > kMostNamed) {
+      text += fmt::format("  and {} more\n", replaced.lost.sessions.size() - kMostNamed);
+      break;
+    }
+    text += fmt::format("  {}  {}  {}  pid {}\n", session.id, escape_for_terminal(session.user),
+                        escape_for_terminal(session.service), session.pid);
+  }
+  return text;
+}
+
+nlohmann::ordered_json replaced_json(const Replaced& replaced) {
+  nlohmann::ordered_json json;
+  json["why"] = replaced.why;
+  json["aside"] = replaced.aside;
+  json["lost_sessions"] = nullptr;
+  json["lost_sessions_complete"] = replaced.lost.complete;
+  if (!replaced.lost.readable) return json;
+  json["lost_sessions"] = nlohmann::ordered_json::array();
+  for (const LostRecord& session : replaced.lost.sessions)
+    json["lost_sessions"].push_back({{"id", session.id},
+                                     {"user", session.user},
+                                     {"service", session.service},
+                                     {"pid", session.pid}});
+  return json;
+}
+
+struct EndedOverdue {
+  unsigned ended = 0;
+  unsigned left = 0;
+};
+
+// Out of time, evicted or revoked, and still there. Who died a moment ago is dropped on the way.
+EndedOverdue end_overdue(OpenSite& site, Reaped& reaped) {
+  std::vector<Session> overdue;
+  const Reaped dropped = for_each_session(site, ProcessTable::read(), [&](const Session& session) {
+    if (session.state == State::ending) overdue.push_back(session);
+  });
+  reaped.sessions += dropped.sessions;
+  reaped.reservations += dropped.reservations;
+  reaped.claims += dropped.claims;
+  EndedOverdue result;
+  if (overdue.empty()) return result;
+  EndingOptions options;
+  options.reason = "its time is up";
+  for (const Ended& ended : end_sessions(site, overdue, options))
+    ++(ended.result == EndResult::ended ? result.ended : result.left);
+  return result;
+}
+
+int run_purge(const GlobalOptions& global, bool rebuild) {
+  std::optional<Replaced> replaced;
+  if (rebuild) replaced = replace_if_unusable(load_site_config(global), called_as(global));
+
+  OpenSite site = open_site(global);
+  Reaped reaped;
+  if (site.registry) reaped = site.registry->reap(SystemProcesses(), now().boottime_ms);
+  const EndedOverdue overdue = end_overdue(site, reaped);
+  if (reaped.any() || overdue.ended + overdue.left != 0)
+    audit("purge", site.config.site,
+          {{"sessions", std::to_string(reaped.sessions)},
+           {"reservations", std::to_string(reaped.reservations)},
+           {"claims", std::to_string(reaped.claims)},
+           {"ended", std::to_string(overdue.ended)},
+           {"survived", std::to_string(overdue.left)}});
+
+  if (global.json) {
+    nlohmann::ordered_json json;
+    json["site"] = site.config.site;
+    json["sessions"] = reaped.sessions;
+    json["reservations"] = reaped.reservations;
+    json["claims"] = reaped.claims;
+    json["ended"] = overdue.ended;
+    json["survived"] = overdue.left;
+    json["replaced"] = replaced ? replaced_json(*replaced) : nullptr;
+    print(json_text(json));
+    return kExitDone;
+  }
+  std::string text;
+  if (replaced)
+    text = replaced_text(site.config, *replaced);
+  else if (rebuild && site.registry)
+    text = escape_for_terminal(site.config.registry) + " can be used: it was not replaced\n";
+  text +=
+      fmt::format("dropped {}, {}, {}\n", plural(reaped.sessions, "dead session", "dead sessions"),
+                  plural(reaped.reservations, "abandoned reservation", "abandoned reservations"),
+                  plural(reaped.claims, "unfinished login", "unfinished logins"));
+  if (overdue.ended + overdue.left != 0)
+    text += fmt::format("ended {} past their time or revoked",
+                        plural(overdue.ended, "session", "sessions"));
+  if (overdue.left != 0) text += fmt::format(", {} did not go", overdue.left);
+  if (overdue.ended + overdue.left != 0) text += "\n";
+  print(text);
+  return kExitDone;
+}
+
+}  // namespace
+
+Runner declare_purge(CLI::App& command) {
+  auto rebuild = std::make_shared<bool>(false);
+  command.add_flag("--rebuild", *rebuild,
+                   "replace a registry that cannot be used, saying what is lost");
+  return [rebuild](const GlobalOptions& global) { return run_purge(global, *rebuild); };
+}
+
+}  // namespace sessreg

@@ -1,0 +1,140 @@
+// sessreg status
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "common/errors.h"
+#include "common/output.h"
+#include "common/session.h"
+#include "common/times.h"
+#include "sessreg/command.h"
+#include "sessreg/limit_text.h"
+#include "sessreg/terminal/table.h"
+
+namespace sessreg {
+namespace {
+
+using Numbers = std::map<State, std::size_t>;  // of sessions
+
+nlohmann::ordered_json daemon_json(const OpenSite& site) {
+  const DaemonLook look = look_at_daemon(site);
+  nlohmann::ordered_json json = {{"alive", look.alive}, {"pid", nullptr}, {"last_seen", nullptr}};
+  if (look.pid == 0) return json;
+  json["pid"] = look.pid;
+  if (const auto seen = utc_time(look.seen_realtime_ms)) json["last_seen"] = *seen;
+  return json;
+}
+
+std::string daemon_text(const OpenSite& site) {
+  const DaemonLook look = look_at_daemon(site);
+  if (look.pid == 0) return "not running";
+  const std::string seen = relative_time(look.seen_realtime_ms, now().realtime_ms);
+  return fmt::format("{} (pid {}, {} {})", look.alive ? "alive" : "not running", look.pid,
+                     look.alive ? "seen" : "last seen", seen);
+}
+
+nlohmann::ordered_json status_json(OpenSite& site, Numbers& sessions) {
+  const auto counter = [&](Counter which) {
+    return site.registry ? site.registry->counter(which) : 0;
+  };
+  nlohmann::ordered_json json;
+  json["site"] = site.config.site;
+  json["configuration"] = site.config_path;
+  json["registry"] = site.config.registry;
+  json["registry_exists"] = site.registry.has_value();
+  const auto created =
+      site.registry ? utc_time(site.registry->created_realtime_ms()) : std::nullopt;
+  json["created"] = created ? nlohmann::ordered_json(*created) : nullptr;
+  json["active"] = site.seats_taken();
+  json.update(limit_json(site));
+  json["capacity"] = site.registry ? static_cast<std::int64_t>(site.registry->capacity())
+                                   : static_cast<std::int64_t>(site.config.capacity);
+  json["reserved"] = sessions[State::reserved];
+  json["parked"] = sessions[State::parked];
+  json["orphaned"] = sessions[State::orphaned];
+  json["ending"] = sessions[State::ending];
+  json["exempt"] = sessions[State::exempt];
+  json["high_water_mark"] = counter(kHighWater);
+  json["admissions"] = counter(kAdmissions);
+  json["refusals"] = {{text(Refusal::site_full), counter(kRefusedSiteFull)},
+                      {text(Refusal::drain), counter(kRefusedDrain)},
+                      {text(Refusal::user_full), counter(kRefusedUserFull)},
+                      {text(Refusal::locked), counter(kRefusedLocked)},
+                      {text(Refusal::group_full), counter(kRefusedGroupFull)},
+                      {text(Refusal::table_full), counter(kRefusedTableFull)},
+                      {"blacklisted", counter(kRefusedBlacklisted)}};
+  json["parkings"] = counter(kParked);
+  json["returns"] = counter(kReturned);
+  json["evictions"] = counter(kEvicted);
+  json["failed_authentications"] = counter(kFailedAuths);
+  json["reaped"] = {{"sessions", counter(kReapedSessions)},
+                    {"reservations", counter(kReapedReservations)},
+                    {"claims", counter(kReapedClaims)}};
+  json["daemon"] = daemon_json(site);
+  return json;
+}
+
+// From the same values as the JSON, so that the two cannot disagree.
+std::string status_text(OpenSite& site, const nlohmann::ordered_json& json) {
+  const auto number = [&](const char* key) { return json[key].dump(); };
+  const auto& refusals = json["refusals"];
+  const auto& reaped = json["reaped"];
+  const std::string registry = escape_for_terminal(site.config.registry);
+  const std::string since =
+      site.registry ? time_with_relative(site.registry->created_realtime_ms(), now().realtime_ms)
+                    : "-";
+  return field_list(
+      {
+          {"site", escape_for_terminal(site.config.site)},
+          {"registry", site.registry ? registry : registry + " (none yet: nobody has logged in)"},
+          {"seats taken", number("active")},
+          {"of these reserved", number("reserved")},
+          {"limit in force", limit_in_force_text(site)},
+          {"limit configured", configured_limit_text(site)},
+          {"capacity", number("capacity")},
+          {"parked", number("parked")},
+          {"orphaned", number("orphaned")},
+          {"ending", number("ending")},
+          {"exempt", number("exempt")},
+          {"counted since", since},
+          {"high-water mark", number("high_water_mark")},
+          {"admissions", number("admissions")},
+          {"refusals",
+           fmt::format("site full {}, drain {}, user full {}, locked {}, group full {}, "
+                       "table full {}, blacklisted {}",
+                       refusals["site_full"].dump(), refusals["drain"].dump(),
+                       refusals["user_full"].dump(), refusals["locked"].dump(),
+                       refusals["group_full"].dump(), refusals["table_full"].dump(),
+                       refusals["blacklisted"].dump())},
+          {"parkings", fmt::format("{}, returned {}", number("parkings"), number("returns"))},
+          {"evictions", number("evictions")},
+          {"failed auths", number("failed_authentications")},
+          {"reaped",
+           fmt::format("dead sessions {}, abandoned reservations {}, unfinished logins {}",
+                       reaped["sessions"].dump(), reaped["reservations"].dump(),
+                       reaped["claims"].dump())},
+          {"daemon", daemon_text(site)},
+      },
+      stdout_terminal());
+}
+
+int run_status(const GlobalOptions& global) {
+  OpenSite site = open_site(global);
+  Numbers sessions;
+  for_each_session(site, ProcessTable::read(),
+                   [&](const Session& session) { ++sessions[session.state]; });
+  const auto json = status_json(site, sessions);
+  print(global.json ? json_text(json) : status_text(site, json));
+  return kExitDone;
+}
+
+}  // namespace
+
+Runner declare_status(CLI::App&) {
+  return run_status;
+}
+
+}  // namespace sessreg

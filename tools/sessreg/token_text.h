@@ -1,0 +1,22 @@
+// Where a command finds the token it is about, and how one is shown.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "token/token.h"
+
+namespace sessreg {
+
+// `argument`: the token itself, "-" for standard input (without its last newline), or empty for
+// $SESSREG_TOKEN. Never much more than the longest token. Throws Failure if there is none.
+std::string token_argument(const std::string& argument);
+
+// site, user, id, issued, expires, slot, kid.
+nlohmann::ordered_json claims_json(const TokenClaims& claims, const std::string& key_id);
+std::vector<std::pair<std::string, std::string>> claims_fields(const TokenClaims& claims,
+                                                               const std::string& key_id);
+
+}  // namespace sessreg

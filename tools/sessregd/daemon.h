@@ -1,0 +1,72 @@
+// What `sessregd` is made of: the sites, the socket, and the loop that serves both.
+//
+// The loop is sd-event(3), not Boost.Asio: one C library, which the service manager's side of it
+// needs anyway, has the loop with priorities, signals, pidfds, the watchdog and socket activation;
+// nothing here wants threads or coroutines; and it compiles in a tenth of the time.
+//
+// Thread safety: none; one thread runs it.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "sessregd/event_source.h"
+#include "sessregd/sessions_service.h"
+#include "sessregd/watched_site.h"
+#include "varlink/server.h"
+
+namespace sessreg {
+
+struct DaemonOptions {
+  std::vector<std::string> sites;  // empty: every site of this host
+  std::string conf;                // empty: each site's own file
+  std::string socket;
+};
+
+using Log = std::function<void(int priority, const std::string& line)>;
+
+class Daemon {
+ public:
+  // Listens on the sockets that the service manager passed, else on one of its own. Throws Failure.
+  Daemon(DaemonOptions options, Log log);
+  ~Daemon();
+  Daemon(const Daemon&) = delete;
+  Daemon& operator=(const Daemon&) = delete;
+
+  // Until SIGTERM or SIGINT; SIGHUP reads the configuration again. Tells the service manager, and
+  // calls `ready`, when it is ready. The exit code.
+  int run(const std::function<void()>& ready);
+
+ private:
+  void listen();
+  void open_sites();
+  void tick();
+  void reload();
+  void guarded(const std::function<void()>& work);
+  void log_of_peers(int priority, const std::string& line);
+  static int on_stop(sd_event_source*, const struct signalfd_siginfo*, void* self);
+  static int on_hangup(sd_event_source*, const struct signalfd_siginfo*, void* self);
+
+  DaemonOptions options_;
+  Log log_;
+  std::unique_ptr<sd_event, sd_event* (*)(sd_event*)> loop_;
+  SessionsService::Sites sites_;
+  SessionsService service_{sites_};
+  std::unique_ptr<varlink::Server> server_;
+  std::string first_error_;  // of a site that cannot be served
+  // The socket file that was made here.
+  std::optional<std::pair<dev_t, ino_t>> made_socket_;
+  EventSource tick_;
+  std::chrono::steady_clock::time_point lines_since_{};
+  unsigned lines_ = 0;
+};
+
+}  // namespace sessreg

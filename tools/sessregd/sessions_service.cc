@@ -1,0 +1,369 @@
+#include "sessregd/sessions_service.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "common/audit.h"
+#include "token/token_key.h"
+#include "token/token_verify.h"
+
+namespace sessreg {
+namespace {
+
+using varlink::Call;
+using varlink::CallError;
+using varlink::Exchange;
+using varlink::Json;
+using varlink::Parameters;
+
+constexpr std::string_view kInterface = "org.sessreg.Sessions";
+
+// An answer that is no stream stays well below the greatest message.
+constexpr std::size_t kMostAtOnce = 1000;
+constexpr std::size_t kBatch = 100;
+constexpr std::uint32_t kSlotsPerBatch = 1 << 14;
+constexpr std::int64_t kMostGrace_s = 24 * 3600;
+// More than fit in a message if they are tokens. The answer must fit in one, too.
+constexpr std::size_t kMostTokens = 4096;
+// Of one call, some 10 ms.
+constexpr std::size_t kMostSignatures = 100;
+// The registry keeps less of it.
+constexpr std::size_t kMostReasonBytes = 1000;
+
+constexpr std::string_view kDescription = R"(# The user sessions of this host.
+# Root sees and ends all of them, anybody else the own ones.
+interface org.sessreg.Sessions
+
+# Times are RFC 3339 in UTC. state: active, parked, reserved, orphaned, ending or exempt.
+# can_idle: it can be told whether the session is used.
+type Session (
+  id: string,
+  site: string,
+  user: string,
+  uid: ?int,
+  service: string,
+  host: ?string,
+  tty: ?string,
+  state: string,
+  opened: ?string,
+  last_activity: ?string,
+  expires: ?string,
+  idle_seconds: int,
+  pid: int,
+  seat: bool,
+  reason: ?string,
+  can_idle: bool
+)
+
+# index: in the list of tokens that was sent. error: as Touch would have answered.
+type Failed (index: int, error: string)
+
+# Marks the token's session as used now. One that was parked takes a seat again.
+method Touch(token: string) -> ()
+
+# The same for many, 4096 at most. Those that fail do not keep the others from being marked. Of the
+# tokens that no session knows, the signatures of the first 100 are checked, to tell whether they are
+# TokenInvalid; the others are NoSuchSession.
+method TouchMany(tokens: []string) -> (marked: int, failed: []Failed)
+
+# Closes the token's session: for root, and the process that opened it, at once; for its own user by
+# ending its processes, and answers when they are gone.
+method Close(token: string) -> ()
+
+# Of one site, or of all. More than a thousand sessions need a call with 'more', and come in
+# several answers. limit: -1 is none.
+method List(site: ?string) -> (site: string, limit: int, active: int, sessions: []Session)
+
+# Ends a session: its user is told, and its processes are asked, then made to go. Answers when it is
+# over. result: ended, ending (its process holds another session too and was left alone), survived.
+method Revoke(id: string, reason: ?string, grace_seconds: ?int) -> (result: string, survivors: []int)
+
+# Each change, as it is noticed; needs 'more'. event: opened, closed, parked, returned or ending.
+# The first answer has neither.
+method Watch(site: ?string) -> (event: ?string, session: ?Session)
+
+error TokenInvalid (reason: string)
+error SessionRevoked (reason: string)
+error SessionExpired ()
+error SiteFull (limit: int, message: string)
+error PermissionDenied ()
+error NoSuchSession ()
+error NoSuchSite (site: string)
+)";
+
+CallError error_named(std::string_view name, Json parameters = Json::object()) {
+  return CallError(fmt::format("{}.{}", kInterface, name), std::move(parameters));
+}
+
+Json json_of(const Session& session) {
+  Json json = to_json(session);
+  json["can_idle"] = session.can_idle;
+  return json;
+}
+
+bool may_see(const varlink::Peer& peer, std::optional<std::uint32_t> uid) {
+  return peer.uid == 0 || (uid && *uid == peer.uid);
+}
+
+void audit_end(const char* event, const Session& session, const std::string& reason,
+               const varlink::Peer& peer) {
+  audit(event, session.site,
+        {{"session", session.id()},
+         {"user", session.user()},
+         {"service", session.service()},
+         {"host", session.host()},
+         {"pid", std::to_string(session.leader.pid)},
+         {"reason", reason},
+         {"for_uid", std::to_string(peer.uid)},
+         {"for_pid", std::to_string(peer.pid)}});
+}
+
+// Throws unless the session was marked, or is not known by this token (false).
+bool is_marked(const Marked& marked) {
+  switch (marked.what) {
+    case Marked::What::marked:
+      return true;
+    case Marked::What::unknown:
+      return false;
+    case Marked::What::revoked:
+      throw error_named("SessionRevoked", {{"reason", marked.reason}});
+    case Marked::What::expired:
+      throw error_named("SessionExpired");
+    case Marked::What::site_full:
+      throw error_named("SiteFull", {{"limit", marked.limit}, {"message", marked.message}});
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string_view SessionsService::interface_name() const {
+  return kInterface;
+}
+
+std::string_view SessionsService::description() const {
+  return kDescription;
+}
+
+void SessionsService::call(const Call& call, Exchange& exchange) {
+  if (call.member == "Touch") {
+    std::size_t signatures_left = 1;
+    touch(Parameters(call, {"token"}).string("token"), signatures_left);
+    exchange.reply_formatted("{}");
+  } else if (call.member == "TouchMany") {
+    touch_many(call, exchange);
+  } else if (call.member == "Close") {
+    close(Parameters(call, {"token"}).string("token"), exchange);
+  } else if (call.member == "List") {
+    list(call, exchange);
+  } else if (call.member == "Revoke") {
+    revoke(call, exchange);
+  } else if (call.member == "Watch") {
+    watch(call, exchange);
+  } else {
+    throw varlink::method_not_found(call.method);
+  }
+}
+
+// --- Tokens ---
+
+// By what the sessions know of their tokens, without a look into the token.
+Marked SessionsService::mark(std::string_view token, std::uint64_t now_ms) {
+  for (const auto& site : sites_) {
+    Marked marked = site->mark(token, now_ms);
+    if (marked.what != Marked::What::unknown) return marked;
+  }
+  return {};
+}
+
+void SessionsService::touch(std::string_view token, std::size_t& signatures_left) {
+  const std::uint64_t now_ms = boottime_ms();
+  if (is_marked(mark(token, now_ms))) return;
+  // Of a session that was opened just now, or of none: the token says where it should be.
+  const auto claimed = inspect_token(token);
+  if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
+  WatchedSite* const site = site_named(claimed->claimed.site);
+  if (site == nullptr)
+    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
+  if (is_marked(site->mark_at(claimed->claimed.slot, token, now_ms))) return;
+  refuse_unknown(token, *site, signatures_left);
+}
+
+// No session has it: was it ever good?
+void SessionsService::refuse_unknown(std::string_view token, WatchedSite& site,
+                                     std::size_t& signatures_left) const {
+  if (signatures_left == 0) throw error_named("NoSuchSession");
+  --signatures_left;
+  const auto known = read_public_keys(public_key_path(site.site().config.key_file));
+  if (!known) throw error_named("TokenInvalid", {{"reason", known.error().what}});
+  std::vector<PublicKey> keys;
+  for (const SitePublicKey& key : *known)
+    keys.push_back(key.key);
+  const auto verified = verify_token(token, keys, site.name(), now().realtime_ms / 1000);
+  if (verified) throw error_named("NoSuchSession");
+  if (verified.error().fault == TokenFault::expired) throw error_named("SessionExpired");
+  throw error_named("TokenInvalid", {{"reason", verified.error().what}});
+}
+
+void SessionsService::touch_many(const Call& call, Exchange& exchange) {
+  const Parameters parameters(call, {"tokens"});
+  const std::uint64_t now_ms = boottime_ms();
+  std::size_t count = 0;
+  parameters.for_each_string("tokens", [&](std::string_view) { ++count; });
+  if (count > kMostTokens) throw varlink::invalid_parameter("tokens");
+  Json failed = Json::array();
+  std::size_t index = 0, marked = 0, signatures_left = kMostSignatures;
+  parameters.for_each_string("tokens", [&](std::string_view token) {
+    const std::size_t at = index++;
+    try {
+      if (mark(token, now_ms).what != Marked::What::marked) touch(token, signatures_left);
+      ++marked;
+    } catch (const CallError& error) {
+      failed.push_back({{"index", at}, {"error", error.name()}});
+    }
+  });
+  if (failed.empty())
+    exchange.reply_formatted(fmt::format(R"({{"marked":{},"failed":[]}})", marked));
+  else
+    exchange.reply({{"marked", marked}, {"failed", std::move(failed)}});
+}
+
+void SessionsService::close(std::string_view token, Exchange& exchange) {
+  const auto claimed = inspect_token(token);
+  if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
+  WatchedSite* const site = site_named(claimed->claimed.site);
+  if (site == nullptr)
+    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
+  const auto session = site->session_of_token(claimed->claimed.slot, token);
+  std::size_t signatures_left = 1;
+  if (!session) refuse_unknown(token, *site, signatures_left);
+  const varlink::Peer peer = exchange.peer();
+  if (!may_see(peer, session->uid)) throw error_named("PermissionDenied");
+  if (peer.uid == 0) {
+    site->release(*session);
+    exchange.reply();
+    return;
+  }
+  EndingOptions options;
+  options.reason = "closed by its user";
+  audit_end("close", *session, options.reason, peer);
+  site->end(*session, std::move(options), [exchange](const Ended*) mutable { exchange.reply(); });
+}
+
+// --- Sessions ---
+
+void SessionsService::list(const Call& call, Exchange& exchange) {
+  const Parameters parameters(call, {"site"});
+  std::vector<std::string> names;
+  if (const auto name = parameters.optional_string("site")) {
+    if (site_named(*name) == nullptr) throw error_named("NoSuchSite", {{"site", *name}});
+    names.emplace_back(*name);
+  } else {
+    for (const auto& site : sites_)
+      names.push_back(site->name());
+  }
+  const varlink::Peer peer = exchange.peer();
+  const auto may_list = [peer](const RecordImage& record) { return may_see(peer, uid_of(record)); };
+  const auto answer = [](WatchedSite& site, const std::vector<Session>& sessions) {
+    Json list = Json::array();
+    for (const Session& session : sessions)
+      list.push_back(json_of(session));
+    return Json{{"site", site.name()},
+                {"limit", site.site().limit_in_force()},
+                {"active", site.site().seats_taken()},
+                {"sessions", std::move(list)}};
+  };
+  if (!exchange.wants_more()) {
+    // One answer is of one site.
+    if (names.size() != 1) throw varlink::expected_more();
+    WatchedSite& site = *site_named(names[0]);
+    std::uint32_t slot = 0;
+    const auto sessions = site.sessions(slot, kMostAtOnce, kNoSlot, may_list);
+    if (slot != kNoSlot) throw varlink::expected_more();
+    exchange.reply(answer(site, sessions));
+    return;
+  }
+  // A site may go while it is listed.
+  exchange.stream([this, names, may_list, answer, at = std::size_t{0},
+                   slot = std::uint32_t{0}](bool& ret_last) mutable -> std::optional<Json> {
+    while (at < names.size()) {
+      WatchedSite* const site = site_named(names[at]);
+      if (site == nullptr) {
+        ++at;
+        slot = 0;
+        continue;
+      }
+      const auto sessions = site->sessions(slot, kBatch, kSlotsPerBatch, may_list);
+      if (slot == kNoSlot) {
+        ++at;
+        slot = 0;
+      }
+      ret_last = at == names.size();
+      return answer(*site, sessions);
+    }
+    ret_last = true;
+    return std::nullopt;
+  });
+}
+
+void SessionsService::revoke(const Call& call, Exchange& exchange) {
+  const Parameters parameters(call, {"id", "reason", "grace_seconds"});
+  const std::string_view id = parameters.string("id");
+  EndingOptions options;
+  options.reason = parameters.optional_string("reason").value_or("");
+  if (options.reason.size() > kMostReasonBytes) throw varlink::invalid_parameter("reason");
+  if (const auto grace = parameters.optional_integer("grace_seconds")) {
+    if (*grace < 0 || *grace > kMostGrace_s) throw varlink::invalid_parameter("grace_seconds");
+    options.grace = std::chrono::seconds(*grace);
+  }
+  const varlink::Peer peer = exchange.peer();
+  for (const auto& site : sites_) {
+    const auto session = site->find(id);
+    if (!session) continue;
+    if (!may_see(peer, session->uid)) throw error_named("PermissionDenied");
+    audit_end("revoke", *session, options.reason, peer);
+    site->end(*session, std::move(options), [exchange](const Ended* ended) mutable {
+      if (ended != nullptr) {
+        exchange.reply({{"result", text(ended->result)}, {"survivors", ended->survivors}});
+        return;
+      }
+      const CallError error = error_named("NoSuchSession");
+      exchange.error(error.name(), error.parameters());
+    });
+    return;
+  }
+  throw error_named("NoSuchSession");
+}
+
+void SessionsService::watch(const Call& call, Exchange& exchange) {
+  const Parameters parameters(call, {"site"});
+  if (!exchange.wants_more()) throw varlink::expected_more();
+  const auto name = parameters.optional_string("site");
+  if (name && site_named(*name) == nullptr) throw error_named("NoSuchSite", {{"site", *name}});
+  // At once, so that the peer knows from when on it misses nothing.
+  // Those that went while nothing changed would pile up.
+  std::erase_if(watchers_, [](const Watcher& watcher) { return !watcher.exchange.is_open(); });
+  if (exchange.push(Json::object()))
+    watchers_.push_back({exchange, std::string(name.value_or(""))});
+}
+
+void SessionsService::changed(Change change, const Session& session) {
+  if (watchers_.empty()) return;
+  const Json event = {{"event", text(change)}, {"session", json_of(session)}};
+  std::erase_if(watchers_, [&](Watcher& watcher) {
+    const bool wants = (watcher.site.empty() || watcher.site == session.site) &&
+                       may_see(watcher.exchange.peer(), session.uid);
+    return wants ? !watcher.exchange.push(event) : !watcher.exchange.is_open();
+  });
+}
+
+WatchedSite* SessionsService::site_named(std::string_view name) const {
+  const auto found = std::find_if(sites_.begin(), sites_.end(),
+                                  [&](const auto& site) { return site->name() == name; });
+  return found == sites_.end() ? nullptr : found->get();
+}
+
+}  // namespace sessreg

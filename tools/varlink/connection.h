@@ -1,0 +1,119 @@
+// One connection of a server: reads, has its calls handled in turn, writes.
+//
+// Every call has a number; whoever holds an exchange answers by it, and an answer to another number
+// than that of the call being handled does nothing.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "varlink/core.h"
+
+namespace sessreg::varlink {
+
+class Connection : public std::enable_shared_from_this<Connection> {
+ public:
+  // The account of `peer` MUST have been charged with the connection.
+  Connection(Core& core, Fd socket, const Peer& peer);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // False: no memory.
+  [[nodiscard]] bool start();
+
+  // Handles what is there, up to a turn's bounds.
+  void take_turn();
+  // Ends what has taken too long. False: nothing here has a time limit.
+  bool look_at_clock(std::chrono::steady_clock::time_point now);
+  void close();
+
+  // For exchanges.
+  bool is_handling(std::uint64_t call) const { return handling_ && call == call_; }
+  void answer(std::uint64_t call, std::string_view message, bool last);
+  bool push(std::uint64_t call, std::string_view message);
+  void stream(std::uint64_t call, Exchange::Next next);
+  void set_on_close(std::uint64_t call, std::function<void()> callback);
+  void abandon(std::uint64_t call);
+  Core& core() { return core_; }
+
+ private:
+  enum class Stage {
+    open,
+    ended,    // the peer sends no more
+    refused,  // it was told why; what it still sends is thrown away
+    closed,
+  };
+
+  static int on_io(sd_event_source*, int fd, std::uint32_t events, void* self);
+  void handle_io(std::uint32_t events);
+  void read();
+  void discard();
+  void handle_ready();
+  bool handle_next();
+  void dispatch(std::string_view message);
+  void ask_stream();
+  void answer_failure(const Exchange& exchange);
+  void finish_call();
+
+  void send(std::string_view message);
+  void write(std::string_view bytes);
+  bool flush();
+  void refuse(std::string_view error, const Json& parameters);
+  bool settle();
+  void update_events();
+
+  std::size_t unsent_bytes() const { return output_.size() - sent_; }
+  bool is_output_full() const {
+    return unsent_bytes() + (has_turn_ ? core_.turn_output.size() : 0) >= core_.limits.output_bytes;
+  }
+  bool may_read() const {
+    return stage_ == Stage::open && !handling_ && !ready_ &&
+           unsent_bytes() < core_.limits.output_bytes;
+  }
+
+  Core& core_;
+  const Fd socket_;
+  const Peer peer_;
+  Account account_;
+  EventSource source_;
+  std::uint32_t events_ = 0;
+
+  Stage stage_ = Stage::open;
+  bool has_turn_ = false;
+  bool ready_ = false;      // another turn is due
+  bool shut_down_ = false;  // all has been said to a refused peer
+
+  Input input_;
+  std::string output_;  // what the socket did not take; [0, sent_) it did since
+  std::size_t sent_ = 0;
+
+  std::uint64_t call_ = 0;
+  bool handling_ = false;
+  bool oneway_ = false;
+  Exchange::Next next_;
+  std::function<void()> on_close_;
+  std::shared_ptr<Exchange::State> spare_;  // of the call before, to save an allocation
+
+  // When a half message began, or the peer was refused.
+  std::optional<std::chrono::steady_clock::time_point> waiting_since_;
+  std::size_t discarded_bytes_ = 0;
+};
+
+struct Exchange::State {
+  ~State();
+  std::shared_ptr<Connection> open() const;  // nullptr: nothing can be answered any more
+
+  std::weak_ptr<Connection> connection;
+  std::uint64_t call = 0;
+  Peer peer{};
+  bool more = false;
+  bool oneway = false;
+};
+
+}  // namespace sessreg::varlink

@@ -1,0 +1,51 @@
+// What the connections of one server share.
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include <memory>
+#include <string>
+
+#include "varlink/accounts.h"
+#include "varlink/input.h"
+#include "varlink/message.h"
+#include "varlink/server.h"
+
+namespace sessreg::varlink {
+
+struct EventSourceRelease {
+  void operator()(sd_event_source* source) const { sd_event_source_disable_unref(source); }
+};
+using EventSource = std::unique_ptr<sd_event_source, EventSourceRelease>;
+
+class Connection;
+
+class Core {
+ public:
+  Core(sd_event* loop, const Limits& limits, Log log);
+  virtual ~Core() = default;
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+
+  // To the service that has the method.
+  virtual void route(const Call& call, Exchange& exchange) = 0;
+  // The connection gets a turn soon, after those that are due already.
+  virtual void make_ready(const std::shared_ptr<Connection>& connection) = 0;
+  // It waits for something that has a time limit: its look_at_clock() is called now and then.
+  virtual void watch_clock() = 0;
+  virtual void forget(Connection& connection) = 0;
+
+  void log(int priority, const std::string& line) const;
+
+  sd_event* const loop;
+  const Limits limits;
+  Accounts accounts;
+  MessageParser parser;
+  Scratch scratch;
+  std::string turn_output;  // of the connection that has its turn
+
+ private:
+  const Log log_;
+};
+
+}  // namespace sessreg::varlink

@@ -1,0 +1,141 @@
+#include "varlink/listener.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <syslog.h>
+#include <time.h>
+
+#include <string>
+#include <utility>
+
+#include "varlink/write.h"
+
+namespace sessreg::varlink {
+namespace {
+
+// A flood must not fill the log.
+constexpr std::chrono::seconds kLogEvery{10};
+
+std::optional<Peer> peer_of(const Fd& socket) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+    return std::nullopt;
+  return Peer{credentials.uid, credentials.gid, credentials.pid};
+}
+
+bool is_listening_unix_stream(const Fd& socket) {
+  const auto option = [&](int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    return getsockopt(socket.get(), SOL_SOCKET, name, &value, &size) == 0 ? value : -1;
+  };
+  return option(SO_DOMAIN) == AF_UNIX && option(SO_TYPE) == SOCK_STREAM &&
+         option(SO_ACCEPTCONN) == 1;
+}
+
+}  // namespace
+
+std::optional<Error> Listener::add(Fd socket) {
+  if (!is_listening_unix_stream(socket))
+    return Error{Errc::system, "descriptor " + std::to_string(socket.get()) +
+                                   " is not a listening unix stream socket"};
+  const int flags = fcntl(socket.get(), F_GETFL);
+  if (flags < 0 || fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK) != 0 ||
+      fcntl(socket.get(), F_SETFD, FD_CLOEXEC) != 0)
+    return system_error(errno, "cannot set up the listening socket");
+  if (!resume_) {
+    // Made now: its timer needs a descriptor, and is wanted when none is left.
+    sd_event_source* timer = nullptr;
+    const int made =
+        sd_event_add_time_relative(core_.loop, &timer, CLOCK_MONOTONIC, 0, 1000, on_resume, this);
+    if (made < 0) return system_error(-made, "cannot make a timer");
+    resume_.reset(timer);
+    sd_event_source_set_enabled(timer, SD_EVENT_OFF);
+  }
+  sd_event_source* source = nullptr;
+  const int added = sd_event_add_io(core_.loop, &source, socket.get(), EPOLLIN, on_io, this);
+  if (added < 0) return system_error(-added, "cannot watch the listening socket");
+  sockets_.push_back({std::move(socket), EventSource(source)});
+  return std::nullopt;
+}
+
+int Listener::on_io(sd_event_source*, int fd, std::uint32_t, void* self) {
+  auto& listener = *static_cast<Listener*>(self);
+  try {
+    listener.accept_some(fd);
+  } catch (const std::exception& e) {
+    listener.core_.log(LOG_ERR, std::string("a connection was not accepted: ") + e.what());
+    listener.pause(ENOMEM);
+  }
+  return 0;
+}
+
+void Listener::accept_some(int listening) {
+  for (std::size_t i = 0; i < core_.limits.turn_accepts; ++i) {
+    Fd socket(accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket) {
+      admit(std::move(socket));
+      continue;
+    }
+    if (errno == EAGAIN) return;
+    if (errno != EINTR && errno != ECONNABORTED) return pause(errno);
+  }
+}
+
+void Listener::admit(Fd socket) {
+  const auto peer = peer_of(socket);
+  if (!peer) return;
+  if (const char* refusal = core_.accounts.add_connection(peer->uid)) {
+    std::string message;
+    append_error(message, std::string(kConnectionInterface) + ".TooManyConnections",
+                 {{"reason", refusal}});
+    // Its buffer is empty: it takes this, or the peer has gone.
+    (void)send(socket.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return log_refusal(peer->uid, refusal);
+  }
+  std::shared_ptr<Connection> connection;
+  try {
+    connection = std::make_shared<Connection>(core_, std::move(socket), *peer);
+  } catch (...) {
+    core_.accounts.remove_connection(peer->uid);
+    throw;
+  }
+  if (!connection->start()) return pause(ENOMEM);
+  on_connection_(std::move(connection));
+}
+
+void Listener::log_refusal(uid_t uid, const char* reason) {
+  ++unlogged_;
+  const auto now = std::chrono::steady_clock::now();
+  if (logged_.time_since_epoch().count() != 0 && now - logged_ < kLogEvery) return;
+  std::string line = "a connection of uid " + std::to_string(uid) + " was refused: " + reason;
+  if (unlogged_ > 1) line += " (and " + std::to_string(unlogged_ - 1) + " before it)";
+  core_.log(LOG_NOTICE, line);
+  logged_ = now;
+  unlogged_ = 0;
+}
+
+// The socket stays readable while nothing can be accepted; watching it would spin.
+void Listener::pause(int error) {
+  core_.log(LOG_WARNING, system_error(error, "cannot accept connections for a moment").what);
+  const auto pause_us = std::chrono::microseconds(core_.limits.accept_pause).count();
+  sd_event_source_set_time_relative(resume_.get(), static_cast<std::uint64_t>(pause_us));
+  sd_event_source_set_enabled(resume_.get(), SD_EVENT_ONESHOT);
+  enable(false);
+}
+
+int Listener::on_resume(sd_event_source*, std::uint64_t, void* self) {
+  auto& listener = *static_cast<Listener*>(self);
+  listener.enable(true);
+  return 0;
+}
+
+void Listener::enable(bool enabled) {
+  for (const Socket& socket : sockets_)
+    sd_event_source_set_enabled(socket.source.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
+}  // namespace sessreg::varlink

@@ -1,0 +1,46 @@
+// Accepts connections; sends away those that are too many, and says why.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "varlink/connection.h"
+#include "varlink/core.h"
+
+namespace sessreg::varlink {
+
+class Listener {
+ public:
+  using OnConnection = std::function<void(std::shared_ptr<Connection>)>;
+  Listener(Core& core, OnConnection on_connection)
+      : core_(core), on_connection_(std::move(on_connection)) {}
+
+  [[nodiscard]] std::optional<Error> add(Fd socket);
+  void stop() { sockets_.clear(); }
+
+ private:
+  struct Socket {
+    Fd fd;
+    EventSource source;
+  };
+  static int on_io(sd_event_source*, int fd, std::uint32_t events, void* self);
+  static int on_resume(sd_event_source*, std::uint64_t, void* self);
+  void accept_some(int listening);
+  void admit(Fd socket);
+  void pause(int error);
+  void enable(bool enabled);
+  void log_refusal(uid_t uid, const char* reason);
+
+  Core& core_;
+  const OnConnection on_connection_;
+  std::vector<Socket> sockets_;
+  EventSource resume_;
+  std::chrono::steady_clock::time_point logged_{};
+  std::size_t unlogged_ = 0;
+};
+
+}  // namespace sessreg::varlink

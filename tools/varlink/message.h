@@ -1,0 +1,142 @@
+// One Varlink message, read. Source: https://varlink.org/Method-Call and
+// https://varlink.org/Interface-Definition.
+//
+// Thread safety: none; a parser belongs to one thread. What was parsed points into the parser and
+// the message, and is valid until the parser is used again or the message goes.
+//
+// 1. A message MUST be one JSON object (RFC 8259, UTF-8) of bounded size, depth and number of keys.
+// 2. No object in it may name a key twice: two readers could take different ones.
+// 3. At the top only the keys of the specification may stand, and, as it says, extensions: objects
+//    whose key is a reverse-domain name. Those are ignored.
+#pragma once
+
+#include <simdjson.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "varlink/limits.h"
+
+namespace sessreg::varlink {
+
+using Json = nlohmann::ordered_json;
+
+// Readable after every message's end, whatever they hold.
+inline constexpr std::size_t kPaddingBytes = simdjson::SIMDJSON_PADDING;
+
+enum class Fault {
+  none,
+  too_long,
+  not_json,
+  too_deep,
+  not_an_object,
+  duplicate_key,
+  too_many_keys,
+  unknown_key,
+  wrong_type,
+  no_method,
+  invalid_method_name,
+  conflicting_flags,  // `oneway` together with `more` or `upgrade`
+  invalid_error_name,
+};
+// A short fixed text, such as "not JSON".
+const char* text(Fault fault);
+
+struct Call {
+  std::string_view method;  // org.example.Interface.Method
+  std::string_view interface_name;
+  std::string_view member;  // what follows the last dot
+  std::optional<simdjson::dom::object> parameters;
+  bool more = false;
+  bool oneway = false;
+  bool upgrade = false;
+};
+
+struct Reply {
+  std::string_view error;  // empty: none
+  std::optional<simdjson::dom::object> parameters;
+  bool continues = false;
+
+  Json json() const;  // the parameters, copied; an empty object where there are none
+};
+
+class MessageParser {
+ public:
+  // Memory is taken when a message needs it, some 14 bytes for each of the longest message.
+  explicit MessageParser(std::size_t max_bytes = kMaxMessageBytes);
+
+  // `message`: without its NUL, followed by kPaddingBytes readable bytes.
+  Fault parse_call(std::string_view message, Call& ret_call);
+  Fault parse_reply(std::string_view message, Reply& ret_reply);
+
+ private:
+  Fault parse(std::string_view message, simdjson::dom::object& ret_top);
+
+  std::size_t max_bytes_;
+  simdjson::dom::parser parser_;
+};
+
+// As the specification's grammar has it, upper case allowed in the domain as well.
+bool is_interface_name(std::string_view name);
+// An interface's name, a dot, and a name that begins with an upper-case letter: methods, errors.
+bool is_member_name(std::string_view name);
+
+// An error as the peer gets it. Handlers may throw it; the server answers with it.
+class CallError : public std::exception {
+ public:
+  explicit CallError(std::string name, Json parameters = Json::object())
+      : name_(std::move(name)), parameters_(std::move(parameters)) {}
+  const std::string& name() const { return name_; }
+  const Json& parameters() const { return parameters_; }
+  const char* what() const noexcept override { return name_.c_str(); }
+
+ private:
+  std::string name_;
+  Json parameters_;
+};
+CallError invalid_parameter(std::string_view parameter);
+CallError interface_not_found(std::string_view interface_name);
+CallError method_not_found(std::string_view method);
+CallError method_not_implemented(std::string_view method);
+CallError expected_more();  // the method streams, and the call has no `more`
+
+// A call's parameters, by name. Each function throws invalid_parameter, which names the parameter
+// that is missing, unknown or of another type. null counts as absent.
+class Parameters {
+ public:
+  // `names`: all that the method knows.
+  Parameters(const Call& call, std::initializer_list<std::string_view> names);
+
+  std::string_view string(std::string_view name) const;
+  std::optional<std::string_view> optional_string(std::string_view name) const;
+  std::optional<std::int64_t> optional_integer(std::string_view name) const;
+  bool boolean(std::string_view name, bool fallback) const;
+  simdjson::dom::array array(std::string_view name) const;
+
+  // Every element of the array, in order. Nothing has been called if one is not a string.
+  template <class Function>
+  void for_each_string(std::string_view name, Function function) const {
+    const simdjson::dom::array all = array(name);
+    for (const simdjson::dom::element element : all)
+      if (!element.is_string()) throw invalid_parameter(name);
+    for (const simdjson::dom::element element : all)
+      function(element.get_string().value_unsafe());
+  }
+
+ private:
+  std::optional<simdjson::dom::element> find(std::string_view name) const;
+
+  std::optional<simdjson::dom::object> object_;
+};
+
+Json to_json(simdjson::dom::element element);
+Json to_json(simdjson::dom::object object);
+
+}  // namespace sessreg::varlink

@@ -1,0 +1,129 @@
+// A Varlink service on unix stream sockets, on an sd-event loop. Source: https://varlink.org.
+//
+// Thread safety: none. Everything here, exchanges too, belongs to the loop's thread.
+//
+// 1. Calls of a connection are answered in their order; while one is unanswered, later ones of that
+//    connection wait, and nobody else does.
+// 2. Nothing a peer sends, or does not read, costs others more than varlink_limits.h says.
+// 3. A peer that is sent away is told why, by an error of kConnectionInterface.
+#pragma once
+
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/fd.h"
+#include "base/result.h"
+#include "varlink/limits.h"
+#include "varlink/message.h"
+
+namespace sessreg::varlink {
+
+// Its errors: InvalidMessage (reason: string), MessageTooLong (limit_bytes: int), HalfMessage
+// (limit_ms: int), TooManyConnections (reason: string), OutOfMemory (), InternalError ().
+inline constexpr std::string_view kConnectionInterface = "org.sessreg.Connection";
+
+// Who is at the other end, as the kernel says (SO_PEERCRED): who connected, not who holds the
+// descriptor now.
+struct Peer {
+  uid_t uid;
+  gid_t gid;
+  pid_t pid;
+};
+
+// Answers one call, now or later: copy it to keep it. Everything may be called when the connection
+// has gone already, and after the answer; it then does nothing. If the last copy goes unanswered,
+// the peer gets InternalError.
+class Exchange {
+ public:
+  const Peer& peer() const;
+  bool wants_more() const;
+  bool is_oneway() const;  // no answer is sent, whatever is answered
+  bool is_open() const;    // not answered yet, and the peer is still there
+
+  // The answer.
+  void reply(const Json& parameters = Json::object());
+  // The same from text: a JSON object in valid UTF-8.
+  void reply_formatted(std::string_view parameters);
+  void error(std::string_view name, const Json& parameters = Json::object());
+
+  // One answer of several; only for a call with `more`, any other gets ExpectedMore.
+  void reply_continues(const Json& parameters);
+
+  // Several answers, each asked for when there is room for it. The last one sets `ret_last`;
+  // nullopt is an empty last answer. May throw CallError, which is then the last answer. A oneway
+  // call never asks. Only for a call with `more`.
+  using Next = std::function<std::optional<Json>(bool& ret_last)>;
+  void stream(Next next);
+
+  // Like reply_continues, for events that do not wait for the peer. False: the peer has gone, or is
+  // gone now because it left push_bytes unread.
+  bool push(const Json& parameters);
+
+  // Called once if the peer goes before the answer; replaces an earlier one. MUST NOT be expected
+  // after the answer.
+  void on_close(std::function<void()> callback);
+
+  struct State;
+  explicit Exchange(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+ private:
+  std::shared_ptr<State> state_;
+};
+
+// One interface.
+class Service {
+ public:
+  virtual ~Service() = default;
+  virtual std::string_view interface_name() const = 0;
+  // The interface in Varlink's definition language.
+  virtual std::string_view description() const = 0;
+  // `call` and what it points to end with this function. May throw CallError (method_not_found for
+  // a member it does not know); whatever else it throws is logged, and answered by InternalError.
+  virtual void call(const Call& call, Exchange& exchange) = 0;
+};
+
+// What org.varlink.service.GetInfo says.
+struct ServiceInfo {
+  std::string vendor, product, version, url;
+};
+
+// `priority` as in syslog(3); `line` is safe to show.
+using Log = std::function<void(int priority, const std::string& line)>;
+
+class Server {
+ public:
+  // The loop must outlive the server; the services, too.
+  Server(sd_event* loop, ServiceInfo info, Log log, Limits limits = {});
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  void add(Service& service);
+
+  // A listening unix stream socket, made or passed by the service manager.
+  [[nodiscard]] std::optional<Error> listen(Fd socket);
+  // No new connections; those that are there stay.
+  void stop_listening();
+
+  std::size_t connections() const;
+  std::size_t buffered_bytes() const;
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// A socket bound to `path` with those access bits, listening. A socket that nobody listens on any
+// more is replaced. Errors: somebody listens there already, something else is in the way.
+Result<Fd> make_listening_socket(const std::string& path, mode_t mode);
+
+// Raises the soft limit of open descriptors to the hard one.
+void raise_descriptor_limit();
+
+}  // namespace sessreg::varlink
