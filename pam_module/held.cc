@@ -1,7 +1,6 @@
 #include "held.h"
 
 #include <security/pam_ext.h>
-#include <syslog.h>
 
 #include <memory>
 #include <new>
@@ -13,24 +12,13 @@ std::string data_name(const std::string& site) {
   return "sessreg:" + site;
 }
 
-void give_back(const Held& held) {
-  // The start time too: the pid may have come round since.
-  if (self_id() != held.maker) return;
-  const auto host = host_identity();
-  if (!host) return;
-  // If the registry cannot be opened now, the reservation runs out by itself.
-  if (auto registry = Registry::open(held.registry_path, *host))
-    registry->release_reservation(held.ref);
-}
-
 extern "C" void clean_up_held(pam_handle_t* /*pamh*/, void* data, int status) noexcept {
   const std::unique_ptr<Held> held(static_cast<Held*>(data));
-  if (held == nullptr || held->what != Held::What::reservation) return;
-  if ((status & (PAM_DATA_REPLACE | PAM_DATA_SILENT)) != 0) return;
+  if (held == nullptr || (status & (PAM_DATA_REPLACE | PAM_DATA_SILENT)) != 0) return;
   try {
-    give_back(*held);
+    give_back(held->seat);
   } catch (const std::bad_alloc&) {
-    // As above: it runs out.
+    // The reservation runs out by itself.
   }
 }
 

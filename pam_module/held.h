@@ -11,19 +11,13 @@
 
 #include <string>
 
-#include "registry/registry.h"
+#include "session/admission.h"
 
 namespace sessreg {
 
 struct Held {
-  enum class What { reservation, session, closed };  // closed: so that a second close does nothing
-  What what = What::reservation;
-  std::string registry_path;
-  SlotRef ref;
-  SessionId id{};
-  std::string user;
-  std::string service;
-  ProcessId maker;
+  Seat seat;
+  bool is_closed = false;  // so that a second close does nothing
 };
 
 // nullptr: nothing is held for this site.

@@ -26,15 +26,16 @@ namespace {
 }
 
 using sessreg::Arguments;
-using sessreg::Phase;
+using sessreg::LoginContext;
 
-int run(pam_handle_t* pamh, int argc, const char** argv, int code_if_allowed,
-        int (Phase::*phase)()) noexcept {
+int run(pam_handle_t* pamh, int argc, const char** argv, int code_if_passed,
+        int (*phase)(LoginContext&)) noexcept {
   try {
     const Arguments arguments = sessreg::parse_arguments(argc, argv);
-    return (Phase(pamh, arguments, Phase::AskForUser::yes).*phase)();
+    LoginContext context(pamh, arguments, LoginContext::AskForUser::yes);
+    return phase(context);
   } catch (...) {
-    return sessreg::cannot_work_without_memory(pamh, argc, argv, code_if_allowed);
+    return sessreg::cannot_work_without_memory(pamh, argc, argv, code_if_passed);
   }
 }
 
@@ -46,7 +47,8 @@ extern "C" {
 int pam_sm_authenticate(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
   try {
     const Arguments arguments = sessreg::parse_arguments(argc, argv);
-    return Phase(pamh, arguments, Phase::AskForUser::no).authenticate();
+    LoginContext context(pamh, arguments, LoginContext::AskForUser::no);
+    return sessreg::authenticate(context);
   } catch (...) {
     // The account phase decides. `authfail` stands behind a password module that failed.
     for (int i = 0; i < argc; ++i)
@@ -60,15 +62,15 @@ int pam_sm_setcred(pam_handle_t* /*pamh*/, int /*flags*/, int /*argc*/, const ch
 }
 
 int pam_sm_acct_mgmt(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
-  return run(pamh, argc, argv, PAM_IGNORE, &Phase::account);
+  return run(pamh, argc, argv, PAM_IGNORE, sessreg::account);
 }
 
 int pam_sm_open_session(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
-  return run(pamh, argc, argv, PAM_SUCCESS, &Phase::open_session);
+  return run(pamh, argc, argv, PAM_SUCCESS, sessreg::open_session);
 }
 
 int pam_sm_close_session(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
-  run(pamh, argc, argv, PAM_SUCCESS, &Phase::close_session);
+  run(pamh, argc, argv, PAM_SUCCESS, sessreg::close_session);
   return PAM_SUCCESS;
 }
 

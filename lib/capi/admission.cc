@@ -1,15 +1,14 @@
 // From a login to a session: what the PAM module's account and session phases do.
-#include <unistd.h>
+#include "session/admission.h"
 
 #include <memory>
+#include <utility>
 
 #include "capi/arguments.h"
 #include "capi/boundary.h"
 #include "capi/handles.h"
 #include "capi/structures.h"
-#include "config/policy.h"
 #include "host/account.h"
-#include "session/send_off.h"
 #include "token/token.h"
 
 using namespace sessreg;        // NOLINT
@@ -18,9 +17,6 @@ using namespace sessreg::capi;  // NOLINT
 namespace {
 
 constexpr std::size_t kMaxNameBytes = 255;
-
-// How often a call begins again because the configuration was edited under it.
-constexpr int kTurns = 10;
 
 int code_of(Refusal refusal) {
   switch (refusal) {
@@ -38,6 +34,8 @@ int code_of(Refusal refusal) {
       return SESSREG_GROUP_FULL;
     case Refusal::table_full:
       return SESSREG_TABLE_FULL;
+    case Refusal::blacklisted:
+      return SESSREG_BLACKLISTED;
   }
   return SESSREG_SITE_FULL;
 }
@@ -70,179 +68,75 @@ std::optional<Answer> fault_of(const sessreg_login& login) {
   return answer;
 }
 
-// One call for one login. Like a phase of the PAM module it opens the registry and closes it.
-class Attempt {
+// How the procedure of a login is told to a program.
+class Gateway final : public LoginService {
  public:
-  explicit Attempt(sessreg_session& session) : session_(session) {}
+  explicit Gateway(sessreg_session& session) : session_(session) {}
 
   Answer admit() {
-    return until_steady([this] { return try_admit(); });
+    // Nobody else can bind it, and it ends with its maker.
+    session_.login.parent = self_id();
+    return answer_of(procedure().reserve(nullptr));
   }
+
   Answer bind(const ProcessId& leader) {
     session_.login.leader = leader;
-    return until_steady([this] { return try_bind(); });
+    const std::optional<Seat> reserved = session_.seat;
+    const LoginAnswer answer = procedure().open(reserved ? &*reserved : nullptr, std::nullopt);
+    if (answer.what == LoginAnswer::What::opened || answer.what == LoginAnswer::What::not_counted) {
+      if (!is_kept_) session_.seat.reset();
+      session_.progress = sessreg_session::Progress::bound;
+    }
+    return answer_of(answer);
+  }
+
+  void keep(const Seat& seat, const std::string& token) override {
+    session_.seat = seat;
+    is_kept_ = true;
+    if (seat.what == Seat::What::reservation) return;
+    session_.id_text = to_hex(seat.id);
+    session_.token = token;
+  }
+  void say_no_token(const Error& error) override {
+    went_without_ = "no token issued: " + capi::answer_of(error, SESSREG_EKEY).text;
+  }
+  void say_not_listed(const Error& error) override {
+    went_without_ = "exempt session not listed: " + capi::answer_of(error, SESSREG_EREGISTRY).text;
   }
 
  private:
-  // nullopt: the configuration was edited meanwhile, begin again.
-  template <class Try>
-  Answer until_steady(Try attempt) {
-    session_.login.self = self_id();
-    // Nobody else can bind it, and it ends with its maker.
-    session_.login.parent = session_.login.self;
-    for (int turn = 0; turn < kTurns; ++turn)
-      if (const auto answer = attempt()) return *answer;
-    return cannot_work(
-        {Errc::invalid_config, "the configuration changes faster than it can be read"}, nullptr,
-        SESSREG_ECONFIG);
+  LoginProcedure procedure() {
+    options_.site = session_.site.name;
+    options_.config_path = session_.site.conf_file;
+    options_.is_account = session_.is_account;
+    options_.serves_many = true;
+    return {options_, session_.login, session_.primary_group, *this};
   }
 
-  std::optional<Answer> try_admit() {
-    const auto config = session_.site.read_config();
-    if (!config) return cannot_work(config.error(), nullptr, SESSREG_ECONFIG);
-    const Standing counts = standing(*config);
-    session_.standing = to_c(counts);
-    if (counts == Standing::ignored ||
-        (counts == Standing::exempt && config->max_failed_auth_per_host == 0))
-      return Answer();
-    auto site = open(*config);
-    if (!site) return cannot_work(site.error(), &*config, SESSREG_EREGISTRY);
-    const RemoteHost host = RemoteHost::from_rhost(session_.login.host);
-    if (auto failures = site->failures(host)) {
-      if (counts == Standing::counted)
-        if (const FailureStatus status = failures->attempt(host, boottime_ms()); status.blacklisted)
-          return refuse_blacklisted(*site, status);
-      failures->succeeded(host, session_.login.user, boottime_ms());
-    }
-    if (counts == Standing::exempt) return Answer();
-    const auto admission = site->reserve(session_.login, rules(*config));
-    if (!admission) return cannot_work(admission.error(), &*config, SESSREG_EREGISTRY);
-    if (admission->stale_configuration) return std::nullopt;
-    if (!admission->admitted()) return refuse(*site, *admission);
-    send_off_displaced(*site, *admission);
-    remember(*config, *admission);
-    return Answer();
-  }
-
-  std::optional<Answer> try_bind() {
-    const auto config = session_.site.read_config();
-    if (!config) return cannot_work(config.error(), nullptr, SESSREG_ECONFIG);
-    const Standing counts = standing(*config);
-    session_.standing = to_c(counts);
-    // The configuration was edited since: what was reserved is of no use any more.
-    if (session_.ref && (counts != Standing::counted || session_.registry != config->registry))
-      give_back();
-    if (counts == Standing::ignored) return opened({});
-    auto site = open(*config);
-    if (!site) return cannot_work(site.error(), &*config, SESSREG_EREGISTRY);
-
+  Answer answer_of(const LoginAnswer& told) {
+    session_.standing = to_c(told.standing);
     Answer answer;
-    site->issue_tokens(session_.login.user, [&answer](const Error& error) {
-      answer.text = "no token issued: " + answer_of(error, SESSREG_EKEY).text;
-    });
-    Admission admission;
-    if (counts == Standing::exempt) {
-      if (!site->registry().list_exempt(session_.login, admission)) {
-        answer.text = "exempt session not listed: no free slot, raise 'capacity'";
-        return opened(std::move(answer));
-      }
+    if (told.what == LoginAnswer::What::refused) {
+      answer.code = code_of(told.refused.refusal);
+      answer.text = told.refused.message;
+      answer.seconds = told.refused.seconds;
+      answer.limit = told.refused.limit;
+      answer.count = told.refused.count;
+    } else if (told.what == LoginAnswer::What::failed) {
+      answer =
+          capi::answer_of(*told.error, told.is_of_registry ? SESSREG_EREGISTRY : SESSREG_ECONFIG);
+      answer.let_through = told.on_failure == LoginAnswer::OnFailure::root_let_in ||
+                           told.on_failure == LoginAnswer::OnFailure::let_through;
     } else {
-      const auto reservation = reservation_in(*site);
-      auto bound = site->bind_or_admit(session_.login, rules(*config),
-                                       reservation ? &*reservation : nullptr);
-      if (!bound) return cannot_work(bound.error(), &*config, SESSREG_EREGISTRY);
-      if (bound->stale_configuration) return std::nullopt;
-      if (!bound->admitted()) return refuse(*site, *bound);
-      admission = std::move(*bound);
+      answer.text = std::move(went_without_);
     }
-    remember(*config, admission);
-    session_.id_text = to_hex(admission.id);
-    session_.token = admission.token;
-    send_off_displaced(*site, admission);
-    return opened(std::move(answer));
-  }
-
-  Result<Site> open(const Config& config) const {
-    auto site = Site::open(config, session_.site.conf_file);
-    if (site) site->registry().hide_from_children();
-    return site;
-  }
-
-  InGroup groups() const { return groups_of(session_.login.user, session_.primary_group); }
-  Standing standing(const Config& config) const {
-    return standing_of(config, session_.login.user, session_.login.service, groups());
-  }
-  Rulebook rules(const Config& config) const {
-    return rules_for(config, session_.login.user, session_.login.service, groups());
-  }
-
-  // By its id too: another registry may lie there by now.
-  std::optional<SlotRef> reservation_in(Site& site) const {
-    Snapshot held;
-    if (!session_.ref || !site.registry().snapshot(*session_.ref, held) ||
-        held.record.id != session_.id)
-      return std::nullopt;
-    return session_.ref;
-  }
-
-  void give_back() {
-    if (auto registry = open_registry(session_.registry)) {
-      Snapshot held;
-      if (registry->snapshot(*session_.ref, held) && held.record.id == session_.id)
-        registry->release_reservation(*session_.ref);
-    }
-    session_.ref.reset();
-  }
-
-  void remember(const Config& config, const Admission& admission) {
-    session_.registry = config.registry;
-    session_.ref = admission.ref;
-    session_.id = admission.id;
-  }
-
-  Answer opened(Answer answer) {
-    session_.stage = sessreg_session::Stage::bound;
-    return answer;
-  }
-
-  void send_off_displaced(Site& site, const Admission& admission) const {
-    for (const Displaced& displaced : admission.displaced)
-      send_off(site.registry(), site.config(), displaced);
-  }
-
-  Answer refuse(const Site& site, const Admission& admission) const {
-    Answer answer;
-    answer.code = code_of(admission.refusal);
-    answer.text = site.message(admission, session_.login);
-    answer.seconds = static_cast<std::uint32_t>((admission.wait_ms + 999) / 1000);
-    answer.limit = admission.limit;
-    answer.count = admission.count;
-    return answer;
-  }
-
-  Answer refuse_blacklisted(Site& site, const FailureStatus& status) const {
-    site.registry().count(kRefusedBlacklisted);
-    Answer answer;
-    answer.code = SESSREG_BLACKLISTED;
-    answer.text = site.blacklisted_message(status, session_.login);
-    answer.limit = site.config().max_failed_auth_per_host;
-    answer.count = status.failures;
-    const std::uint64_t now_ms = boottime_ms();
-    if (status.until_ms > now_ms)
-      answer.seconds = static_cast<std::uint32_t>((status.until_ms - now_ms + 999) / 1000);
-    return answer;
-  }
-
-  // As the module decides it: who has no rights cannot open a session for anybody.
-  Answer cannot_work(const Error& error, const Config* config, int file_code) const {
-    Answer answer = answer_of(error, file_code);
-    const bool lacks_rights = error.code == Errc::permission_denied && geteuid() != 0;
-    const bool allows = config != nullptr && config->on_error == OnError::allow;
-    answer.let_through = !lacks_rights && (session_.login.uid == 0 || allows);
     return answer;
   }
 
   sessreg_session& session_;
+  LoginOptions options_;
+  std::string went_without_;
+  bool is_kept_ = false;
 };
 
 // The process that a session is to live as long as.
@@ -276,13 +170,14 @@ int sessreg_admit(const sessreg_site* site, const sessreg_login* login,
     session->login.service = known.service;
     session->login.host = text_or_empty(known.host);
     session->login.tty = text_or_empty(known.tty);
-    if ((known.flags & SESSREG_NAME_AS_GIVEN) == 0) {
+    session->is_account = (known.flags & SESSREG_NAME_AS_GIVEN) == 0;
+    if (session->is_account) {
       const Account account = find_account(session->login.user);
       session->login.user = account.name;
       session->login.uid = account.uid.value_or(kNoUid);
       session->primary_group = account.primary_group;
     }
-    Answer answer = Attempt(*session).admit();
+    Answer answer = Gateway(*session).admit();
     if (answer.code == SESSREG_OK) *ret_session = session.release();
     return answer;
   });
@@ -304,13 +199,13 @@ int sessreg_bind(sessreg_session* session, const sessreg_binding* binding, sessr
     if (!leader)
       return invalid("binding.leader " + std::to_string(known.leader) +
                      " is no process that runs here: pass one that lives as long as the session");
-    if (session->stage != sessreg_session::Stage::admitted) {
+    if (session->progress != sessreg_session::Progress::admitted) {
       Answer answer;
       answer.code = SESSREG_ESTATE;
       answer.text = "the session was bound or closed already: admit the login anew";
       return answer;
     }
     if (known.tty != nullptr) session->login.tty = known.tty;
-    return Attempt(*session).bind(*leader);
+    return Gateway(*session).bind(*leader);
   });
 }

@@ -10,7 +10,7 @@
 #include "capi/boundary.h"
 #include "config/config.h"
 #include "registry/registry.h"
-#include "session/login.h"
+#include "session/admission.h"
 #include "session/sessions.h"
 #include "token/paseto.h"
 
@@ -25,20 +25,17 @@ struct sessreg_site {
 };
 
 struct sessreg_session {
-  enum class Stage { admitted, bound, closed };
+  enum class Progress { admitted, bound, closed };
 
   sessreg_site site;
   sessreg::Login login;
   std::optional<unsigned> primary_group;  // unset: no account of the system
+  bool is_account = true;                 // false: SESSREG_NAME_AS_GIVEN
   sessreg_standing standing = SESSREG_COUNTED;
-  Stage stage = Stage::admitted;
+  Progress progress = Progress::admitted;
 
-  // Of a reservation or session that is recorded.
-  std::string registry;
-  std::optional<sessreg::SlotRef> ref;
-  sessreg::SessionId id{};
-
-  std::string id_text;  // once it is bound
+  std::optional<sessreg::Seat> seat;  // unset: nothing is recorded
+  std::string id_text;                // once it is bound
   std::string token;
 };
 
@@ -61,8 +58,5 @@ namespace sessreg::capi {
 
 // A registry that is not handed to the children of other threads. Errors as Registry::open.
 Result<Registry> open_registry(const std::string& path);
-
-// There is no registry where nobody has logged in since the boot.
-bool is_absent(const Error& error);
 
 }  // namespace sessreg::capi

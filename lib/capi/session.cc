@@ -57,7 +57,7 @@ Answer answer_of(const Marked& marked) {
 }
 
 bool snapshot_of(const sessreg_session& session, const Registry& registry, Snapshot& ret) {
-  return registry.snapshot(*session.ref, ret) && ret.record.id == session.id;
+  return registry.snapshot(session.seat->ref, ret) && ret.record.id == session.seat->id;
 }
 
 // Of a token that no session knows: what its signature says.
@@ -79,16 +79,16 @@ Answer about_unknown(const Config& config, const char* token) {
 }
 
 Answer touch(const sessreg_session& session) {
-  if (session.stage != sessreg_session::Stage::bound) {
+  if (session.progress != sessreg_session::Progress::bound) {
     Answer answer;
     answer.code = SESSREG_ESTATE;
-    answer.text = session.stage == sessreg_session::Stage::admitted
+    answer.text = session.progress == sessreg_session::Progress::admitted
                       ? "the session is not bound yet: call sessreg_bind first"
                       : "the session was closed: admit its user anew";
     return answer;
   }
-  if (!session.ref) return {};  // not recorded
-  auto registry = open_registry(session.registry);
+  if (!session.seat) return {};  // not recorded
+  auto registry = open_registry(session.seat->registry_path);
   if (!registry)
     return is_absent(registry.error()) ? ended()
                                        : capi::answer_of(registry.error(), SESSREG_EREGISTRY);
@@ -105,21 +105,10 @@ Answer touch(const sessreg_session& session) {
 }
 
 Answer close_session(sessreg_session& session) {
-  if (session.stage == sessreg_session::Stage::closed || !session.ref) {
-    session.stage = sessreg_session::Stage::closed;
-    return {};
-  }
-  auto registry = open_registry(session.registry);
-  if (!registry && !is_absent(registry.error()))
-    return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
-  if (Snapshot held; registry && snapshot_of(session, *registry, held)) {
-    // A reservation gives back what it took from others.
-    if (session.stage == sessreg_session::Stage::admitted)
-      registry->release_reservation(*session.ref);
-    else
-      registry->release(*session.ref);
-  }
-  session.stage = sessreg_session::Stage::closed;
+  if (session.progress != sessreg_session::Progress::closed && session.seat)
+    if (const auto error = release(*session.seat))
+      return capi::answer_of(*error, SESSREG_EREGISTRY);
+  session.progress = sessreg_session::Progress::closed;
   return {};
 }
 
@@ -159,14 +148,12 @@ int sessreg_find(const sessreg_site* site, const char* id, const char* service,
         if (record.kind == RecordKind::reservation || to_hex(record.id) != id ||
             !registry->is_service_of(record, service))
           return;
-        session->ref = held.ref;
-        session->id = record.id;
+        session->seat = {Seat::What::session, config->registry, held.ref, record.id, {}};
         session->standing = record.kind == RecordKind::exempt ? SESSREG_EXEMPT : SESSREG_COUNTED;
       });
-    if (!session->ref) return no_session("no session of that service has that id");
+    if (!session->seat) return no_session("no session of that service has that id");
     session->site = *site;
-    session->stage = sessreg_session::Stage::bound;
-    session->registry = config->registry;
+    session->progress = sessreg_session::Progress::bound;
     session->id_text = id;
     *ret_session = session.release();
     return {};

@@ -22,10 +22,6 @@ Result<Registry> open_registry(const std::string& path) {
   return registry;
 }
 
-bool is_absent(const Error& error) {
-  return error.code == Errc::not_found || error.code == Errc::other_boot;
-}
-
 }  // namespace sessreg::capi
 
 const char* sessreg_strerror(int code) {

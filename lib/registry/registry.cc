@@ -72,6 +72,8 @@ const char* text(Refusal refusal) {
       return "group_full";
     case Refusal::table_full:
       return "table_full";
+    case Refusal::blacklisted:
+      return "blacklisted";
   }
   return "unknown";
 }

@@ -78,7 +78,16 @@ struct Terms {
   std::uint32_t shortest_idle_s = 0;
 };
 
-enum class Refusal { none, site_full, drain, user_full, locked, group_full, table_full };
+enum class Refusal {
+  none,
+  site_full,
+  drain,
+  user_full,
+  locked,
+  group_full,
+  table_full,
+  blacklisted
+};
 // The name used in logs and JSON: "site_full", …
 const char* text(Refusal refusal);
 

@@ -3,15 +3,17 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <map>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <utility>
+#include <variant>
 
 #include "base/text.h"
 
 namespace sessreg {
 namespace {
 
-using nlohmann::json;
+using nlohmann::json;  // its parser only; see ClaimsReader
 
 constexpr std::array<std::string_view, 7> kClaims = {"iss", "aud", "sub", "jti",
                                                      "iat", "exp", "slot"};
@@ -55,22 +57,49 @@ TokenResult<Opened> open_token(std::string_view text) {
   return opened;
 }
 
-// As nlohmann::json reads it, but a key that comes twice, or any object or array within, is
-// refused.
-bool parse_flat_object(const std::string& payload, json* ret) {
-  std::set<std::string, std::less<>> seen;
-  bool bad = false;
-  const auto watch = [&](int depth, json::parse_event_t event, json& value) {
-    if (depth > 0 &&
-        (event == json::parse_event_t::object_start || event == json::parse_event_t::array_start))
-      bad = true;
-    if (event == json::parse_event_t::key && !seen.insert(value.get<std::string>()).second)
-      bad = true;
+// A claim's value; neither a text nor a whole number: monostate.
+using Claim = std::variant<std::monostate, std::string, std::uint64_t>;
+using Claims = std::map<std::string, Claim, std::less<>>;
+
+// Takes one flat object as nlohmann::json reads it; a key that comes twice, or any object or array
+// within, ends the reading. Not by way of a json value: its destructor allocates, and without
+// memory would end the process.
+class ClaimsReader final : public json::json_sax_t {
+ public:
+  explicit ClaimsReader(Claims& ret) : claims_(ret) {}
+
+  bool start_object(std::size_t) override { return depth_++ == 0; }
+  bool key(std::string& name) override {
+    const auto [place, is_new] = claims_.try_emplace(name);
+    value_ = &place->second;
+    return is_new;
+  }
+  bool string(std::string& value) override { return take(value); }
+  bool number_unsigned(std::uint64_t value) override { return take(value); }
+  bool number_integer(std::int64_t) override { return take({}); }
+  bool number_float(double, const std::string&) override { return take({}); }
+  bool boolean(bool) override { return take({}); }
+  bool null() override { return take({}); }
+  bool binary(json::binary_t&) override { return false; }
+  bool start_array(std::size_t) override { return false; }
+  bool end_object() override { return true; }
+  bool end_array() override { return false; }
+  bool parse_error(std::size_t, const std::string&, const json::exception&) override {
+    return false;
+  }
+
+ private:
+  // A value that stands alone has no name.
+  bool take(Claim value) {
+    if (value_ == nullptr) return false;
+    *value_ = std::move(value);
     return true;
-  };
-  *ret = json::parse(payload, watch, false);
-  return !bad && ret->is_object();
-}
+  }
+
+  Claims& claims_;
+  Claim* value_ = nullptr;
+  int depth_ = 0;
+};
 
 bool parse_session(std::string_view text, std::array<std::uint8_t, 16>* ret) {
   if (text.size() != 2 * ret->size()) return false;
@@ -86,20 +115,22 @@ bool parse_session(std::string_view text, std::array<std::uint8_t, 16>* ret) {
 }
 
 TokenResult<TokenClaims> parse_claims(const std::string& payload) {
-  json object;
-  if (!parse_flat_object(payload, &object))
+  Claims claimed;
+  ClaimsReader reader(claimed);
+  if (!json::sax_parse(payload, &reader))
     return bad_claims("not one flat JSON object with each name once");
-  for (const auto& [name, value] : object.items())
+  for (const auto& [name, value] : claimed)
     if (std::find(kClaims.begin(), kClaims.end(), name) == kClaims.end())
       return bad_claims("'" + escape_for_terminal(name) + "' is none of them");
   for (const std::string_view name : kClaims) {
-    const auto found = object.find(name);
-    if (found == object.end()) return bad_claims("'" + std::string(name) + "' is missing");
-    if (name == "slot" ? !found->is_number_unsigned() : !found->is_string())
+    const auto found = claimed.find(name);
+    if (found == claimed.end()) return bad_claims("'" + std::string(name) + "' is missing");
+    if (name == "slot" ? !std::holds_alternative<std::uint64_t>(found->second)
+                       : !std::holds_alternative<std::string>(found->second))
       return bad_claims("'" + std::string(name) + "' is of another type");
   }
-  const auto string_of = [&object](const char* name) -> const std::string& {
-    return object.find(name)->get_ref<const std::string&>();
+  const auto string_of = [&claimed](std::string_view name) -> const std::string& {
+    return std::get<std::string>(claimed.find(name)->second);
   };
   if (string_of("iss") != kTokenIssuer)
     return TokenError{TokenFault::other_issuer, "the token was issued by '" +
@@ -120,7 +151,7 @@ TokenResult<TokenClaims> parse_claims(const std::string& payload) {
   claims.issued_s = *issued_s;
   claims.expires_s = *expires_s;
   if (claims.expires_s < claims.issued_s) return bad_claims("'exp' is before 'iat'");
-  const auto slot = object.find("slot")->get<std::uint64_t>();
+  const auto slot = std::get<std::uint64_t>(claimed.find("slot")->second);
   if (slot > std::numeric_limits<std::uint32_t>::max()) return bad_claims("'slot' is too large");
   claims.slot = static_cast<std::uint32_t>(slot);
   return claims;

@@ -91,7 +91,7 @@ class Soak {
     using namespace sessreg;
     auto config = load_config("default", site_.config_path());
     if (!config) return wrong(-1);
-    auto site = Site::open(*config, site_.config_path());
+    auto site = Site::open(*config, site_.config_path(), Site::IfMissing::create);
     if (!site) return wrong(-2);
     Login login;
     login.user = kUsers[random() % std::size(kUsers)];
@@ -99,22 +99,22 @@ class Soak {
     login.self = self_id();  // no parent: whoever is killed leaves no reservation that lasts
     const Rulebook rules =
         rules_for(*config, login.user, login.service, [](const auto&) { return false; });
-    const auto reserved = site->reserve(login, rules);
+    const auto reserved = reserve(*site, login, rules);
     if (!reserved) return wrong(-3);
     ++shared_.logins;
     if (!reserved->admitted())
       return refused(reserved->refusal == Refusal::site_full ||
                      reserved->refusal == Refusal::user_full);
     if (random() % 16 == 0) {
-      site->registry().release_reservation(reserved->ref);
+      site->registry->release_reservation(reserved->ref);
       return;
     }
-    const auto opened = site->open_session(login, rules, &reserved->ref);
+    const auto opened = find_and_bind_or_admit(*site, login, rules, reserved->ref);
     if (!opened) return wrong(-4);
     if (!opened->admitted()) return refused(true);
-    if (random() % 4 == 0 && site->registry().touch(opened->ref, boottime_ms())) ++shared_.touched;
+    if (random() % 4 == 0 && site->registry->touch(opened->ref, boottime_ms())) ++shared_.touched;
     hold_seat(random);
-    if (!site->registry().release(opened->ref)) wrong(-5);
+    if (!site->registry->release(opened->ref)) wrong(-5);
   }
 
   void hold_seat(Random& random) {

@@ -25,6 +25,7 @@
 #include "config/remote_host.h"
 #include "host/process.h"
 #include "session/login.h"
+#include "session/messages.h"
 
 namespace sessreg {
 namespace {
@@ -109,19 +110,20 @@ Login login_of(const char* user, const char* service, const char* host, const Pe
   return login;
 }
 
-Rulebook rules(Site& site, const Login& login) {
-  return rules_for(site.config(), login.user, login.service,
+Rulebook rules(const Site& site, const Login& login) {
+  return rules_for(site.config, login.user, login.service,
                    [](const std::string&) { return false; });
 }
 
 void log_in(Site& site, const Login& login) {
-  const auto admission = site.open_session(login, rules(site, login), nullptr);
+  const auto admission = find_and_bind_or_admit(site, login, rules(site, login), std::nullopt);
   if (!admission) die(admission.error().what);
-  if (!admission->admitted()) die(login.user + " was refused: " + site.message(*admission, login));
+  if (!admission->admitted())
+    die(login.user + " was refused: " + message_of(*admission, site.config, login));
 }
 
 void reserve(Site& site, const Login& login) {
-  const auto admission = site.reserve(login, rules(site, login));
+  const auto admission = reserve(site, login, rules(site, login));
   if (!admission) die(admission.error().what);
 }
 
@@ -158,7 +160,7 @@ bool is_over(int most_ms) {
 void play(const std::string& path) {
   auto config = load_config(kSite, path);
   if (!config) die(config.error().what);
-  auto opened = Site::open(*config, path);
+  auto opened = Site::open(*config, path, Site::IfMissing::create);
   if (!opened) die(opened.error().what);
   Site& site = *opened;
 
@@ -181,8 +183,9 @@ void play(const std::string& path) {
   reserve(site, hana);
   const RemoteHost guesser = RemoteHost::from_rhost("192.0.2.66");
   for (int i = 0; i < 5; ++i) {
-    if (auto failures = site.failures(guesser)) failures->failed(guesser, "root", boottime_ms());
-    site.registry().count(kFailedAuths);
+    if (auto failures = failures_of(site, guesser))
+      failures->failed(guesser, "root", boottime_ms());
+    site.registry->count(kFailedAuths);
   }
 
   // The one who opened dora's session goes without closing it.

@@ -21,6 +21,7 @@
 #include "common/times.h"
 #include "host/account.h"
 #include "session/login.h"
+#include "session/messages.h"
 #include "session/send_off.h"
 #include "sessreg/command.h"
 #include "sessreg/list/views.h"
@@ -196,7 +197,7 @@ std::vector<Rule> rules_of(const OpenSite& open, Site& site, const Rulebook& boo
   for (const GroupLimit& limit : book.group_limits)
     rules.add_from(
         "sessions_limit", limit.limit, fmt::format("[group {}]", escape_for_terminal(limit.group)),
-        held_text(seats_of_group(sessions, site.registry().group_index(limit.group, limit.limit))));
+        held_text(seats_of_group(sessions, site.registry->group_index(limit.group, limit.limit))));
   rules.add_limit("user_sessions_limit", book.user_sessions_limit,
                   held_text(so_far.holders.size()));
   rules.add("user_limit_policy", policy_text(book.user_limit_policy.value),
@@ -247,7 +248,7 @@ class ScratchDirectory {
 
 // The site; if it has no registry, with an empty one whose name is gone at once.
 Result<Site> open_to_ask(const OpenSite& open, const GlobalOptions& global) {
-  if (open.registry) return Site::open(open.config, global.conf);
+  if (open.registry) return Site::open(open.config, global.conf, Site::IfMissing::create);
   constexpr std::int32_t kScratchCapacity = 16;  // enough for one login
   Error last{Errc::system, "no directory for a moment's file: /run, /dev/shm, /tmp"};
   for (const char* parent : {"/run", "/dev/shm", "/tmp"}) {
@@ -256,7 +257,7 @@ Result<Site> open_to_ask(const OpenSite& open, const GlobalOptions& global) {
     Config config = open.config;
     config.registry = scratch.file();
     config.capacity = std::min(config.capacity, kScratchCapacity);
-    auto site = Site::open(std::move(config), global.conf);
+    auto site = Site::open(std::move(config), global.conf, Site::IfMissing::create);
     if (site) return site;
     last = site.error();
   }
@@ -305,7 +306,7 @@ std::optional<Explanation> try_to_explain(OpenSite& open, const GlobalOptions& g
   FailureStatus status;
   if (!options.host.empty()) {
     const RemoteHost host = RemoteHost::from_shown(options.host);
-    auto failures = site->failures(host);
+    auto failures = failures_of(*site, host);
     if (failures) status = failures->status(host, boottime_ms());
     told.failed = Failed{status.failures, status.blacklisted, failures.has_value()};
   }
@@ -328,11 +329,11 @@ std::optional<Explanation> try_to_explain(OpenSite& open, const GlobalOptions& g
 
   const Rulebook book = rules_for(config, told.user.name, options.service, in_group);
   // The limit is for the next login to publish.
-  const ConfiguredLimit published = site->registry().published_limit();
-  const auto admission = site->foresee(login, book);
-  if (const ConfiguredLimit ours = site->registry().published_limit();
+  const ConfiguredLimit published = site->registry->published_limit();
+  const auto admission = foresee(*site, login, book);
+  if (const ConfiguredLimit ours = site->registry->published_limit();
       ours.identity != published.identity && ours.identity == config.identity)
-    site->registry().publish_limit(ours, published);
+    site->registry->publish_limit(ours, published);
   if (!admission) throw failure_of(admission.error(), open.called);
   if (admission->stale_configuration) return std::nullopt;
 
@@ -340,11 +341,11 @@ std::optional<Explanation> try_to_explain(OpenSite& open, const GlobalOptions& g
   if (status.blacklisted) {
     told.verdict = Verdict::refused;
     told.refusal = "blacklisted";
-    told.message = site->blacklisted_message(status, login);
+    told.message = message_of(status, config, login);
   } else if (!admission->admitted()) {
     told.verdict = Verdict::refused;
     told.refusal = text(admission->refusal);
-    told.message = site->message(*admission, login);
+    told.message = message_of(*admission, config, login);
   } else {
     told.displaced = admission->displaced;
   }

@@ -1,0 +1,335 @@
+#include "session/admission.h"
+
+#include <unistd.h>
+
+#include <utility>
+
+#include "base/undo.h"
+#include "config/remote_host.h"
+#include "session/login.h"
+#include "session/messages.h"
+#include "session/send_off.h"
+
+namespace sessreg {
+namespace {
+
+// How often a call begins again because the configuration was edited under it.
+constexpr int kTurns = 10;
+
+// By the name where the user cannot be looked up now: without descriptors or memory nobody can.
+bool is_root(const Login& login, bool is_account) {
+  return login.uid == 0 || (is_account && login.uid == kNoUid && login.user == "root");
+}
+
+Refused refused_by(const Site& site, const Admission& admission, const Login& login) {
+  return {admission.refusal, admission.limit, admission.count, wait_seconds(admission),
+          message_of(admission, site.config, login)};
+}
+
+Refused refused_by(const Site& site, const FailureStatus& status, const Login& login) {
+  return {Refusal::blacklisted, site.config.max_failed_auth_per_host, status.failures,
+          wait_seconds(status), message_of(status, site.config, login)};
+}
+
+// Of a process with threads, whose children have no business with it.
+Result<Registry> open_existing(const std::string& path) {
+  const auto host = host_identity();
+  if (!host) return host.error();
+  auto registry = Registry::open(path, *host);
+  if (registry) registry->hide_from_children();
+  return registry;
+}
+
+// By its id too: another registry may lie there by now.
+bool is_there(const Registry& registry, const Seat& seat) {
+  Snapshot held;
+  return registry.snapshot(seat.ref, held) && held.record.id == seat.id;
+}
+
+}  // namespace
+
+bool lacks_rights(const Error& error) {
+  return error.code == Errc::permission_denied && geteuid() != 0;
+}
+
+std::optional<Error> release(const Seat& seat) {
+  auto registry = open_existing(seat.registry_path);
+  if (!registry) {
+    if (is_absent(registry.error())) return std::nullopt;
+    return registry.error();
+  }
+  if (!is_there(*registry, seat)) return std::nullopt;
+  if (seat.what == Seat::What::reservation)
+    registry->release_reservation(seat.ref);
+  else
+    registry->release(seat.ref);
+  return std::nullopt;
+}
+
+void give_back(const Seat& seat) {
+  // The start time too: the pid may have come round since.
+  if (seat.what == Seat::What::reservation && seat.maker == self_id()) release(seat);
+}
+
+LoginProcedure::LoginProcedure(const LoginOptions& options, const Login& login,
+                               std::optional<unsigned> primary_group, LoginService& service)
+    : options_(options), login_(login), primary_group_(primary_group), service_(service) {
+  login_.self = self_id();
+}
+
+template <class Try>
+LoginAnswer LoginProcedure::until_steady(Try attempt) {
+  for (int turn = 0; turn < kTurns; ++turn)
+    if (auto answer = attempt()) return std::move(*answer);
+  return failed({Errc::invalid_config, "the configuration changes faster than it can be read"},
+                nullptr);
+}
+
+LoginAnswer LoginProcedure::reserve(const Seat* held) {
+  return until_steady([&] { return try_reserve(held); });
+}
+
+LoginAnswer LoginProcedure::open(const Seat* held, std::optional<SlotRef> hint) {
+  return until_steady([&] { return try_open(held, hint); });
+}
+
+std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
+  const auto config = read_config();
+  if (!config) return failed(config.error(), nullptr);
+  standing_ = standing(*config);
+  if (standing_ == Standing::ignored ||
+      (standing_ == Standing::exempt && config->max_failed_auth_per_host == 0))
+    return answer(What::not_counted);
+  auto site = open_site(*config);
+  if (!site) return failed(site.error(), &*config);
+
+  // A login by public key has met no auth phase.
+  if (standing_ == Standing::counted)
+    if (auto why = blacklisted(*site)) return refused(std::move(*why));
+  const RemoteHost host = RemoteHost::from_rhost(login_.host);
+  if (auto failures = failures_of(*site, host))
+    failures->succeeded(host, login_.user, boottime_ms());
+  if (standing_ == Standing::exempt) return answer(What::not_counted);
+
+  if (held != nullptr && held->what == Seat::What::reservation) {
+    // Asked a second time: the seat is taken already, or was for somebody else.
+    if (held->registry_path == config->registry && is_there(*site->registry, *held) &&
+        site->registry->is_reservation_of(held->ref, login_))
+      return answer(What::already);
+    give_back(*held);
+  }
+  if (auto observed = observe(*site)) return observed;
+  const auto admission = sessreg::reserve(*site, login_, rules(*config));
+  if (!admission) return failed(admission.error(), &*config);
+  if (admission->stale_configuration) return std::nullopt;
+  if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
+  take(*site, *admission, Seat::What::reservation);
+  return answer(What::reserved);
+}
+
+std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optional<SlotRef> hint) {
+  const auto config = read_config();
+  if (!config) return failed(config.error(), nullptr);
+  standing_ = standing(*config);
+  const bool reserved = held != nullptr && held->what == Seat::What::reservation;
+  // The configuration was edited since it was reserved: the seat is of no use any more.
+  const bool in_vain =
+      reserved && (standing_ != Standing::counted || held->registry_path != config->registry);
+  if (in_vain) give_back(*held);
+  if (standing_ == Standing::ignored) return answer(What::not_counted);
+  if (standing_ == Standing::exempt) return list_exempt(*config, held);
+  auto site = open_site(*config);
+  if (!site) return failed(site.error(), &*config);
+
+  if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
+    return answer(What::already);  // the module stands twice in this stack
+  if (reserved) hint.reset();
+  if (reserved && !in_vain && is_there(*site->registry, *held)) hint = held->ref;
+  // What was reserved is bound also where `observe` would let anybody through.
+  if (!hint || !site->registry->is_reservation_of(*hint, login_))
+    if (auto observed = observe(*site)) return observed;
+  issue_tokens_in(*site);
+  const auto admission = options_.serves_many
+                             ? bind_or_admit(*site, login_, rules(*config), hint)
+                             : find_and_bind_or_admit(*site, login_, rules(*config), hint);
+  if (!admission) return failed(admission.error(), &*config);
+  if (admission->stale_configuration) return std::nullopt;
+  if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
+  take(*site, *admission, Seat::What::session);
+  return answer(What::opened);
+}
+
+// Rule 4.
+LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held) {
+  auto site = open_site(config);
+  if (!site) {
+    service_.say_not_listed(site.error());
+    return answer(What::opened);
+  }
+  if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
+    return answer(What::already);
+  issue_tokens_in(*site);
+  Admission listed;
+  if (site->registry->list_exempt(login_, listed))
+    take(*site, listed, Seat::What::session);
+  else
+    service_.say_not_listed({Errc::no_space, "no free slot: raise 'capacity'"});
+  return answer(What::opened);
+}
+
+void LoginProcedure::take(Site& site, const Admission& admission, Seat::What what) {
+  Undo undo([&] { site.registry->release(admission.ref); });
+  service_.keep({what, site.config.registry, admission.ref, admission.id, login_.self},
+                admission.token);
+  for (const Displaced& displaced : admission.displaced) {
+    service_.say_displaced(displaced);
+    send_off(*site.registry, site.config, displaced);
+  }
+  undo.keep();
+}
+
+LoginAnswer LoginProcedure::refuse_blacklisted() {
+  if (login_.host.empty()) return answer(What::not_counted);
+  const auto config = read_config();
+  if (!config || config->max_failed_auth_per_host == 0) return answer(What::not_counted);
+  auto site = open_site(*config);
+  if (!site) return failed(site.error(), &*config);
+  if (auto why = blacklisted(*site)) return refused(std::move(*why));
+  return answer(What::not_counted);
+}
+
+LoginAnswer LoginProcedure::foresee() {
+  if (login_.user.empty()) return answer(What::not_counted);
+  const auto config = read_config();
+  if (!config || standing(*config) != Standing::counted) return answer(What::not_counted);
+  auto site = open_site(*config);
+  if (!site) return answer(What::not_counted);
+  const auto admission = sessreg::foresee(*site, login_, rules(*config));
+  if (!admission || admission->admitted() || admission->stale_configuration)
+    return answer(What::not_counted);
+  Refused why = refused_by(*site, *admission, login_);
+  if (!options_.observe) return refused(std::move(why));
+  service_.say_would_refuse(why);
+  return answer(What::observed);
+}
+
+Result<std::optional<CountedFailure>> LoginProcedure::count_failure() {
+  std::optional<CountedFailure> counted;
+  if (login_.host.empty()) return counted;
+  const auto config = read_config();
+  if (!config || config->max_failed_auth_per_host == 0) return counted;
+  auto site = open_site(*config);
+  if (!site) return site.error();
+  const RemoteHost host = RemoteHost::from_rhost(login_.host);
+  auto failures = failures_of(*site, host);
+  if (!failures) return counted;
+  const FailureStatus status = failures->failed(host, login_.user, boottime_ms());
+  site->registry->count(kFailedAuths);
+  counted = {status.failures, config->max_failed_auth_per_host, status.blacklisted};
+  return counted;
+}
+
+std::optional<Error> LoginProcedure::close(std::string_view id) {
+  const auto config = read_config();
+  if (!config) return config.error();
+  auto registry = open_existing(config->registry);
+  if (!registry) return registry.error();
+  if (const auto session = registry->find_session(login_, id)) registry->release(*session);
+  return std::nullopt;
+}
+
+std::optional<Refused> LoginProcedure::blacklisted(Site& site) {
+  const RemoteHost host = RemoteHost::from_rhost(login_.host);
+  auto failures = failures_of(site, host);
+  if (!failures) return std::nullopt;
+  const FailureStatus status = failures->attempt(host, boottime_ms());
+  if (!status.blacklisted) return std::nullopt;
+  Refused why = refused_by(site, status, login_);
+  if (options_.observe) {
+    service_.say_would_refuse(why);
+    return std::nullopt;
+  }
+  site.registry->count(kRefusedBlacklisted);
+  return why;
+}
+
+std::optional<LoginAnswer> LoginProcedure::observe(Site& site) {
+  if (!options_.observe) return std::nullopt;
+  const auto admission = sessreg::foresee(site, login_, rules(site.config));
+  if (!admission) {
+    service_.say_cannot_foresee(admission.error());
+    return answer(What::observed);
+  }
+  if (admission->stale_configuration) return std::nullopt;
+  if (admission->admitted() && admission->displaced.empty()) return std::nullopt;
+  if (!admission->admitted()) service_.say_would_refuse(refused_by(site, *admission, login_));
+  for (const Displaced& displaced : admission->displaced)
+    service_.say_would_displace(displaced);
+  return answer(What::observed);
+}
+
+Result<Config> LoginProcedure::read_config() const {
+  // Relative to what? To the working directory of a login service that is the user's own (su).
+  if (!options_.config_path.empty() && !options_.config_path.starts_with('/'))
+    return Error{Errc::invalid_config, options_.config_path + ": write an absolute path"};
+  return load_config(options_.site, options_.config_path);
+}
+
+Result<Site> LoginProcedure::open_site(Config config) const {
+  auto site = Site::open(std::move(config), options_.config_path, Site::IfMissing::create);
+  if (site) site->registry->hide_from_children();
+  return site;
+}
+
+Standing LoginProcedure::standing(const Config& config) const {
+  return standing_of(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
+}
+
+Rulebook LoginProcedure::rules(const Config& config) const {
+  return rules_for(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
+}
+
+bool LoginProcedure::is_ours(const Registry& registry, const Seat& seat) const {
+  Snapshot held;
+  return seat.maker == login_.self && registry.snapshot(seat.ref, held) &&
+         held.record.id == seat.id && registry.is_user_of(held.record, login_.user) &&
+         registry.is_service_of(held.record, login_.service);
+}
+
+void LoginProcedure::issue_tokens_in(Site& site) {
+  issue_tokens(site, login_.user, [this](const Error& error) { service_.say_no_token(error); });
+}
+
+LoginAnswer LoginProcedure::answer(What what) const {
+  LoginAnswer answer;
+  answer.what = what;
+  answer.standing = standing_;
+  return answer;
+}
+
+LoginAnswer LoginProcedure::refused(Refused why) const {
+  LoginAnswer result = answer(What::refused);
+  result.refused = std::move(why);
+  return result;
+}
+
+// Rule 3.
+LoginAnswer LoginProcedure::failed(const Error& error, const Config* config) const {
+  using OnFailure = LoginAnswer::OnFailure;
+  LoginAnswer result = answer(What::failed);
+  result.error = error;
+  result.is_of_registry = config != nullptr;
+  const OnError on_error =
+      options_.on_error.value_or(config != nullptr ? config->on_error : OnError::deny);
+  if (lacks_rights(error))
+    result.on_failure = OnFailure::not_ours;
+  else if (is_root(login_, options_.is_account))
+    result.on_failure = OnFailure::root_let_in;
+  else if (options_.observe)
+    result.on_failure = OnFailure::observed;
+  else if (on_error == OnError::allow)
+    result.on_failure = OnFailure::let_through;
+  return result;
+}
+
+}  // namespace sessreg

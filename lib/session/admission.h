@@ -1,0 +1,182 @@
+// The one procedure of a login: from the question whether there is a seat to the end of the
+// session. Its answers are neutral: the PAM module and the C API each put them into their own
+// codes and words.
+//
+// Rules this file keeps:
+//   1. A seat that was taken MUST have been kept by the login service when the call returns, or be
+//      free again: also if memory runs out (std::bad_alloc, which passes through).
+//   2. A call whose configuration is edited under it begins again.
+//   3. Who cannot be decided about is let through or refused as `on_error` says; root is let
+//      through. Whoever lacks the rights to use the registry opens no session for anybody.
+//   4. An exempt user is not refused because the session cannot be listed.
+//
+// Thread safety: an object belongs to one thread and one call. Any number of them at once.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "config/config.h"
+#include "config/policy.h"
+#include "registry/registry.h"
+#include "session/site.h"
+
+namespace sessreg {
+
+// What a login service keeps of a login between its calls.
+struct Seat {
+  enum class What { reservation, session };
+  What what = What::reservation;
+  std::string registry_path;
+  SlotRef ref;
+  SessionId id{};
+  ProcessId maker;  // who took it; a child that it forks has the same bytes, and not the seat
+};
+
+struct Refused {
+  Refusal refusal = Refusal::none;
+  std::int32_t limit = -1;
+  std::uint32_t count = 0;    // blacklisted: of failed authentications
+  std::uint32_t seconds = 0;  // until another try may succeed; 0: not known
+  std::string message;        // for the user, safe to show
+};
+
+struct CountedFailure {
+  std::uint32_t failures = 0;
+  std::int32_t most = 0;  // before the host is blacklisted
+  bool blacklisted = false;
+};
+
+struct LoginAnswer {
+  enum class What {
+    not_counted,  // ignored or exempt: nothing was taken
+    observed,     // `observe`: told what would have been, nothing was taken
+    reserved,
+    opened,   // exempt sessions, too; those that could not be listed have no seat kept
+    already,  // by an earlier call
+    refused,
+    failed,  // it could not be decided
+  };
+  enum class OnFailure {
+    not_ours,  // the caller lacks the rights
+    root_let_in,
+    observed,     // let through, as everybody is
+    let_through,  // on_error = allow
+    turned_away,
+  };
+
+  What what = What::not_counted;
+  Standing standing = Standing::counted;
+  Refused refused{};  // What::refused
+  // What::failed
+  std::optional<Error> error{};
+  bool is_of_registry = false;  // else of the configuration
+  OnFailure on_failure = OnFailure::turned_away;
+};
+
+// Who asks, and what becomes of the answer on the way.
+class LoginService {
+ public:
+  virtual ~LoginService() = default;
+
+  // The seat is this login's from now on. If this throws, or anything behind it, it is freed again.
+  // `token`: of an opened session that has one.
+  virtual void keep(const Seat& seat, const std::string& token) = 0;
+
+  // For the log: a session that gave way, and has been told.
+  virtual void say_displaced(const Displaced& /*displaced*/) {}
+  virtual void say_no_token(const Error& /*error*/) {}
+  virtual void say_not_listed(const Error& /*error*/) {}
+  // With `observe`.
+  virtual void say_would_refuse(const Refused& /*refused*/) {}
+  virtual void say_would_displace(const Displaced& /*displaced*/) {}
+  virtual void say_cannot_foresee(const Error& /*error*/) {}
+};
+
+struct LoginOptions {
+  std::string site = "default";
+  std::string config_path;          // as load_config() takes it
+  std::optional<OnError> on_error;  // in place of the configuration's
+  bool observe = false;
+  // False: the user is a name of the login service's own, and never root.
+  bool is_account = true;
+  // The calling process is the login service of many users at once: it binds the reservation that
+  // it names and no other, and gives none back that it did not name.
+  bool serves_many = false;
+};
+
+class LoginProcedure {
+ public:
+  // All must outlive it. `login` has everything but self, and is as find_account() knows it;
+  // `primary_group` is that of its account.
+  LoginProcedure(const LoginOptions& options, const Login& login,
+                 std::optional<unsigned> primary_group, LoginService& service);
+
+  // Refuses a blacklisted remote host, and forgets its failures to log this user in; then takes a
+  // seat until the session is opened. `held`: of an earlier call for the same login, or nullptr.
+  LoginAnswer reserve(const Seat* held);
+
+  // Opens the session. `hint`: of a reservation made in another process; looked at before it is
+  // believed.
+  LoginAnswer open(const Seat* held, std::optional<SlotRef> hint);
+
+  // Before authentication. Where it cannot be decided, not_counted: reserve() decides.
+  LoginAnswer refuse_blacklisted();
+  // What reserve() would answer. The same.
+  LoginAnswer foresee();
+  // Counts a failed authentication. nullopt: none is counted of that host.
+  Result<std::optional<CountedFailure>> count_failure();
+
+  // Ends the session of that id, if this process opened it for this login.
+  std::optional<Error> close(std::string_view id);
+
+ private:
+  using What = LoginAnswer::What;
+
+  // nullopt: begin again.
+  std::optional<LoginAnswer> try_reserve(const Seat* held);
+  std::optional<LoginAnswer> try_open(const Seat* held, std::optional<SlotRef> hint);
+  template <class Try>
+  LoginAnswer until_steady(Try attempt);
+
+  Result<Config> read_config() const;
+  Result<Site> open_site(Config config) const;
+  Standing standing(const Config& config) const;
+  Rulebook rules(const Config& config) const;
+
+  LoginAnswer answer(What what) const;
+  LoginAnswer refused(Refused why) const;
+  LoginAnswer failed(const Error& error, const Config* config) const;
+  LoginAnswer list_exempt(const Config& config, const Seat* held);
+  // nullopt: it is not, or it is only to be observed.
+  std::optional<Refused> blacklisted(Site& site);
+  // With `observe`: the answer, if the login would not just get a seat.
+  std::optional<LoginAnswer> observe(Site& site);
+  bool is_ours(const Registry& registry, const Seat& seat) const;
+  void issue_tokens_in(Site& site);
+  // Rule 1.
+  void take(Site& site, const Admission& admission, Seat::What what);
+
+  const LoginOptions& options_;
+  Login login_;
+  std::optional<unsigned> primary_group_;
+  LoginService& service_;
+  Standing standing_ = Standing::counted;
+};
+
+// Frees a seat that is kept, if it is still there: a session, or a reservation with what it took
+// from others. No error where there is none any more.
+std::optional<Error> release(const Seat& seat);
+
+// Whether the caller lacks the rights to use a registry, and so opens no session for anybody (a
+// screen locker, a web server).
+bool lacks_rights(const Error& error);
+
+// Gives back a reservation that is of no use any more; nothing if another process made it. It runs
+// out by itself where that fails.
+void give_back(const Seat& seat);
+
+}  // namespace sessreg

@@ -1,0 +1,43 @@
+#include <syslog.h>
+
+#include "phases.h"
+
+namespace sessreg {
+
+int account(LoginContext& context) {
+  context.look_up();
+  context.login().parent = parent_id();  // may be the one that opens the session
+  return context.code_of(context.procedure().reserve(context.kept_seat()), PAM_IGNORE);
+}
+
+int open_session(LoginContext& context) {
+  context.look_up();
+  return context.code_of(
+      context.procedure().open(context.kept_seat(), hinted_reservation(context.pamh())),
+      PAM_SUCCESS);
+}
+
+// Costs no lookup, as a rule: what is to be released was kept when it was opened.
+int close_session(LoginContext& context) {
+  const Held* held = get_held(context.pamh(), context.arguments().site);
+  std::optional<Error> error;
+  if (held == nullptr) {
+    // Another handle of this process may have opened it (and a close without an open does nothing).
+    if (const char* id = pam_getenv(context.pamh(), "SESSREG_ID")) {
+      context.look_up();
+      error = context.procedure().close(id);
+    }
+  } else if (!held->is_closed && held->seat.what == Seat::What::session) {
+    error = release(held->seat);
+    // Where it could not be released it is still held, so that a later close can do it; at the
+    // latest it ends with its processes.
+    if (!error) {
+      set_held(context.pamh(), context.arguments().site, {held->seat, true});
+      context.debug("closed");
+    }
+  }
+  if (error) context.log(LOG_ERR, "cannot release", *error);
+  return PAM_SUCCESS;
+}
+
+}  // namespace sessreg
