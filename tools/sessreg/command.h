@@ -1,14 +1,11 @@
-// A command of the tool. Its declare function adds options and arguments to the command's own
-// parser and returns what runs it once they are parsed; the table in main.cc names them all.
+// A command of the tool. Its declare function adds what the command takes to its options, and
+// returns what runs it once they are parsed; the table in main.cc names them all.
 #pragma once
 
 #include <functional>
 
+#include "common/options.h"
 #include "common/site.h"
-
-namespace CLI {
-class App;
-}
 
 namespace sessreg {
 
@@ -21,22 +18,22 @@ using Runner = std::function<int(const GlobalOptions&)>;
 
 struct Command {
   const char* name;
-  Runner (*declare)(CLI::App& command);
+  Runner (*declare)(Options& command);
   const char* help;
   const char* examples;  // see help_footer()
 };
 
-Runner declare_list(CLI::App& command);
-Runner declare_show(CLI::App& command);
-Runner declare_status(CLI::App& command);
-Runner declare_metrics(CLI::App& command);
-Runner declare_revoke(CLI::App& command);
-Runner declare_limit(CLI::App& command);
-Runner declare_purge(CLI::App& command);
-Runner declare_failures(CLI::App& command);
-Runner declare_touch(CLI::App& command);
-Runner declare_token(CLI::App& command);
-Runner declare_explain(CLI::App& command);
-Runner declare_check(CLI::App& command);
+Runner declare_list(Options& command);
+Runner declare_show(Options& command);
+Runner declare_status(Options& command);
+Runner declare_metrics(Options& command);
+Runner declare_revoke(Options& command);
+Runner declare_limit(Options& command);
+Runner declare_purge(Options& command);
+Runner declare_failures(Options& command);
+Runner declare_touch(Options& command);
+Runner declare_token(Options& command);
+Runner declare_explain(Options& command);
+Runner declare_check(Options& command);
 
 }  // namespace sessreg

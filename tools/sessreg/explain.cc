@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <fstream>
 #include <memory>
@@ -494,16 +493,15 @@ int run_explain(const GlobalOptions& global, const ExplainOptions& options) {
 
 }  // namespace
 
-Runner declare_explain(CLI::App& command) {
+Runner declare_explain(Options& command) {
   auto options = std::make_shared<ExplainOptions>();
-  const auto not_empty = [](const std::string& value) { return value.empty() ? "is empty" : ""; };
-  command.add_option("USER", options->user, "who would log in")->required()->check(not_empty, "");
+  command.add_argument("USER", options->user, "who would log in").required().not_empty();
   command.add_option("--service", options->service, "through this PAM service (default sshd)")
-      ->check(not_empty, "")
-      ->option_text("SERVICE");
+      .not_empty()
+      .value_name("SERVICE");
   command.add_option("--host", options->host, "from this remote host")
-      ->check(not_empty, "")
-      ->option_text("HOST");
+      .not_empty()
+      .value_name("HOST");
   return [options](const GlobalOptions& global) { return run_explain(global, *options); };
 }
 

@@ -1,7 +1,6 @@
 // sessreg failures
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -178,12 +177,11 @@ int run_failures(const GlobalOptions& global, const FailuresOptions& options) {
 
 }  // namespace
 
-Runner declare_failures(CLI::App& command) {
+Runner declare_failures(Options& command) {
   auto options = std::make_shared<FailuresOptions>();
-  command
-      .add_option("--reset", options->reset, "forget this host's failures, and its blacklisting")
-      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
-      ->option_text("HOST");
+  command.add_option("--reset", options->reset, "forget this host's failures, and its blacklisting")
+      .not_empty()
+      .value_name("HOST");
   command.add_flag("--reset-all", options->reset_all, "forget those of every host");
   return [options](const GlobalOptions& global) { return run_failures(global, *options); };
 }

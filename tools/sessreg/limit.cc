@@ -1,7 +1,6 @@
 // sessreg limit
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <charconv>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -111,13 +110,13 @@ nlohmann::ordered_json limit_json(const OpenSite& site) {
   return json;
 }
 
-Runner declare_limit(CLI::App& command) {
+Runner declare_limit(Options& command) {
   auto options = std::make_shared<LimitOptions>();
   command
-      .add_option("N", options->limit,
-                  "the most seats from now until the next boot; 0 admits nobody new, -1 is no "
-                  "limit")
-      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "");
+      .add_argument("N", options->limit,
+                    "the most seats from now until the next boot; 0 admits nobody new, -1 is no "
+                    "limit")
+      .not_empty();
   command.add_flag("--configured", options->configured, "go back to the configured limit");
   return [options](const GlobalOptions& global) { return run_limit(global, *options); };
 }

@@ -3,7 +3,6 @@
 #include <locale.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <string_view>
@@ -11,6 +10,7 @@
 #include "base/text.h"
 #include "common/bus_error.h"
 #include "common/errors.h"
+#include "common/options.h"
 #include "common/output.h"
 #include "common/tool_name.h"
 #include "sessreg/command.h"
@@ -66,35 +66,6 @@ constexpr std::array kCommands = {
             "check --conf /root/sessreg.conf.new  a file before it is put in place"},
 };
 
-// A flag is there or not: `--dry-run=no` must not be taken for a word that is not there, nor
-// `--watch=3` for an interval.
-void refuse_values_of_flags(CLI::App& parser) {
-  for (CLI::Option* option : parser.get_options())
-    if (option->get_items_expected_max() == 0) option->disable_flag_override();
-  for (CLI::App* command : parser.get_subcommands({}))
-    refuse_values_of_flags(*command);
-}
-
-// Whose --help explains what was wrong: that of the command, as far as there is one.
-std::string see_help(const CLI::App& app) {
-  const auto commands = app.get_subcommands();
-  return fmt::format("see '{} {}--help'", kToolName,
-                     commands.empty() ? "" : commands.front()->get_name() + " ");
-}
-
-// After "--" there are no options. The parser would take them for global ones there, where the
-// command itself does not want the word; a number may be negative.
-void check_after_double_dash(int argc, char** argv) {
-  char** const end = argv + argc;
-  for (char** word = std::find(argv, end, std::string_view("--")); word < end; ++word) {
-    const std::string_view argument = *word;
-    if (argument.size() > 1 && argument[0] == '-' && argument != "--" &&
-        (argument[1] < '0' || argument[1] > '9'))
-      throw usage_failure(fmt::format("unexpected argument '{}'; see '{} --help'",
-                                      escape_for_terminal(argument), kToolName));
-  }
-}
-
 // Whether the command line asks for JSON, for errors found before or while it is parsed.
 bool asks_for_json(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) {
@@ -105,75 +76,32 @@ bool asks_for_json(int argc, char** argv) {
   return false;
 }
 
-// The option of this parser that takes one value and was given more; nullptr: there is none.
-const CLI::Option* given_twice(const CLI::App& parser) {
-  for (const CLI::Option* option : parser.get_options())
-    if (option->get_items_expected_max() == 1 && option->count() > 1 &&
-        option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw)
-      return option;
-  for (const CLI::App* command : parser.get_subcommands())
-    if (const CLI::Option* option = given_twice(*command)) return option;
-  return nullptr;
-}
-
-void refuse_extras(const CLI::App& app) {
-  const auto extras = app.remaining(true);
-  if (extras.empty()) return;
-  const bool is_command = app.get_subcommands().empty() && !extras.front().starts_with('-');
-  throw usage_failure(fmt::format("{} '{}'; {}",
-                                  is_command ? "there is no command" : "unexpected argument",
-                                  escape_for_terminal(extras.front()), see_help(app)));
-}
-
 // Where this throws, global.json tells how to report it.
 int run(int argc, char** argv, GlobalOptions& global) {
   Runner runner;
 
-  CLI::App app("Lists, limits and ends the user sessions of this host.", kToolName);
-  const CLI::Option* const site =
-      app.add_option("--site", global.site, "the site (default: default)")->option_text("NAME");
-  app.add_option("--conf", global.conf, "read this configuration file instead of the site's own")
-      ->check([](const std::string& path) { return path.empty() ? "is empty" : ""; }, "")
-      ->option_text("FILE");
-  app.add_flag("--json", global.json, "print JSON");
-  app.set_version_flag("--version", fmt::format("{} {}", kToolName, kVersion))
-      ->description("show the version");
-  app.set_help_flag("--help,-h", "show this help");
-  app.fallthrough();
-  app.require_subcommand(0, 1);
+  ProgramOptions program(kToolName, "Lists, limits and ends the user sessions of this host.");
+  const Option site =
+      program.add_option("--site", global.site, "the site (default: default)").value_name("NAME");
+  program
+      .add_option("--conf", global.conf, "read this configuration file instead of the site's own")
+      .not_empty()
+      .value_name("FILE");
+  program.add_flag("--json", global.json, "print JSON");
+  program.add_version_and_help(kVersion);
   for (const Command& command : kCommands) {
-    CLI::App* sub = app.add_subcommand(command.name, command.help);
-    sub->footer(help_footer(command.examples));
-    sub->callback([&runner, run = command.declare(*sub)] { runner = run; });
+    Options options =
+        program.add_command(command.name, command.help, help_footer(command.examples));
+    options.when_chosen([&runner, run = command.declare(options)] { runner = run; });
   }
-  app.footer(
+  program.set_footer(
       fmt::format("Global options may stand before or after the command.\n"
                   "'{} COMMAND --help' explains a command.",
                   kToolName));
 
-  refuse_values_of_flags(app);
   global.json = asks_for_json(argc, argv);
-  check_after_double_dash(argc, argv);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    if (app.get_subcommands().empty()) refuse_extras(app);
-    print(app.help());
-    return kExitDone;
-  } catch (const CLI::CallForVersion& version) {
-    print(std::string(version.what()) + "\n");
-    return kExitDone;
-  } catch (const CLI::ExtrasError&) {
-    refuse_extras(app);
-    throw;
-  } catch (const CLI::ParseError& error) {
-    if (const CLI::Option* option = given_twice(app))
-      throw usage_failure(fmt::format("{} given more than once", option->get_name()));
-    std::string what = error.what();
-    std::replace(what.begin(), what.end(), '\n', ' ');
-    throw usage_failure(fmt::format("{}; {}", one_line(what), see_help(app)));
-  }
-  global.site_given = site->count() > 0;
+  if (!program.parse(argc, argv)) return kExitDone;
+  global.site_given = site.is_given();
   if (!runner) throw usage_failure(fmt::format("which command? See '{} --help'", kToolName));
   return runner(global);
 }

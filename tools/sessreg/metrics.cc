@@ -4,7 +4,6 @@
 // host.
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -212,7 +211,7 @@ int run_metrics(const GlobalOptions& global, bool of_all_sites) {
 
 }  // namespace
 
-Runner declare_metrics(CLI::App& command) {
+Runner declare_metrics(Options& command) {
   auto of_all_sites = std::make_shared<bool>(false);
   command.add_flag("--all-sites", *of_all_sites, "those of every site of this host");
   return [of_all_sites](const GlobalOptions& global) { return run_metrics(global, *of_all_sites); };

@@ -1,7 +1,6 @@
 // sessreg purge
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -161,7 +160,7 @@ int run_purge(const GlobalOptions& global, bool rebuild) {
 
 }  // namespace
 
-Runner declare_purge(CLI::App& command) {
+Runner declare_purge(Options& command) {
   auto rebuild = std::make_shared<bool>(false);
   command.add_flag("--rebuild", *rebuild,
                    "replace a registry that cannot be used, saying what is lost");

@@ -2,8 +2,8 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -190,17 +190,18 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
 
 }  // namespace
 
-Runner declare_revoke(CLI::App& command) {
+Runner declare_revoke(Options& command) {
   auto options = std::make_shared<RevokeOptions>();
-  command.add_option("ID", options->ids, "ids of sessions, or the first 4 or more digits of them");
+  command.add_argument("ID", options->ids,
+                       "ids of sessions, or the first 4 or more digits of them");
   add_filter_options(command, options->filter);
   command.add_flag("--all", options->all, "every session of the site");
   command.add_option("--reason", options->reason, "what the user is told, and the records keep")
-      ->option_text("TEXT");
+      .value_name("TEXT");
   command
       .add_option("--grace", options->grace,
                   "how long the processes may take to end by themselves (default 10s)")
-      ->option_text("TIME");
+      .value_name("TIME");
   command.add_flag("--dry-run", options->dry_run, "only show which sessions would be ended");
   command.add_flag("--yes", options->yes, "do not ask before ending several sessions");
   command.add_flag("--self", options->self, "end also the session that this command runs in");

@@ -1,7 +1,6 @@
 // sessreg show
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -56,9 +55,9 @@ int run_show(const GlobalOptions& global, const std::string& id) {
 
 }  // namespace
 
-Runner declare_show(CLI::App& command) {
+Runner declare_show(Options& command) {
   auto id = std::make_shared<std::string>();
-  command.add_option("ID", *id, "its id, or the first 4 or more digits of it")->required();
+  command.add_argument("ID", *id, "its id, or the first 4 or more digits of it").required();
   return [id](const GlobalOptions& global) { return run_show(global, *id); };
 }
 

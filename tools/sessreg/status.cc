@@ -1,7 +1,6 @@
 // sessreg status
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -133,7 +132,7 @@ int run_status(const GlobalOptions& global) {
 
 }  // namespace
 
-Runner declare_status(CLI::App&) {
+Runner declare_status(Options&) {
   return run_status;
 }
 

@@ -1,8 +1,8 @@
 // sessreg token inspect|verify|keygen|rotate|public
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -215,34 +215,29 @@ constexpr std::array kTokenCommands = {
         "token public --json  with its id, and the keys before it"},
 };
 
-// Not in the message: what was typed may be a token.
-const char* not_empty(const std::string& value) {
-  return value.empty() ? "is empty" : "";
-}
-
 }  // namespace
 
-Runner declare_token(CLI::App& command) {
+Runner declare_token(Options& command) {
   struct Chosen {
     TokenOptions options;
     const TokenCommand* command = nullptr;
   };
   auto chosen = std::make_shared<Chosen>();
-  command.require_subcommand(0, 1);
   for (const TokenCommand& each : kTokenCommands) {
-    CLI::App* sub = command.add_subcommand(each.name, each.help);
-    sub->footer(help_footer(each.examples));
+    Options options = command.add_command(each.name, each.help, help_footer(each.examples));
     if (each.takes_token)
-      sub->add_option("TOKEN", chosen->options.token,
-                      "the token (others can see it in /proc), or - for standard input; else "
-                      "$SESSREG_TOKEN")
-          ->check(not_empty, "");
+      options
+          .add_argument("TOKEN", chosen->options.token,
+                        "the token (others can see it in /proc), or - for standard input; else "
+                        "$SESSREG_TOKEN")
+          .not_empty();
     if (each.run == run_verify)
-      sub->add_option("--public-key", chosen->options.public_key,
+      options
+          .add_option("--public-key", chosen->options.public_key,
                       "trust this key (k4.public.…), or those in this file, and not the site's")
-          ->check(not_empty, "")
-          ->option_text("KEY");
-    sub->callback([chosen, &each] { chosen->command = &each; });
+          .not_empty()
+          .value_name("KEY");
+    options.when_chosen([chosen, &each] { chosen->command = &each; });
   }
   return [chosen](const GlobalOptions& global) {
     if (chosen->command == nullptr)

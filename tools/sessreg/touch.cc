@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <vector>
@@ -107,15 +106,14 @@ int run_touch(const GlobalOptions& global, const TouchOptions& options) {
 
 }  // namespace
 
-Runner declare_touch(CLI::App& command) {
+Runner declare_touch(Options& command) {
   auto options = std::make_shared<TouchOptions>();
   command
-      .add_option("TOKEN", options->token,
-                  "'-': from standard input; without it, $SESSREG_TOKEN. Others can see a token "
-                  "that stands here")
-      // Not in the message: what was typed may be a token.
-      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
-      ->option_text("[TOKEN]");
+      .add_argument("TOKEN", options->token,
+                    "'-': from standard input; without it, $SESSREG_TOKEN. Others can see a token "
+                    "that stands here")
+      .not_empty()
+      .value_name("[TOKEN]");
   command.add_flag("--quiet", options->quiet, "print nothing, not even errors: only exit");
   return [options](const GlobalOptions& global) { return run_touch(global, *options); };
 }

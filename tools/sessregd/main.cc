@@ -8,11 +8,10 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
-
 #include "base/text.h"
 #include "common/bus_error.h"
 #include "common/errors.h"
+#include "common/options.h"
 #include "common/output.h"
 #include "common/socket_path.h"
 #include "common/tool_name.h"
@@ -71,37 +70,26 @@ int run(int argc, char** argv) {
   DaemonOptions options;
   options.socket = default_socket_path();
   bool foreground = false;
-  CLI::App app(
+  ProgramOptions program(
+      kName,
       "Frees seats the moment a session dies, ends sessions whose time is up, and answers\n"
-      "on a socket for those who may not read the registry.",
-      kName);
-  app.add_option("--site", options.sites, "serve only this site; may be repeated (default: all)")
-      ->option_text("NAME")
-      ->expected(1)
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  app.add_option("--conf", options.conf, "read this file instead of the one site's own")
-      ->option_text("FILE");
-  app.add_option("--socket", options.socket,
-                 fmt::format("listen there (default: {})", default_socket_path()))
-      ->option_text("PATH");
-  app.add_flag("--foreground", foreground, "do not go to the background; log to standard error");
-  app.set_version_flag("--version", fmt::format("{} {}", kName, kVersion))
-      ->description("show the version");
-  app.set_help_flag("--help,-h", "show this help");
-  app.footer(
+      "on a socket for those who may not read the registry.");
+  program
+      .add_option("--site", options.sites, "serve only this site; may be repeated (default: all)")
+      .value_name("NAME");
+  program.add_option("--conf", options.conf, "read this file instead of the one site's own")
+      .value_name("FILE");
+  program
+      .add_option("--socket", options.socket,
+                  fmt::format("listen there (default: {})", default_socket_path()))
+      .value_name("PATH");
+  program.add_flag("--foreground", foreground,
+                   "do not go to the background; log to standard error");
+  program.add_version_and_help(kVersion);
+  program.set_footer(
       "It needs not run: limits hold, and sessions are listed and ended, without it.\n"
       "See sessregd(8).");
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::CallForHelp&) {
-    print(app.help());
-    return kExitDone;
-  } catch (const CLI::CallForVersion& version) {
-    print(std::string(version.what()) + "\n");
-    return kExitDone;
-  } catch (const CLI::ParseError& error) {
-    throw usage_failure(fmt::format("{}; see '{} --help'", one_line(error.what()), kName));
-  }
+  if (!program.parse(argc, argv)) return kExitDone;
   for (const std::string& site : options.sites)
     if (!is_valid_site_name(site))
       throw usage_failure(

@@ -2,8 +2,8 @@
 
 #include <fmt/core.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
+#include <iterator>
 
 #include "base/text.h"
 #include "common/errors.h"
@@ -27,9 +27,9 @@ bool is_host(const RecordImage& record, const std::string& wanted, bool whole_on
 std::vector<State> states_named(const std::string& list) {
   std::vector<State> states;
   if (list.empty()) return states;
-  std::vector<std::string> names = CLI::detail::split(list, ',');
-  if (list.ends_with(',')) names.emplace_back();  // also an empty one is none
-  for (const std::string& name : names) {
+  for (std::size_t start = 0, comma = 0; comma != std::string::npos; start = comma + 1) {
+    comma = list.find(',', start);
+    const std::string name = list.substr(start, comma - start);
     const auto state = state_named(name);
     if (!state)
       throw usage_failure(
@@ -54,24 +54,23 @@ bool Filter::is_empty() const {
          !dangling;
 }
 
-void add_filter_options(CLI::App& command, Filter& filter) {
+void add_filter_options(Options& command, Filter& filter) {
   // An empty value would select everybody.
-  const auto not_empty = [](const std::string& value) { return value.empty() ? "is empty" : ""; };
   command.add_option("--user", filter.user, "only sessions of this user")
-      ->check(not_empty, "")
-      ->option_text("USER");
+      .not_empty()
+      .value_name("USER");
   command.add_option("--service", filter.service, "only sessions opened by this PAM service")
-      ->check(not_empty, "")
-      ->option_text("SERVICE");
+      .not_empty()
+      .value_name("SERVICE");
   command.add_option("--host", filter.host, "only sessions from this remote host")
-      ->check(not_empty, "")
-      ->option_text("HOST");
+      .not_empty()
+      .value_name("HOST");
   command
       .add_option("--idle", filter.idle,
                   "only sessions not used for this long (90s, 5m, 2h, 4d, 2w); one without a "
                   "terminal is never idle")
-      ->check(not_empty, "")
-      ->option_text("TIME");
+      .not_empty()
+      .value_name("TIME");
   command.add_flag("--dangling", filter.dangling,
                    "only sessions not used for 'dangling_after'; one without a terminal is never "
                    "dangling");

@@ -5,12 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "common/options.h"
 #include "common/session.h"
 #include "sessreg/access/site_sessions.h"
-
-namespace CLI {
-class App;
-}
 
 namespace sessreg {
 
@@ -27,7 +24,7 @@ struct Filter {
 };
 
 // Adds the options that list and revoke share.
-void add_filter_options(CLI::App& command, Filter& filter);
+void add_filter_options(Options& command, Filter& filter);
 
 // A filter ready for the sessions of a site, which must outlive it.
 class Chooser {

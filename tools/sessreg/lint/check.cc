@@ -3,7 +3,6 @@
 #include <glob.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -311,13 +310,12 @@ Finding finding_of(const Error& error, const std::string& file, const std::strin
   return finding;
 }
 
-Runner declare_check(CLI::App& command) {
+Runner declare_check(Options& command) {
   auto options = std::make_shared<CheckOptions>();
-  const auto not_empty = [](const std::string& value) { return value.empty() ? "is empty" : ""; };
   // For tests, and for looking at another root; not in the help.
-  command.add_option("--pam-dir", options->pam_dir)->check(not_empty, "")->group("");
-  command.add_option("--module-dir", options->module_dir)->check(not_empty, "")->group("");
-  command.add_option("--sshd-config", options->sshd_config)->check(not_empty, "")->group("");
+  command.add_option("--pam-dir", options->pam_dir).not_empty().hidden();
+  command.add_option("--module-dir", options->module_dir).not_empty().hidden();
+  command.add_option("--sshd-config", options->sshd_config).not_empty().hidden();
   return [options](const GlobalOptions& global) { return run_check(global, *options); };
 }
 

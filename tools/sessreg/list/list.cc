@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
-#include <CLI/CLI.hpp>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -189,14 +188,14 @@ int run_list(const GlobalOptions& global, const ListOptions& options) {
 
 }  // namespace
 
-Runner declare_list(CLI::App& command) {
+Runner declare_list(Options& command) {
   auto options = std::make_shared<ListOptions>();
   add_filter_options(command, options->filter);
   command
       .add_option("--state", options->filter.states,
                   "only sessions in these states: active,parked,reserved,orphaned,ending,exempt")
-      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
-      ->option_text("STATE,...");
+      .not_empty()
+      .value_name("STATE,...");
   command.add_flag("--by-user", options->by_user,
                    "one line for each user, with most dangling sessions first");
   command.add_flag("--all-sites", options->all_sites, "the sessions of every site of this host");
@@ -204,8 +203,8 @@ Runner declare_list(CLI::App& command) {
       .add_option("--sort", options->sort,
                   "activity (the default: stalest first), opened (oldest first), user, host, "
                   "service or state; with --by-user also dangling (the default) and sessions")
-      ->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "")
-      ->option_text("ORDER");
+      .not_empty()
+      .value_name("ORDER");
   command.add_flag("--reverse", options->reverse, "the other way round");
   command.add_flag("--csv", options->csv, "print CSV (RFC 4180)");
   command.add_flag("--tsv", options->tsv, "print tab-separated fields, for scripts");

@@ -1,0 +1,170 @@
+#include "common/options.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
+#include "base/text.h"
+#include "common/errors.h"
+#include "common/output.h"
+
+namespace sessreg {
+namespace {
+
+// A flag is there or not: `--dry-run=no` must not be taken for a word that is not there, nor
+// `--watch=3` for an interval.
+void refuse_values_of_flags(CLI::App& parser) {
+  for (CLI::Option* option : parser.get_options())
+    if (option->get_items_expected_max() == 0) option->disable_flag_override();
+  for (CLI::App* command : parser.get_subcommands({}))
+    refuse_values_of_flags(*command);
+}
+
+// After "--" there are no options. CLI11 would take them for global ones there, where the command
+// itself does not want the word; a number may be negative.
+void refuse_options_after_double_dash(const CLI::App& program, int argc, char** argv) {
+  char** const end = argv + argc;
+  for (char** word = std::find(argv, end, std::string_view("--")); word < end; ++word) {
+    const std::string_view argument = *word;
+    if (argument.size() > 1 && argument[0] == '-' && argument != "--" &&
+        (argument[1] < '0' || argument[1] > '9'))
+      throw usage_failure(fmt::format("unexpected argument '{}'; see '{} --help'",
+                                      escape_for_terminal(argument), program.get_name()));
+  }
+}
+
+// Whose --help explains what was wrong: that of the command, as far as there is one.
+std::string see_help(const CLI::App& program) {
+  const auto commands = program.get_subcommands();
+  return fmt::format("see '{} {}--help'", program.get_name(),
+                     commands.empty() ? "" : commands.front()->get_name() + " ");
+}
+
+// An option that takes one value, given more than once.
+void refuse_repeated_option(const CLI::App& parser) {
+  for (const CLI::Option* option : parser.get_options())
+    if (option->get_items_expected_max() == 1 && option->count() > 1 &&
+        option->get_multi_option_policy() == CLI::MultiOptionPolicy::Throw)
+      throw usage_failure(fmt::format("{} given more than once", option->get_name()));
+  for (const CLI::App* command : parser.get_subcommands())
+    refuse_repeated_option(*command);
+}
+
+void refuse_extras(const CLI::App& program) {
+  const auto extras = program.remaining(true);
+  if (extras.empty()) return;
+  const bool is_command = program.get_subcommands().empty() && !extras.front().starts_with('-');
+  throw usage_failure(fmt::format("{} '{}'; {}",
+                                  is_command ? "there is no command" : "unexpected argument",
+                                  escape_for_terminal(extras.front()), see_help(program)));
+}
+
+}  // namespace
+
+Option& Option::value_name(const std::string& name) {
+  option_->option_text(name);
+  return *this;
+}
+
+Option& Option::not_empty() {
+  option_->check([](const std::string& value) { return value.empty() ? "is empty" : ""; }, "");
+  return *this;
+}
+
+Option& Option::required() {
+  option_->required();
+  return *this;
+}
+
+Option& Option::hidden() {
+  option_->group("");
+  return *this;
+}
+
+bool Option::is_given() const {
+  return option_->count() > 0;
+}
+
+Option Options::add_option(const std::string& name, std::string& value, const std::string& help) {
+  return Option(parser_->add_option(name, value, help));
+}
+
+Option Options::add_option(const std::string& name, std::vector<std::string>& values,
+                           const std::string& help) {
+  return Option(parser_->add_option(name, values, help)
+                    ->expected(1)
+                    ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll));
+}
+
+Option Options::add_argument(const std::string& name, std::string& value, const std::string& help) {
+  return Option(parser_->add_option(name, value, help));
+}
+
+Option Options::add_argument(const std::string& name, std::vector<std::string>& values,
+                             const std::string& help) {
+  return Option(parser_->add_option(name, values, help));
+}
+
+void Options::add_flag(const std::string& name, bool& given, const std::string& help) {
+  parser_->add_flag(name, given, help);
+}
+
+Options Options::add_command(const std::string& name, const std::string& help,
+                             const std::string& footer) {
+  parser_->require_subcommand(0, 1);
+  CLI::App* const command = parser_->add_subcommand(name, help);
+  command->footer(footer);
+  return Options({parser_, command});  // keeps the program's parser
+}
+
+void Options::when_chosen(std::function<void()> act) {
+  parser_->callback(std::move(act));
+}
+
+ProgramOptions::ProgramOptions(const std::string& name, const std::string& about)
+    : Options(std::make_shared<CLI::App>(about, name)) {
+  parser_->fallthrough();
+}
+
+void ProgramOptions::add_version_and_help(const std::string& version) {
+  parser_->set_version_flag("--version", fmt::format("{} {}", parser_->get_name(), version))
+      ->description("show the version");
+  parser_->set_help_flag("--help,-h", "show this help");
+}
+
+void ProgramOptions::set_footer(const std::string& text) {
+  parser_->footer(text);
+}
+
+bool ProgramOptions::parse(int argc, char** argv) {
+  CLI::App& program = *parser_;
+  // Where there are commands, more can be mistaken than CLI11 sees, and is told in our own words.
+  const bool has_commands = !program.get_subcommands({}).empty();
+  if (has_commands) {
+    refuse_values_of_flags(program);
+    refuse_options_after_double_dash(program, argc, argv);
+  }
+  try {
+    program.parse(argc, argv);
+    return true;
+  } catch (const CLI::CallForHelp&) {
+    if (has_commands && program.get_subcommands().empty()) refuse_extras(program);
+    print(program.help());
+    return false;
+  } catch (const CLI::CallForVersion& version) {
+    print(std::string(version.what()) + "\n");
+    return false;
+  } catch (const CLI::ParseError& error) {
+    if (has_commands) {
+      refuse_repeated_option(program);
+      if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError))
+        refuse_extras(program);
+    }
+    throw usage_failure(fmt::format("{}; {}", one_line(error.what()), see_help(program)));
+  }
+}
+
+}  // namespace sessreg
