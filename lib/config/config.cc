@@ -178,10 +178,10 @@ class Parser {
   }
 
   static std::string unknown(std::string_view name) {
-    const Key* nearest = nearest_key(name);
+    const std::string_view nearest = nearest_key(name);
     return "unknown key " + quoted(name) + "; " +
-           (nearest != nullptr ? "did you mean " + std::string(nearest->name) + "?"
-                               : std::string("sessreg.conf(5) lists the keys"));
+           (nearest.empty() ? "sessreg.conf(5) lists the keys"
+                            : "did you mean " + std::string(nearest) + "?");
   }
 
   std::string set(const Key& key, std::string_view value) {

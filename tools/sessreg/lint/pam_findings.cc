@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <set>
 
 #include "base/text.h"
 #include "config/policy.h"
+#include "config/spelling.h"
 
 namespace sessreg {
 namespace {
@@ -57,40 +57,6 @@ PamSite site_of(const PamLine& line) {
 
 bool can_be(const PamSite& site) {
   return is_valid_site_name(site.site) && (site.conf.empty() || site.conf.starts_with('/'));
-}
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-// The word that `argument` may have been meant for; empty: none is close.
-std::string_view nearest_word(std::string_view argument) {
-  constexpr std::size_t kLongest = 64;
-  const std::size_t equals = argument.find('=');
-  std::string name(argument.substr(0, std::min(equals, kLongest)));
-  for (char& c : name)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  std::string_view nearest;
-  std::size_t least = 6;
-  for (const std::string_view word : kWords) {
-    const std::string_view bare = word.substr(0, word.find('='));
-    const std::size_t distance = edit_distance(name, bare);
-    const bool alike = (equals == std::string_view::npos) == (bare.size() == word.size());
-    const std::size_t cost = 2 * distance + (alike ? 0 : 1);
-    if (cost < least && distance <= bare.size() / 2) least = cost, nearest = word;
-  }
-  return nearest;
 }
 
 // "'quite'", for a text.
@@ -203,7 +169,7 @@ class Checker {
       return;
     }
     if (std::find(std::begin(kWords), std::end(kWords), argument) == std::end(kWords)) {
-      const std::string_view nearest = nearest_word(argument);
+      const std::string_view nearest = nearest_spelling(argument, kWords);
       add(line, "unknown argument " + quoted(argument) + " is ignored",
           nearest.empty() ? "remove it; pam_sessreg(8) lists the arguments"
                           : fmt::format("did you mean {}?", nearest));
