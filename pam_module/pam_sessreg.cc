@@ -1,7 +1,8 @@
 // The six functions that PAM calls. Nothing is thrown into the host process, which may be sshd.
 #include <cxxabi.h>
 #include <security/pam_modules.h>
-#include <string.h>
+
+#include <span>
 
 #include "phases.h"
 
@@ -25,16 +26,16 @@ namespace {
   [[maybe_unused]] void* volatile got = abi::__cxa_get_globals();  // or it would be left out
 }
 
-using sessreg::Arguments;
 using sessreg::Phase;
 
 int run(pam_handle_t* pamh, int argc, const char** argv, int code_if_allowed,
         int (Phase::*phase)()) noexcept {
+  const std::span words(argv, static_cast<std::size_t>(argc));
   try {
-    const Arguments arguments = sessreg::parse_arguments(argc, argv);
-    return (Phase(pamh, arguments, Phase::AskForUser::yes).*phase)();
+    return (Phase(pamh, words, Phase::AskForUser::yes).*phase)();
   } catch (...) {
-    return sessreg::cannot_work_without_memory(pamh, argc, argv, code_if_allowed);
+    return sessreg::cannot_work_without_memory(pamh, sessreg::parse_pam_arguments(words),
+                                               code_if_allowed);
   }
 }
 
@@ -44,14 +45,12 @@ int run(pam_handle_t* pamh, int argc, const char** argv, int code_if_allowed,
 extern "C" {
 
 int pam_sm_authenticate(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
+  const std::span words(argv, static_cast<std::size_t>(argc));
   try {
-    const Arguments arguments = sessreg::parse_arguments(argc, argv);
-    return Phase(pamh, arguments, Phase::AskForUser::no).authenticate();
+    return Phase(pamh, words, Phase::AskForUser::no).authenticate();
   } catch (...) {
     // The account phase decides. `authfail` stands behind a password module that failed.
-    for (int i = 0; i < argc; ++i)
-      if (strcmp(argv[i], "authfail") == 0) return PAM_AUTH_ERR;
-    return PAM_IGNORE;
+    return sessreg::parse_pam_arguments(words).authfail ? PAM_AUTH_ERR : PAM_IGNORE;
   }
 }
 

@@ -58,8 +58,8 @@ Error changes_too_fast() {
 
 }  // namespace
 
-Phase::Phase(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask)
-    : pamh_(pamh), arguments_(arguments) {
+Phase::Phase(pam_handle_t* pamh, std::span<const char* const> words, AskForUser ask)
+    : pamh_(pamh), arguments_(parse_pam_arguments(words)) {
   login_.user = item(pamh, PAM_USER);
   const char* typed = nullptr;
   if (ask == AskForUser::yes && pam_get_user(pamh, &typed, nullptr) == PAM_SUCCESS &&
@@ -68,8 +68,9 @@ Phase::Phase(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask)
   login_.service = item(pamh, PAM_SERVICE);
   login_.host = item(pamh, PAM_RHOST);
   login_.tty = item(pamh, PAM_TTY);
-  for (const std::string& word : arguments.ignored)
-    log(LOG_WARNING, "unknown argument ignored", "argument=" + log_value(word));
+  for (const char* word : words)
+    if (!is_pam_argument(word))
+      log(LOG_WARNING, "unknown argument ignored", "argument=" + log_value(word));
 }
 
 void Phase::look_up() {
@@ -85,7 +86,7 @@ void Phase::look_up() {
 Result<Config> Phase::read_config() const {
   // Relative to what? To the working directory of a login service that is the user's own (su).
   if (arguments_.conf && !arguments_.conf->starts_with('/'))
-    return Error{Errc::invalid_config, "conf=" + *arguments_.conf + ": write an absolute path"};
+    return Error{Errc::invalid_config, "conf=" + config_path() + ": write an absolute path"};
   return load_config(arguments_.site, config_path());
 }
 
@@ -462,7 +463,7 @@ void Phase::issue_tokens(Site& site) const {
 void Phase::put_environment(const Admission& opened) const {
   if (pam_getenv(pamh_, kHint) != nullptr) pam_putenv(pamh_, kHint);  // without a value: removed
   pam_putenv(pamh_, ("SESSREG_ID=" + to_hex(opened.id)).c_str());
-  pam_putenv(pamh_, ("SESSREG_SITE=" + arguments_.site).c_str());
+  pam_putenv(pamh_, std::string("SESSREG_SITE=").append(arguments_.site).c_str());
   if (!opened.token.empty()) pam_putenv(pamh_, ("SESSREG_TOKEN=" + opened.token).c_str());
 }
 
@@ -477,7 +478,7 @@ void Phase::debug(const char* event) const {
   if (arguments_.debug) log(LOG_DEBUG, event);
 }
 
-int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
+int cannot_work_without_memory(pam_handle_t* pamh, const PamArguments& arguments,
                                int code_if_allowed) noexcept {
   const char* user = nullptr;
   std::optional<uid_t> uid;
@@ -488,10 +489,7 @@ int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
     return PAM_SUCCESS;
   }
   pam_syslog(pamh, LOG_ALERT, "cannot work: error=\"out of memory\"");
-  bool allowed = false;  // the last one on the line counts
-  for (int i = 0; i < argc; ++i)
-    if (strncmp(argv[i], "on_error=", 9) == 0) allowed = strcmp(argv[i] + 9, "allow") == 0;
-  return allowed ? code_if_allowed : PAM_SYSTEM_ERR;
+  return arguments.on_error == OnError::allow ? code_if_allowed : PAM_SYSTEM_ERR;
 }
 
 }  // namespace sessreg

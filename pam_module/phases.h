@@ -4,8 +4,9 @@
 #include <security/pam_modules.h>
 
 #include <optional>
+#include <span>
 
-#include "arguments.h"
+#include "config/pam_arguments.h"
 #include "config/policy.h"
 #include "held.h"
 #include "session/login.h"
@@ -17,8 +18,8 @@ class Phase {
   // Whether a login service that does not know the user yet is made to ask.
   enum class AskForUser { no, yes };
 
-  // Takes the login's data from PAM.
-  Phase(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask);
+  // Takes the login's data from PAM. `words`: what stands behind the module on its line.
+  Phase(pam_handle_t* pamh, std::span<const char* const> words, AskForUser ask);
 
   int authenticate();   // preauth, authfail, check_limit
   int account();        // reserves a seat
@@ -44,7 +45,7 @@ class Phase {
   void look_up();
   Result<Config> read_config() const;
   // The path that load_config takes: empty for the default.
-  std::string config_path() const { return arguments_.conf.value_or(""); }
+  std::string config_path() const { return std::string(arguments_.conf.value_or("")); }
   // The one place where a failure becomes a PAM code. `config`: set where the file could be read.
   // `code_if_allowed`: what on_error = allow means in this phase.
   int cannot_work(const Error& error, const Config* config, int code_if_allowed) const;
@@ -70,13 +71,13 @@ class Phase {
   void debug(const char* event) const;
 
   pam_handle_t* pamh_;
-  const Arguments& arguments_;
+  const PamArguments arguments_;
   Login login_;
   std::optional<unsigned> primary_group_;  // unset: no such user
 };
 
 // When there is no memory to decide anything: root is let through, on_error= of the line is obeyed.
-int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
+int cannot_work_without_memory(pam_handle_t* pamh, const PamArguments& arguments,
                                int code_if_allowed) noexcept;
 
 }  // namespace sessreg

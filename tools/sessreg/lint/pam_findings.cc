@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "config/pam_arguments.h"
 #include "config/policy.h"
 #include "config/spelling.h"
 
@@ -21,10 +22,6 @@ constexpr std::string_view kPasswordModules[] = {"pam_unix.so", "pam_sss.so", "p
                                                  "pam_krb5.so", "pam_winbind.so"};
 constexpr std::string_view kTypes[] = {"auth", "account", "session", "password"};
 
-// A word that takes a value ends in '='.
-constexpr std::string_view kWords[] = {"site=",   "conf=",    "on_error=",   "debug",  "quiet",
-                                       "preauth", "authfail", "check_limit", "observe"};
-
 bool is_module(const PamLine& line) {
   return line.module_name() == kModule;
 }
@@ -34,29 +31,45 @@ bool is_password_module(const PamLine& line) {
          std::end(kPasswordModules);
 }
 
-bool has(const PamLine& line, std::string_view word) {
-  return std::find(line.arguments.begin(), line.arguments.end(), word) != line.arguments.end();
+// The line must outlive what is returned.
+PamArguments arguments_of(const PamLine& line) {
+  std::vector<const char*> words;
+  for (const std::string& word : line.arguments)
+    words.push_back(word.c_str());
+  return parse_pam_arguments(words);
 }
 
-// As the module itself understands them: of `preauth` and `authfail` the latter counts.
+// Of `preauth` and `authfail` the latter counts.
 bool is_authfail(const PamLine& line) {
-  return is_module(line) && has(line, "authfail");
+  return is_module(line) && arguments_of(line).authfail;
 }
 bool is_preauth(const PamLine& line) {
-  return is_module(line) && has(line, "preauth") && !has(line, "authfail");
+  return is_module(line) && arguments_of(line).preauth && !arguments_of(line).authfail;
 }
 
 PamSite site_of(const PamLine& line) {
-  PamSite site;
-  for (const std::string& word : line.arguments) {
-    if (word.starts_with("site=")) site.site = word.substr(5);
-    if (word.starts_with("conf=")) site.conf = word.substr(5);
-  }
-  return site;
+  const PamArguments arguments = arguments_of(line);
+  return {std::string(arguments.site), std::string(arguments.conf.value_or(""))};
 }
 
 bool can_be(const PamSite& site) {
   return is_valid_site_name(site.site) && (site.conf.empty() || site.conf.starts_with('/'));
+}
+
+// "on_error=deny or on_error=allow"
+std::string choices_of(const PamArgument& argument) {
+  std::string choices;
+  for (const std::string_view value : argument.values)
+    choices += fmt::format("{}{}{}", choices.empty() ? "" : " or ", argument.name, value);
+  return choices;
+}
+
+// The argument that `word` may have been meant for; empty: none is close.
+std::string_view nearest_argument(std::string_view word) {
+  std::vector<std::string_view> names;
+  for (const PamArgument& each : pam_arguments())
+    names.push_back(each.name);
+  return nearest_spelling(word, names);
 }
 
 // "'quite'", for a text.
@@ -162,27 +175,22 @@ class Checker {
   }
 
   void check_argument(const PamLine& line, const std::string& argument) {
-    if (argument.starts_with("site=") || argument.starts_with("conf=")) return;
-    if (argument == "on_error=deny" || argument == "on_error=allow") return;
-    if (argument.starts_with("on_error=")) {
-      add(line, quoted(argument) + " is ignored", "write on_error=deny or on_error=allow");
-      return;
-    }
-    if (std::find(std::begin(kWords), std::end(kWords), argument) == std::end(kWords)) {
-      const std::string_view nearest = nearest_spelling(argument, kWords);
+    const PamArgument* known = find_pam_argument(argument);
+    if (known == nullptr) {
+      const std::string_view nearest = nearest_argument(argument);
       add(line, "unknown argument " + quoted(argument) + " is ignored",
           nearest.empty() ? "remove it; pam_sessreg(8) lists the arguments"
                           : fmt::format("did you mean {}?", nearest));
       return;
     }
-    const bool is_for_auth =
-        argument == "preauth" || argument == "authfail" || argument == "check_limit";
-    if (is_for_auth && line.type != "auth")
+    if (!is_pam_argument(argument))
+      add(line, quoted(argument) + " is ignored", "write " + choices_of(*known));
+    if (!known->line_type.empty() && line.type != known->line_type)
       add(line,
           fmt::format("{} does nothing on a line of type {}", argument,
                       escape_for_terminal(line.type)),
-          "move it to an auth line");
-    if (argument == "preauth" && has(line, "authfail"))
+          fmt::format("move it to an {} line", known->line_type));
+    if (argument == "preauth" && arguments_of(line).authfail)
       add(line, "of preauth and authfail on one line only authfail is done",
           "give each a line of its own");
   }
