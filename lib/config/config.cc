@@ -202,6 +202,7 @@ class Parser {
     LineOfKey& lines = at_top ? line_of_top_key_ : line_of_section_key_;
     const auto [earlier, fresh] = lines.try_emplace(key.name, line_);
     if (!fresh) return name + " was already set on line " + std::to_string(earlier->second);
+    if (at_top) config_.keys_at_top.set(static_cast<std::size_t>(&key - config_keys().data()));
     return {};
   }
 
