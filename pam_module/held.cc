@@ -8,8 +8,8 @@
 namespace sessreg {
 namespace {
 
-std::string data_name(const std::string& site) {
-  return "sessreg:" + site;
+std::string data_name(std::string_view site) {
+  return std::string("sessreg:").append(site);
 }
 
 extern "C" void clean_up_held(pam_handle_t* /*pamh*/, void* data, int status) noexcept {
@@ -24,13 +24,13 @@ extern "C" void clean_up_held(pam_handle_t* /*pamh*/, void* data, int status) no
 
 }  // namespace
 
-const Held* get_held(pam_handle_t* pamh, const std::string& site) {
+const Held* get_held(pam_handle_t* pamh, std::string_view site) {
   const void* data = nullptr;
   if (pam_get_data(pamh, data_name(site).c_str(), &data) != PAM_SUCCESS) return nullptr;
   return static_cast<const Held*>(data);
 }
 
-bool set_held(pam_handle_t* pamh, const std::string& site, const Held& held) {
+bool set_held(pam_handle_t* pamh, std::string_view site, const Held& held) {
   auto copy = std::make_unique<Held>(held);
   if (pam_set_data(pamh, data_name(site).c_str(), copy.get(), clean_up_held) != PAM_SUCCESS)
     return false;

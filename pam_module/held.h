@@ -9,7 +9,7 @@
 
 #include <security/pam_modules.h>
 
-#include <string>
+#include <string_view>
 
 #include "session/admission.h"
 
@@ -21,9 +21,9 @@ struct Held {
 };
 
 // nullptr: nothing is held for this site.
-const Held* get_held(pam_handle_t* pamh, const std::string& site);
+const Held* get_held(pam_handle_t* pamh, std::string_view site);
 
 // Remembers it in place of what was held before. False: PAM could not (the registry still knows).
-bool set_held(pam_handle_t* pamh, const std::string& site, const Held& held);
+bool set_held(pam_handle_t* pamh, std::string_view site, const Held& held);
 
 }  // namespace sessreg

@@ -44,12 +44,12 @@ std::string fields_of(const Displaced& displaced) {
 
 }  // namespace
 
-LoginContext::LoginContext(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask)
-    : pamh_(pamh), arguments_(arguments) {
-  options_.site = arguments.site;
-  options_.config_path = arguments.conf.value_or("");
-  options_.on_error = arguments.on_error;
-  options_.observe = arguments.observe;
+LoginContext::LoginContext(pam_handle_t* pamh, std::span<const char* const> words, AskForUser ask)
+    : pamh_(pamh), arguments_(parse_pam_arguments(words)) {
+  options_.site = arguments_.site;
+  options_.config_path = arguments_.conf;
+  options_.on_error = arguments_.on_error;
+  options_.observe = arguments_.observe;
 
   login_.user = item(pamh, PAM_USER);
   const char* typed = nullptr;
@@ -59,8 +59,9 @@ LoginContext::LoginContext(pam_handle_t* pamh, const Arguments& arguments, AskFo
   login_.service = item(pamh, PAM_SERVICE);
   login_.host = item(pamh, PAM_RHOST);
   login_.tty = item(pamh, PAM_TTY);
-  for (const std::string& word : arguments.ignored)
-    log(LOG_WARNING, "unknown argument ignored", "argument=" + log_value(word));
+  for (const char* word : words)
+    if (!is_pam_argument(word))
+      log(LOG_WARNING, "unknown argument ignored", "argument=" + log_value(word));
 }
 
 void LoginContext::look_up() {
@@ -143,7 +144,7 @@ void LoginContext::keep(const Seat& seat, const std::string& token) {
   if (seat.what == Seat::What::reservation) return;
   if (pam_getenv(pamh_, kHint) != nullptr) pam_putenv(pamh_, kHint);  // without a value: removed
   pam_putenv(pamh_, ("SESSREG_ID=" + to_hex(seat.id)).c_str());
-  pam_putenv(pamh_, ("SESSREG_SITE=" + arguments_.site).c_str());
+  pam_putenv(pamh_, std::string("SESSREG_SITE=").append(arguments_.site).c_str());
   if (!token.empty()) pam_putenv(pamh_, ("SESSREG_TOKEN=" + token).c_str());
 }
 
@@ -198,7 +199,7 @@ std::optional<SlotRef> hinted_reservation(pam_handle_t* pamh) {
   return ref;
 }
 
-int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
+int cannot_work_without_memory(pam_handle_t* pamh, const PamArguments& arguments,
                                int code_if_passed) noexcept {
   const char* user = nullptr;
   std::optional<uid_t> uid;
@@ -209,10 +210,8 @@ int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
     return PAM_SUCCESS;
   }
   pam_syslog(pamh, LOG_ALERT, "cannot work: error=\"out of memory\"");
-  bool allowed = false;  // the last one on the line counts
-  for (int i = 0; i < argc; ++i)
-    if (strncmp(argv[i], "on_error=", 9) == 0) allowed = strcmp(argv[i] + 9, "allow") == 0;
-  return allowed ? code_if_passed : PAM_SYSTEM_ERR;
+  const bool is_passed = arguments.observe || arguments.on_error == OnError::allow;
+  return is_passed ? code_if_passed : PAM_SYSTEM_ERR;
 }
 
 }  // namespace sessreg

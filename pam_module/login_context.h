@@ -5,9 +5,10 @@
 #include <security/pam_modules.h>
 
 #include <optional>
+#include <span>
 #include <string>
 
-#include "arguments.h"
+#include "config/pam_arguments.h"
 #include "held.h"
 #include "session/admission.h"
 
@@ -18,14 +19,14 @@ class LoginContext final : public LoginService {
   // Whether a login service that does not know the user yet is made to ask.
   enum class AskForUser { no, yes };
 
-  // Takes the login's data from PAM.
-  LoginContext(pam_handle_t* pamh, const Arguments& arguments, AskForUser ask);
+  // Takes the login's data from PAM. `words`: what stands behind the module on its line.
+  LoginContext(pam_handle_t* pamh, std::span<const char* const> words, AskForUser ask);
 
   // What PAM does not tell: the user as the system knows it. Must come before procedure().
   void look_up();
 
   pam_handle_t* pamh() const { return pamh_; }
-  const Arguments& arguments() const { return arguments_; }
+  const PamArguments& arguments() const { return arguments_; }
   Login& login() { return login_; }
   // nullptr: no seat is kept that has not been closed.
   const Seat* kept_seat() const;
@@ -54,7 +55,7 @@ class LoginContext final : public LoginService {
   int cannot_work(const LoginAnswer& answer, int code_if_passed) const;
 
   pam_handle_t* pamh_;
-  const Arguments& arguments_;
+  const PamArguments arguments_;
   LoginOptions options_;
   Login login_;
   std::optional<unsigned> primary_group_;  // unset: no such user
@@ -65,8 +66,9 @@ class LoginContext final : public LoginService {
 // a search of the table for what is then checked.
 std::optional<SlotRef> hinted_reservation(pam_handle_t* pamh);
 
-// When there is no memory to decide anything: root is let through, on_error= of the line is obeyed.
-int cannot_work_without_memory(pam_handle_t* pamh, int argc, const char** argv,
+// When there is no memory to decide anything: root is let through, and `observe` and on_error= of
+// the line are obeyed.
+int cannot_work_without_memory(pam_handle_t* pamh, const PamArguments& arguments,
                                int code_if_passed) noexcept;
 
 }  // namespace sessreg

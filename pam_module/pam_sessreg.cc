@@ -1,7 +1,8 @@
 // The six functions that PAM calls. Nothing is thrown into the host process, which may be sshd.
 #include <cxxabi.h>
 #include <security/pam_modules.h>
-#include <string.h>
+
+#include <span>
 
 #include "phases.h"
 
@@ -25,17 +26,21 @@ namespace {
   [[maybe_unused]] void* volatile got = abi::__cxa_get_globals();  // or it would be left out
 }
 
-using sessreg::Arguments;
 using sessreg::LoginContext;
+using Words = std::span<const char* const>;
+
+Words words_of(int argc, const char** argv) {
+  return {argv, static_cast<std::size_t>(argc)};
+}
 
 int run(pam_handle_t* pamh, int argc, const char** argv, int code_if_passed,
         int (*phase)(LoginContext&)) noexcept {
   try {
-    const Arguments arguments = sessreg::parse_arguments(argc, argv);
-    LoginContext context(pamh, arguments, LoginContext::AskForUser::yes);
+    LoginContext context(pamh, words_of(argc, argv), LoginContext::AskForUser::yes);
     return phase(context);
   } catch (...) {
-    return sessreg::cannot_work_without_memory(pamh, argc, argv, code_if_passed);
+    return sessreg::cannot_work_without_memory(
+        pamh, sessreg::parse_pam_arguments(words_of(argc, argv)), code_if_passed);
   }
 }
 
@@ -46,14 +51,11 @@ extern "C" {
 
 int pam_sm_authenticate(pam_handle_t* pamh, int /*flags*/, int argc, const char** argv) {
   try {
-    const Arguments arguments = sessreg::parse_arguments(argc, argv);
-    LoginContext context(pamh, arguments, LoginContext::AskForUser::no);
+    LoginContext context(pamh, words_of(argc, argv), LoginContext::AskForUser::no);
     return sessreg::authenticate(context);
   } catch (...) {
     // The account phase decides. `authfail` stands behind a password module that failed.
-    for (int i = 0; i < argc; ++i)
-      if (strcmp(argv[i], "authfail") == 0) return PAM_AUTH_ERR;
-    return PAM_IGNORE;
+    return sessreg::parse_pam_arguments(words_of(argc, argv)).authfail ? PAM_AUTH_ERR : PAM_IGNORE;
   }
 }
 

@@ -107,7 +107,7 @@ class Gateway final : public LoginService {
  private:
   LoginProcedure procedure() {
     options_.site = session_.site.name;
-    options_.config_path = session_.site.conf_file;
+    if (!session_.site.conf_file.empty()) options_.config_path = session_.site.conf_file;
     options_.is_account = session_.is_account;
     options_.serves_many = true;
     return {options_, session_.login, session_.primary_group, *this};

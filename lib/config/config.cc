@@ -178,10 +178,10 @@ class Parser {
   }
 
   static std::string unknown(std::string_view name) {
-    const Key* nearest = nearest_key(name);
+    const std::string_view nearest = nearest_key(name);
     return "unknown key " + quoted(name) + "; " +
-           (nearest != nullptr ? "did you mean " + std::string(nearest->name) + "?"
-                               : std::string("sessreg.conf(5) lists the keys"));
+           (nearest.empty() ? "sessreg.conf(5) lists the keys"
+                            : "did you mean " + std::string(nearest) + "?");
   }
 
   std::string set(const Key& key, std::string_view value) {
@@ -202,6 +202,7 @@ class Parser {
     LineOfKey& lines = at_top ? line_of_top_key_ : line_of_section_key_;
     const auto [earlier, fresh] = lines.try_emplace(key.name, line_);
     if (!fresh) return name + " was already set on line " + std::to_string(earlier->second);
+    if (at_top) config_.keys_at_top.set(static_cast<std::size_t>(&key - config_keys().data()));
     return {};
   }
 

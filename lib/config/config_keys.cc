@@ -1,10 +1,11 @@
 #include "config/config_keys.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
-#include <vector>
 
 #include "config/config_values.h"
+#include "config/spelling.h"
 
 namespace sessreg {
 namespace {
@@ -171,26 +172,7 @@ constexpr Key kKeys[] = {
     {"message_table_full", kTop, ValueShape::message, set_message<&Config::message_table_full>},
     {"message_revoked", kTop, ValueShape::message, set_message<&Config::message_revoked, true>},
 };
-
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-}
-
-// Levenshtein distance, blind to ASCII case.
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j)
-    row[j] = j;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = std::exchange(row[0], i + 1);
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (lower(a[i]) == lower(b[j]) ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
+static_assert(std::size(kKeys) <= decltype(Config::keys_at_top)().size());
 
 }  // namespace
 
@@ -205,16 +187,16 @@ const Key* find_key(std::string_view name) {
   return nullptr;
 }
 
-const Key* nearest_key(std::string_view name) {
-  constexpr std::size_t kLongestName = 40;
-  if (name.size() > kLongestName) return nullptr;
-  const Key* nearest = nullptr;
-  std::size_t least = 3;
-  for (const Key& key : kKeys) {
-    const std::size_t distance = edit_distance(name, key.name);
-    if (distance < least && distance < key.name.size() / 2) least = distance, nearest = &key;
-  }
-  return nearest;
+bool is_set_at_top(const Config& config, std::string_view key) {
+  const Key* found = find_key(key);
+  return found != nullptr && config.keys_at_top.test(static_cast<std::size_t>(found - kKeys));
+}
+
+std::string_view nearest_key(std::string_view name) {
+  std::array<std::string_view, std::size(kKeys)> names;
+  std::transform(std::begin(kKeys), std::end(kKeys), names.begin(),
+                 [](const Key& key) { return key.name; });
+  return nearest_spelling(name, names);
 }
 
 Config default_config(std::string_view site) {

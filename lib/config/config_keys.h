@@ -40,8 +40,8 @@ std::span<const Key> config_keys();
 // Nullptr if there is none of that name (in lower case exactly).
 const Key* find_key(std::string_view name);
 
-// The key that `name` is most likely a misspelling of; nullptr if none is close.
-const Key* nearest_key(std::string_view name);
+// The key that `name` is most likely a misspelling of; empty if none is close.
+std::string_view nearest_key(std::string_view name);
 
 // Every key at its default.
 Config default_config(std::string_view site);

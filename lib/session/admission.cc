@@ -270,13 +270,15 @@ std::optional<LoginAnswer> LoginProcedure::observe(Site& site) {
 
 Result<Config> LoginProcedure::read_config() const {
   // Relative to what? To the working directory of a login service that is the user's own (su).
-  if (!options_.config_path.empty() && !options_.config_path.starts_with('/'))
-    return Error{Errc::invalid_config, options_.config_path + ": write an absolute path"};
-  return load_config(options_.site, options_.config_path);
+  if (options_.config_path && !options_.config_path->starts_with('/'))
+    return Error{Errc::invalid_config,
+                 "conf=" + *options_.config_path + ": write an absolute path"};
+  return load_config(options_.site, options_.config_path.value_or(""));
 }
 
 Result<Site> LoginProcedure::open_site(Config config) const {
-  auto site = Site::open(std::move(config), options_.config_path, Site::IfMissing::create);
+  auto site =
+      Site::open(std::move(config), options_.config_path.value_or(""), Site::IfMissing::create);
   if (site) site->registry->hide_from_children();
   return site;
 }

@@ -109,35 +109,36 @@ std::string sign_v4_public(const SecretKey& key, std::string_view payload, std::
   return token;
 }
 
-TokenFormat take_apart_v4_public(std::string_view token, SignedParts* ret_parts) {
+Result<SignedParts, FormatFault> take_apart_v4_public(std::string_view token) {
   if (!token.starts_with(kTokenHeader)) {
     // Any "vN.purpose." that is not ours.
     const std::size_t dot = token.find('.');
     const bool other = token.size() >= 2 && token[0] == 'v' && token[1] >= '0' && token[1] <= '9' &&
                        dot != std::string_view::npos &&
                        token.find('.', dot + 1) != std::string_view::npos;
-    return other ? TokenFormat::other_version_or_purpose : TokenFormat::not_a_token;
+    return other ? FormatFault::other_version_or_purpose : FormatFault::not_a_token;
   }
   token.remove_prefix(kTokenHeader.size());
   const std::size_t dot = token.find('.');
   const bool has_footer = dot != std::string_view::npos;
   const std::string_view footer_text = has_footer ? token.substr(dot + 1) : std::string_view();
-  if (footer_text.find('.') != std::string_view::npos) return TokenFormat::trailing_bytes;
+  if (footer_text.find('.') != std::string_view::npos) return FormatFault::trailing_bytes;
   if (!token.empty() && (token.back() == '\n' || token.back() == '\r' || token.back() == ' ' ||
                          token.back() == '\t' || token.back() == '\0'))
-    return TokenFormat::trailing_bytes;
+    return FormatFault::trailing_bytes;
   // A dot with nothing after it would be a second text for a token without a footer.
-  if (has_footer && footer_text.empty()) return TokenFormat::trailing_bytes;
+  if (has_footer && footer_text.empty()) return FormatFault::trailing_bytes;
 
   auto body = decode_base64url(token.substr(0, dot));
   auto footer = decode_base64url(footer_text);
-  if (!body || !footer) return TokenFormat::bad_base64;
-  if (body->size() < kSignatureBytes) return TokenFormat::not_a_token;
-  ret_parts->signature = body->substr(body->size() - kSignatureBytes);
+  if (!body || !footer) return FormatFault::bad_base64;
+  if (body->size() < kSignatureBytes) return FormatFault::not_a_token;
+  SignedParts parts;
+  parts.signature = body->substr(body->size() - kSignatureBytes);
   body->resize(body->size() - kSignatureBytes);
-  ret_parts->payload = std::move(*body);
-  ret_parts->footer = std::move(*footer);
-  return TokenFormat::good;
+  parts.payload = std::move(*body);
+  parts.footer = std::move(*footer);
+  return parts;
 }
 
 bool verify_v4_public(const PublicKey& key, const SignedParts& parts,

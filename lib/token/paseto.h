@@ -33,6 +33,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
 #include "base/secret_bytes.h"
 
 namespace sessreg {
@@ -63,7 +64,7 @@ std::string pre_authentication_encoding(std::span<const std::string_view> pieces
 std::string sign_v4_public(const SecretKey& key, std::string_view payload, std::string_view footer,
                            std::string_view implicit_assertion = {});
 
-enum class TokenFormat { good, not_a_token, other_version_or_purpose, bad_base64, trailing_bytes };
+enum class FormatFault { not_a_token, other_version_or_purpose, bad_base64, trailing_bytes };
 
 // A token taken apart, with nothing verified.
 struct SignedParts {
@@ -72,7 +73,7 @@ struct SignedParts {
   std::string footer;
 };
 
-TokenFormat take_apart_v4_public(std::string_view token, SignedParts* ret_parts);
+Result<SignedParts, FormatFault> take_apart_v4_public(std::string_view token);
 bool verify_v4_public(const PublicKey& key, const SignedParts& parts,
                       std::string_view implicit_assertion = {});
 

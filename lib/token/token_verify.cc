@@ -22,32 +22,35 @@ TokenError bad_claims(const std::string& what) {
   return {TokenFault::bad_claims, "the token's claims are not those of sessreg: " + what};
 }
 
+TokenError error_of(FormatFault fault) {
+  switch (fault) {
+    case FormatFault::other_version_or_purpose:
+      return {TokenFault::other_version_or_purpose,
+              "the token is of another version or purpose than v4.public"};
+    case FormatFault::bad_base64:
+      return {TokenFault::bad_base64, "the token is damaged: it is not base64url without padding"};
+    case FormatFault::trailing_bytes:
+      return {TokenFault::trailing_bytes, "something stands after the token's end"};
+    case FormatFault::not_a_token:
+      break;
+  }
+  return {TokenFault::not_a_token, "that is not a token (v4.public.…)"};
+}
+
 // The token's parts, and what its footer says is the key's id.
 struct Opened {
   SignedParts parts;
   std::string key_id;
 };
 
-TokenResult<Opened> open_token(std::string_view text) {
+Result<Opened, TokenError> open_token(std::string_view text) {
   if (text.size() > kMaxTokenBytes)
     return TokenError{TokenFault::too_long,
                       "the token is too long: " + std::to_string(text.size()) +
                           " bytes, and none has more than " + std::to_string(kMaxTokenBytes)};
-  Opened opened;
-  switch (take_apart_v4_public(text, &opened.parts)) {
-    case TokenFormat::good:
-      break;
-    case TokenFormat::not_a_token:
-      return TokenError{TokenFault::not_a_token, "that is not a token (v4.public.…)"};
-    case TokenFormat::other_version_or_purpose:
-      return TokenError{TokenFault::other_version_or_purpose,
-                        "the token is of another version or purpose than v4.public"};
-    case TokenFormat::bad_base64:
-      return TokenError{TokenFault::bad_base64,
-                        "the token is damaged: it is not base64url without padding"};
-    case TokenFormat::trailing_bytes:
-      return TokenError{TokenFault::trailing_bytes, "something stands after the token's end"};
-  }
+  auto parts = take_apart_v4_public(text);
+  if (!parts) return error_of(parts.error());
+  Opened opened{std::move(*parts), {}};
   constexpr std::string_view kBefore = "{\"kid\":\"";
   const std::string& footer = opened.parts.footer;
   if (footer.starts_with(kBefore)) opened.key_id = footer.substr(kBefore.size(), kKeyIdChars);
@@ -114,7 +117,7 @@ bool parse_session(std::string_view text, std::array<std::uint8_t, 16>* ret) {
   return true;
 }
 
-TokenResult<TokenClaims> parse_claims(const std::string& payload) {
+Result<TokenClaims, TokenError> parse_claims(const std::string& payload) {
   Claims claimed;
   ClaimsReader reader(claimed);
   if (!json::sax_parse(payload, &reader))
@@ -198,8 +201,9 @@ const char* name_of(TokenFault fault) {
   return "not_a_token";
 }
 
-TokenResult<VerifiedToken> verify_token(std::string_view text, std::span<const PublicKey> keys,
-                                        std::string_view site, std::int64_t now_s) {
+Result<VerifiedToken, TokenError> verify_token(std::string_view text,
+                                               std::span<const PublicKey> keys,
+                                               std::string_view site, std::int64_t now_s) {
   const auto opened = open_token(text);
   if (!opened) return opened.error();
   const auto key = std::find_if(keys.begin(), keys.end(), [&](const PublicKey& each) {
@@ -229,7 +233,7 @@ TokenResult<VerifiedToken> verify_token(std::string_view text, std::span<const P
   return TokenVerifier::verified(*claims, opened->key_id);
 }
 
-TokenResult<UnverifiedToken> inspect_token(std::string_view text) {
+Result<UnverifiedToken, TokenError> inspect_token(std::string_view text) {
   const auto opened = open_token(text);
   if (!opened) return opened.error();
   const auto claims = parse_claims(opened->parts.payload);

@@ -17,8 +17,8 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <variant>
 
+#include "base/result.h"
 #include "token/token.h"
 
 namespace sessreg {
@@ -67,28 +67,14 @@ struct UnverifiedToken {
   std::string claimed_key_id;
 };
 
-template <class T>
-class [[nodiscard]] TokenResult {
- public:
-  TokenResult(T value) : state_(std::in_place_index<0>, std::move(value)) {}           // NOLINT
-  TokenResult(TokenError error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT
-
-  explicit operator bool() const { return state_.index() == 0; }
-  const T& operator*() const { return std::get<0>(state_); }
-  const T* operator->() const { return &std::get<0>(state_); }
-  const TokenError& error() const { return std::get<1>(state_); }
-
- private:
-  std::variant<T, TokenError> state_;
-};
-
 // How far the clock may have been set back since a token was issued.
 inline constexpr std::int64_t kTokenClockSkew_s = 60;
 
 // `now_s`: CLOCK_REALTIME. Says nothing about the session: it may have been revoked since.
-TokenResult<VerifiedToken> verify_token(std::string_view text, std::span<const PublicKey> keys,
-                                        std::string_view site, std::int64_t now_s);
+Result<VerifiedToken, TokenError> verify_token(std::string_view text,
+                                               std::span<const PublicKey> keys,
+                                               std::string_view site, std::int64_t now_s);
 
-TokenResult<UnverifiedToken> inspect_token(std::string_view text);
+Result<UnverifiedToken, TokenError> inspect_token(std::string_view text);
 
 }  // namespace sessreg

@@ -41,6 +41,16 @@ std::string quoted(const std::string& word) {
   return result + "'";
 }
 
+Config usable(const GlobalOptions& global, Result<Config> config) {
+  if (!is_valid_site_name(global.site))
+    throw usage_failure(
+        fmt::format("'{}' cannot be the name of a site: 1 to 64 of A-Z a-z 0-9 _ . -, a letter, "
+                    "digit or _ first",
+                    escape_for_terminal(global.site)));
+  if (!config) throw failure_of(config.error(), called_as(global));
+  return std::move(*config);
+}
+
 }  // namespace
 
 std::string called_as(const GlobalOptions& global) {
@@ -59,20 +69,17 @@ std::uint32_t OpenSite::seats_taken() {
 }
 
 Config load_site_config(const GlobalOptions& global) {
-  if (!is_valid_site_name(global.site))
-    throw usage_failure(
-        fmt::format("'{}' cannot be the name of a site: 1 to 64 of A-Z a-z 0-9 _ . -, a letter, "
-                    "digit or _ first",
-                    escape_for_terminal(global.site)));
-  auto config = load_config(global.site, global.conf);
-  if (!config) throw failure_of(config.error(), called_as(global));
-  return std::move(*config);
+  return usable(global, load_config(global.site, global.conf));
 }
 
 OpenSite site_without_registry(const GlobalOptions& global) {
+  return site_without_registry(global, load_config(global.site, global.conf));
+}
+
+OpenSite site_without_registry(const GlobalOptions& global, Result<Config> config) {
   OpenSite site;
   site.called = called_as(global);
-  site.config = load_site_config(global);
+  site.config = usable(global, std::move(config));
   site.config_path = global.conf.empty() ? default_config_path(global.site) : global.conf;
   return site;
 }

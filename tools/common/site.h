@@ -36,6 +36,9 @@ struct OpenSite {
 
 // The configuration alone. Throws Failure.
 OpenSite site_without_registry(const GlobalOptions& global);
+// Likewise, of what load_config() gave: for who has to look at its error first. To read the file
+// again could give another answer.
+OpenSite site_without_registry(const GlobalOptions& global, Result<Config> config);
 // Opens the site's registry, if there is one by now.
 std::optional<Error> open_registry_of(OpenSite& site);
 

@@ -8,10 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "base/text.h"
 #include "common/errors.h"
@@ -78,25 +76,6 @@ struct Explanation {
   std::uint32_t seats = 0;
 };
 
-// The keys that the file sets above its first section: a value there may be the default, too. The
-// file was parsed before, so what is read here is well-formed, or was edited meanwhile.
-std::set<std::string> keys_at_top(const std::string& path) {
-  constexpr const char* kBlank = " \t";
-  std::set<std::string> keys;
-  std::ifstream file(path);
-  std::string line;
-  while (std::getline(file, line)) {
-    const std::size_t begin = line.find_first_not_of(kBlank);
-    if (begin == std::string::npos || line[begin] == '#') continue;
-    if (line[begin] == '[') break;
-    const std::size_t equals = line.find('=');
-    if (equals == std::string::npos || equals == 0) continue;
-    const std::size_t end = line.find_last_not_of(kBlank, equals - 1);
-    if (end != std::string::npos && end >= begin) keys.insert(line.substr(begin, end - begin + 1));
-  }
-  return keys;
-}
-
 std::string limit_text(std::int32_t limit) {
   return limit < 0 ? "unlimited" : std::to_string(limit);
 }
@@ -143,14 +122,13 @@ std::string names_text(const NameList& list) {
 // What the rules say, in the order of the manual page.
 class RuleList {
  public:
-  RuleList(const Config& config, const std::string& path)
-      : config_(config), at_top_(keys_at_top(path)) {}
+  explicit RuleList(const Config& config) : config_(config) {}
 
   void add(const std::string& key, std::string value, nlohmann::ordered_json raw,
            std::string now = {}, const Section* from = nullptr) {
-    std::string where = from != nullptr         ? section_text(*from)
-                        : at_top_.contains(key) ? "top"
-                                                : "default";
+    std::string where = from != nullptr               ? section_text(*from)
+                        : is_set_at_top(config_, key) ? "top"
+                                                      : "default";
     rules_.push_back({key, std::move(value), std::move(raw), std::move(where), std::move(now)});
   }
   void add_limit(const std::string& key, const Setting<std::int32_t>& limit, std::string now) {
@@ -162,12 +140,10 @@ class RuleList {
   void add_from(const std::string& key, std::int32_t limit, std::string from, std::string now) {
     rules_.push_back({key, limit_text(limit), limit, std::move(from), std::move(now)});
   }
-  const Config& config() const { return config_; }
   std::vector<Rule> take() { return std::move(rules_); }
 
  private:
   const Config& config_;
-  std::set<std::string> at_top_;
   std::vector<Rule> rules_;
 };
 
@@ -186,7 +162,7 @@ std::size_t seats_of_group(const std::vector<Session>& sessions, std::optional<s
 std::vector<Rule> rules_of(const OpenSite& open, Site& site, const Rulebook& book,
                            const Explanation& so_far, const std::vector<Session>& sessions) {
   const Config& config = open.config;
-  RuleList rules(config, open.config_path);
+  RuleList rules(config);
   const std::string taken = fmt::format("{} taken", so_far.seats);
   const auto changed = open.registry ? open.registry->override_limit() : std::nullopt;
   if (changed)

@@ -113,10 +113,11 @@ EndedOverdue end_overdue(OpenSite& site, Reaped& reaped) {
 }
 
 int run_purge(const GlobalOptions& global, bool rebuild) {
+  OpenSite site = site_without_registry(global);
   std::optional<Replaced> replaced;
-  if (rebuild) replaced = replace_if_unusable(load_site_config(global), called_as(global));
+  if (rebuild) replaced = replace_if_unusable(site.config, site.called);
+  if (const auto error = open_registry_of(site)) throw failure_of(*error, site.called);
 
-  OpenSite site = open_site(global);
   Reaped reaped;
   if (site.registry) reaped = site.registry->reap(SystemProcesses(), now().boottime_ms);
   const EndedOverdue overdue = end_overdue(site, reaped);

@@ -77,7 +77,7 @@ void touch(const GlobalOptions& global, const std::string& text, const TokenClai
       global.conf.empty())
     throw token_invalid(fmt::format("the token is for the site '{}', which this host does not have",
                                     escape_for_terminal(claimed.site)));
-  OpenSite site = site_without_registry(of_site);
+  OpenSite site = site_without_registry(of_site, std::move(config));
   if (const auto error = open_registry_of(site)) {
     if (!is_for_daemon(*error)) throw failure_of(*error, site.called);
     Remote(site.config.registry).touch(text);

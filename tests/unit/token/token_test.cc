@@ -35,7 +35,8 @@ struct Fixture {
   std::string sign(std::string_view payload) const {
     return sign_v4_public(key.secret(), payload, token_footer(key.id()));
   }
-  TokenResult<VerifiedToken> verify(std::string_view token, std::int64_t now_s = kNow_s) const {
+  Result<VerifiedToken, TokenError> verify(std::string_view token,
+                                           std::int64_t now_s = kNow_s) const {
     return verify_token(token, keys, "lab-1", now_s);
   }
   std::string fault(std::string_view token, std::int64_t now_s = kNow_s) const {
@@ -49,9 +50,9 @@ struct Fixture {
 };
 
 std::string payload_of(const std::string& token) {
-  SignedParts parts;
-  REQUIRE(take_apart_v4_public(token, &parts) == TokenFormat::good);
-  return parts.payload;
+  const auto parts = take_apart_v4_public(token);
+  REQUIRE(parts);
+  return parts->payload;
 }
 
 std::string replaced(std::string text, std::string_view from, std::string_view to) {
@@ -65,12 +66,12 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 TEST_CASE("a token says what was promised, byte by byte") {
   const Fixture f;
   const std::string token = f.issue();
-  SignedParts parts;
-  REQUIRE(take_apart_v4_public(token, &parts) == TokenFormat::good);
-  CHECK(parts.payload ==
+  const auto parts = take_apart_v4_public(token);
+  REQUIRE(parts);
+  CHECK(parts->payload ==
         R"({"iss":"sessreg","aud":"lab-1","sub":"alice","jti":"00010203040506070809aabbccddeeff",)"
         R"("iat":"2027-01-15T08:00:00Z","exp":"2027-01-15T09:00:00Z","slot":77})");
-  CHECK(parts.footer == R"({"kid":")" + key_id_of(f.key.public_key()) + R"("})");
+  CHECK(parts->footer == R"({"kid":")" + key_id_of(f.key.public_key()) + R"("})");
   CHECK(token == f.issue());
 }
 
@@ -337,11 +338,11 @@ TEST_CASE("looking into a token tells what it says, whoever signed it") {
   CHECK(seen->claimed == f.claims);
   CHECK(seen->claimed_key_id == other.id());
   // Nor does it matter whether the signature is right, or the token expired.
-  SignedParts parts;
-  take_apart_v4_public(*forged, &parts);
+  const auto parts = take_apart_v4_public(*forged);
+  REQUIRE(parts);
   const std::string unsigned_text = "v4.public." +
-                                    encode_base64url(parts.payload + std::string(64, 'x')) + "." +
-                                    encode_base64url(parts.footer);
+                                    encode_base64url(parts->payload + std::string(64, 'x')) + "." +
+                                    encode_base64url(parts->footer);
   CHECK(inspect_token(unsigned_text));
   CHECK(inspect_token("v4.local.AAAA").error().fault == TokenFault::other_version_or_purpose);
   CHECK(inspect_token(f.sign("{}")).error().fault == TokenFault::bad_claims);

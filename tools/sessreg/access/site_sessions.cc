@@ -19,7 +19,7 @@ SiteSessions::SiteSessions(const GlobalOptions& global) {
     remote_.emplace(global.conf.empty() ? default_config_path(global.site) : global.conf);
     return;
   }
-  site_ = site_without_registry(global);
+  site_ = site_without_registry(global, std::move(config));
   const auto error = open_registry_of(site_);
   if (!error) return;
   if (!is_for_daemon(*error)) throw failure_of(*error, site_.called);

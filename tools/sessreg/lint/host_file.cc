@@ -14,52 +14,51 @@
 namespace sessreg {
 namespace {
 
-HostFile failed(int error) {
-  using State = HostFile::State;
-  const State state = error == ENOENT || error == ENOTDIR ? State::missing
-                      : error == EACCES || error == EPERM ? State::forbidden
-                                                          : State::unreadable;
-  return {state, error, {}};
+Unread failed(int error) {
+  using Why = Unread::Why;
+  const Why why = error == ENOENT || error == ENOTDIR ? Why::missing
+                  : error == EACCES || error == EPERM ? Why::forbidden
+                                                      : Why::unreadable;
+  return {why, error};
 }
 
 }  // namespace
 
-HostFile read_host_file(const std::string& path) {
-  using State = HostFile::State;
+Result<std::string, Unread> read_host_file(const std::string& path) {
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   if (!fd) return failed(errno);
   struct stat status {};
   if (fstat(fd.get(), &status) != 0) return failed(errno);
-  if (!S_ISREG(status.st_mode)) return {State::not_regular, 0, {}};
+  if (!S_ISREG(status.st_mode)) return Unread{Unread::Why::not_regular};
 
-  HostFile file{State::read, 0, {}};
+  std::string text;
   std::array<char, 16384> block;
   for (;;) {
     const ssize_t got = read(fd.get(), block.data(), block.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return failed(errno);
-    if (got == 0) return file;
-    file.text.append(block.data(), static_cast<std::size_t>(got));
-    if (file.text.size() > kMostHostFileBytes) return {State::too_large, 0, {}};
+    if (got == 0) return text;
+    text.append(block.data(), static_cast<std::size_t>(got));
+    if (text.size() > kMostHostFileBytes) return Unread{Unread::Why::too_large};
   }
 }
 
-Complaint complaint_of(const HostFile& file) {
-  switch (file.state) {
-    case HostFile::State::missing:
+Complaint complaint_of(const Unread& unread) {
+  switch (unread.why) {
+    case Unread::Why::missing:
       return {"does not exist", "create it, or remove what names it"};
-    case HostFile::State::forbidden:
+    case Unread::Why::forbidden:
       if (geteuid() != 0) return {"cannot be read", "run as root"};
       break;
-    case HostFile::State::not_regular:
+    case Unread::Why::not_regular:
       return {"is not a regular file", "put a text file there"};
-    case HostFile::State::too_large:
+    case Unread::Why::too_large:
       return {fmt::format("is larger than {} bytes", kMostHostFileBytes),
               "put the right file there"};
     default:
       break;
   }
-  return {fmt::format("cannot be read: {}", strerrordesc_np(file.error)), "mend that first"};
+  return {fmt::format("cannot be read: {}", strerrordesc_np(unread.error)), "mend that first"};
 }
 
 }  // namespace sessreg

@@ -4,31 +4,33 @@
 
 #include <string>
 
+#include "base/result.h"
+
 namespace sessreg {
 
-struct HostFile {
-  enum class State {
-    read,
+// Why a file was not read.
+struct Unread {
+  enum class Why {
     missing,
     forbidden,    // not for this user
     unreadable,   // see `error`
     not_regular,  // a directory, a device, …
     too_large,
   };
-  State state = State::missing;
+  Why why = Why::missing;
   int error = 0;  // errno
-  std::string text;
 };
 
 inline constexpr std::size_t kMostHostFileBytes = 1u << 20;
 
-HostFile read_host_file(const std::string& path);
+// Its text.
+Result<std::string, Unread> read_host_file(const std::string& path);
 
-// What is wrong with a file that was not read, and the mend.
+// What is wrong, and the mend.
 struct Complaint {
   std::string what;
   std::string mend;
 };
-Complaint complaint_of(const HostFile& file);
+Complaint complaint_of(const Unread& unread);
 
 }  // namespace sessreg

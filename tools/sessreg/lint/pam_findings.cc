@@ -6,12 +6,13 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <numeric>
 #include <optional>
 #include <set>
 
 #include "base/text.h"
+#include "config/pam_arguments.h"
 #include "config/policy.h"
+#include "config/spelling.h"
 
 namespace sessreg {
 namespace {
@@ -20,10 +21,6 @@ constexpr std::string_view kModule = "pam_sessreg.so";
 constexpr std::string_view kPasswordModules[] = {"pam_unix.so", "pam_sss.so", "pam_ldap.so",
                                                  "pam_krb5.so", "pam_winbind.so"};
 constexpr std::string_view kTypes[] = {"auth", "account", "session", "password"};
-
-// A word that takes a value ends in '='.
-constexpr std::string_view kWords[] = {"site=",   "conf=",    "on_error=",   "debug",  "quiet",
-                                       "preauth", "authfail", "check_limit", "observe"};
 
 bool is_module(const PamLine& line) {
   return line.module_name() == kModule;
@@ -34,63 +31,45 @@ bool is_password_module(const PamLine& line) {
          std::end(kPasswordModules);
 }
 
-bool has(const PamLine& line, std::string_view word) {
-  return std::find(line.arguments.begin(), line.arguments.end(), word) != line.arguments.end();
+// The line must outlive what is returned.
+PamArguments arguments_of(const PamLine& line) {
+  std::vector<const char*> words;
+  for (const std::string& word : line.arguments)
+    words.push_back(word.c_str());
+  return parse_pam_arguments(words);
 }
 
-// As the module itself understands them: of `preauth` and `authfail` the latter counts.
+// Of `preauth` and `authfail` the latter counts.
 bool is_authfail(const PamLine& line) {
-  return is_module(line) && has(line, "authfail");
+  return is_module(line) && arguments_of(line).authfail;
 }
 bool is_preauth(const PamLine& line) {
-  return is_module(line) && has(line, "preauth") && !has(line, "authfail");
+  return is_module(line) && arguments_of(line).preauth && !arguments_of(line).authfail;
 }
 
 PamSite site_of(const PamLine& line) {
-  PamSite site;
-  for (const std::string& word : line.arguments) {
-    if (word.starts_with("site=")) site.site = word.substr(5);
-    if (word.starts_with("conf=")) site.conf = word.substr(5);
-  }
-  return site;
+  const PamArguments arguments = arguments_of(line);
+  return {std::string(arguments.site), std::string(arguments.conf.value_or(""))};
 }
 
 bool can_be(const PamSite& site) {
   return is_valid_site_name(site.site) && (site.conf.empty() || site.conf.starts_with('/'));
 }
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t{0});
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
+// "on_error=deny or on_error=allow"
+std::string choices_of(const PamArgument& argument) {
+  std::string choices;
+  for (const std::string_view value : argument.values)
+    choices += fmt::format("{}{}{}", choices.empty() ? "" : " or ", argument.name, value);
+  return choices;
 }
 
-// The word that `argument` may have been meant for; empty: none is close.
-std::string_view nearest_word(std::string_view argument) {
-  constexpr std::size_t kLongest = 64;
-  const std::size_t equals = argument.find('=');
-  std::string name(argument.substr(0, std::min(equals, kLongest)));
-  for (char& c : name)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  std::string_view nearest;
-  std::size_t least = 6;
-  for (const std::string_view word : kWords) {
-    const std::string_view bare = word.substr(0, word.find('='));
-    const std::size_t distance = edit_distance(name, bare);
-    const bool alike = (equals == std::string_view::npos) == (bare.size() == word.size());
-    const std::size_t cost = 2 * distance + (alike ? 0 : 1);
-    if (cost < least && distance <= bare.size() / 2) least = cost, nearest = word;
-  }
-  return nearest;
+// The argument that `word` may have been meant for; empty: none is close.
+std::string_view nearest_argument(std::string_view word) {
+  std::vector<std::string_view> names;
+  for (const PamArgument& each : pam_arguments())
+    names.push_back(each.name);
+  return nearest_spelling(word, names);
 }
 
 // "'quite'", for a text.
@@ -196,27 +175,22 @@ class Checker {
   }
 
   void check_argument(const PamLine& line, const std::string& argument) {
-    if (argument.starts_with("site=") || argument.starts_with("conf=")) return;
-    if (argument == "on_error=deny" || argument == "on_error=allow") return;
-    if (argument.starts_with("on_error=")) {
-      add(line, quoted(argument) + " is ignored", "write on_error=deny or on_error=allow");
-      return;
-    }
-    if (std::find(std::begin(kWords), std::end(kWords), argument) == std::end(kWords)) {
-      const std::string_view nearest = nearest_word(argument);
+    const PamArgument* known = find_pam_argument(argument);
+    if (known == nullptr) {
+      const std::string_view nearest = nearest_argument(argument);
       add(line, "unknown argument " + quoted(argument) + " is ignored",
           nearest.empty() ? "remove it; pam_sessreg(8) lists the arguments"
                           : fmt::format("did you mean {}?", nearest));
       return;
     }
-    const bool is_for_auth =
-        argument == "preauth" || argument == "authfail" || argument == "check_limit";
-    if (is_for_auth && line.type != "auth")
+    if (!is_pam_argument(argument))
+      add(line, quoted(argument) + " is ignored", "write " + choices_of(*known));
+    if (!known->line_type.empty() && line.type != known->line_type)
       add(line,
           fmt::format("{} does nothing on a line of type {}", argument,
                       escape_for_terminal(line.type)),
-          "move it to an auth line");
-    if (argument == "preauth" && has(line, "authfail"))
+          fmt::format("move it to an {} line", known->line_type));
+    if (argument == "preauth" && arguments_of(line).authfail)
       add(line, "of preauth and authfail on one line only authfail is done",
           "give each a line of its own");
   }

@@ -138,7 +138,7 @@ std::optional<PamAction> parse_control(std::string_view text, std::string_view a
 }  // namespace
 
 struct PamStacks::File {
-  HostFile::State state;
+  bool is_missing = false;
   std::vector<PamLine> lines;
 };
 
@@ -183,14 +183,12 @@ void PamStacks::read_directory(const std::string& directory,
       ret_paths.emplace(name, entry->path().string());
   }
   if (!error) return;
-  const HostFile failed{error == std::errc::permission_denied ? HostFile::State::forbidden
-                        : error == std::errc::no_such_file_or_directory
-                            ? HostFile::State::missing
-                            : HostFile::State::unreadable,
-                        error.value(),
-                        {}};
+  const Unread failed{error == std::errc::permission_denied           ? Unread::Why::forbidden
+                      : error == std::errc::no_such_file_or_directory ? Unread::Why::missing
+                                                                      : Unread::Why::unreadable,
+                      error.value()};
   // Only the first has to be there.
-  if (failed.state == HostFile::State::missing && directory != directories_.front()) return;
+  if (failed.why == Unread::Why::missing && directory != directories_.front()) return;
   const Complaint complaint = complaint_of(failed);
   add_problem({directory, 0, complaint.what, complaint.mend});
 }
@@ -198,12 +196,14 @@ void PamStacks::read_directory(const std::string& directory,
 const PamStacks::File& PamStacks::file(const std::string& path) {
   auto& known = files_[path];
   if (known) return *known;
-  const HostFile read = read_host_file(path);
+  const auto read = read_host_file(path);
   auto made = std::make_shared<File>();
-  made->state = read.state;
-  if (read.state == HostFile::State::read) made->lines = parse_file(read.text, path);
-  if (read.state != HostFile::State::read && read.state != HostFile::State::missing) {
-    const Complaint complaint = complaint_of(read);
+  if (read) {
+    made->lines = parse_file(*read, path);
+  } else if (read.error().why == Unread::Why::missing) {
+    made->is_missing = true;
+  } else {
+    const Complaint complaint = complaint_of(read.error());
     add_problem({path, 0, complaint.what, complaint.mend});
   }
   known = made;
@@ -255,7 +255,7 @@ void PamStacks::include(PamService& service, const PamLine& line, const std::str
     for (const std::string& directory : directories_)
       paths.push_back(directory + "/" + line.module);
   for (const std::string& path : paths) {
-    if (file(path).state == HostFile::State::missing) continue;
+    if (file(path).is_missing) continue;
     for (const char* each : {"auth", "account", "session", "password"})
       if (type.empty() || type == each) included_[{path, each}] = true;
     append(service, path, type, includes + 1, level);

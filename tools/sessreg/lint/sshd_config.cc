@@ -50,15 +50,15 @@ class Reader {
 
   void read(const std::string& path, unsigned depth) {
     if (++files_ > kMostFiles) return;
-    const HostFile file = read_host_file(path);
-    if (file.state == HostFile::State::missing) return;
+    const auto read = read_host_file(path);
+    if (!read && read.error().why == Unread::Why::missing) return;
     if (depth == 0) config_.exists = true;
-    if (file.state != HostFile::State::read) {
-      const Complaint complaint = complaint_of(file);
+    if (!read) {
+      const Complaint complaint = complaint_of(read.error());
       config_.problems.push_back({path, complaint.what, complaint.mend});
       return;
     }
-    std::string_view text = file.text;
+    std::string_view text = *read;
     unsigned number = 0;
     while (!text.empty()) {
       const std::string_view line = text.substr(0, text.find('\n'));

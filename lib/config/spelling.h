@@ -1,0 +1,17 @@
+// "did you mean …?"
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace sessreg {
+
+// The one of `known` that `word` is most likely a misspelling of; empty if none is close. Blind to
+// ASCII case.
+//
+// A known word that takes a value ends in '='; `word` may have its value behind it. Both are
+// compared up to there, and of two that are equally close the one is meant that has a value where
+// `word` has one.
+std::string_view nearest_spelling(std::string_view word, std::span<const std::string_view> known);
+
+}  // namespace sessreg
