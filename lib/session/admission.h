@@ -98,8 +98,8 @@ class LoginService {
 
 struct LoginOptions {
   std::string site = "default";
-  std::string config_path;          // as load_config() takes it
-  std::optional<OnError> on_error;  // in place of the configuration's
+  std::optional<std::string> config_path;  // absolute; unset: the site's default path
+  std::optional<OnError> on_error;         // in place of the configuration's
   bool observe = false;
   // False: the user is a name of the login service's own, and never root.
   bool is_account = true;
