@@ -6,6 +6,7 @@
 #include "capi/arguments.h"
 #include "capi/boundary.h"
 #include "capi/handles.h"
+#include "capi/refusal_codes.h"
 #include "capi/structures.h"
 #include "config/policy.h"
 #include "host/account.h"
@@ -21,26 +22,6 @@ constexpr std::size_t kMaxNameBytes = 255;
 
 // How often a call begins again because the configuration was edited under it.
 constexpr int kTurns = 10;
-
-int code_of(Refusal refusal) {
-  switch (refusal) {
-    case Refusal::none:
-      return SESSREG_OK;
-    case Refusal::site_full:
-      return SESSREG_SITE_FULL;
-    case Refusal::drain:
-      return SESSREG_DRAIN;
-    case Refusal::user_full:
-      return SESSREG_USER_FULL;
-    case Refusal::locked:
-      return SESSREG_USER_LOCKED;
-    case Refusal::group_full:
-      return SESSREG_GROUP_FULL;
-    case Refusal::table_full:
-      return SESSREG_TABLE_FULL;
-  }
-  return SESSREG_SITE_FULL;
-}
 
 sessreg_standing to_c(Standing standing) {
   switch (standing) {
@@ -221,9 +202,9 @@ class Attempt {
   }
 
   Answer refuse_blacklisted(Site& site, const FailureStatus& status) const {
-    site.registry().count(kRefusedBlacklisted);
+    site.registry().count(facts_of(Refusal::blacklisted).counter);
     Answer answer;
-    answer.code = SESSREG_BLACKLISTED;
+    answer.code = code_of(Refusal::blacklisted);
     answer.text = site.blacklisted_message(status, session_.login);
     answer.limit = site.config().max_failed_auth_per_host;
     answer.count = status.failures;

@@ -20,23 +20,6 @@ std::uint32_t seconds(Seconds time) {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(time.count(), 0, 0xffffffff));
 }
 
-const std::string& message_for(Refusal refusal, const Config& config) {
-  switch (refusal) {
-    case Refusal::drain:
-      return config.message_drain;
-    case Refusal::user_full:
-      return config.message_user_full;
-    case Refusal::locked:
-      return config.message_locked;
-    case Refusal::group_full:
-      return config.message_group_full;
-    case Refusal::table_full:
-      return config.message_table_full;
-    default:
-      return config.message_site_full;
-  }
-}
-
 }  // namespace
 
 Site::Site(Config config, std::string config_path, Registry registry)
@@ -158,7 +141,7 @@ void Site::issue_tokens(const std::string& user, std::function<void(const Error&
   });
 }
 
-std::optional<FailureTable<ProcessAtom>> Site::failures(const RemoteHost& host) {
+std::optional<Failures> Site::failures(const RemoteHost& host) {
   if (config_.max_failed_auth_per_host == 0 || host.kind() == RemoteHost::Kind::none ||
       host.is_in_any(config_.blacklist_exempt))
     return std::nullopt;
@@ -187,7 +170,7 @@ std::string Site::message(const Admission& refused, const Login& login) const {
   values.site = config_.site;
   values.user = login.user;
   values.service = login.service;
-  return format_message(message_for(refused.refusal, config_), values);
+  return format_message(config_.*facts_of(refused.refusal).message, values);
 }
 
 }  // namespace sessreg

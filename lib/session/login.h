@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "config/config.h"
 #include "config/policy.h"
+#include "registry/failures.h"
 #include "registry/registry.h"
 
 namespace sessreg {
@@ -51,7 +52,7 @@ class Site {
 
   // Failed authentications of that remote host; unset where none are counted: the configuration
   // says so, or the host is nobody or exempt.
-  std::optional<FailureTable<ProcessAtom>> failures(const RemoteHost& host);
+  std::optional<Failures> failures(const RemoteHost& host);
   std::string blacklisted_message(const FailureStatus& status, const Login& login) const;
 
  private:
