@@ -7,6 +7,7 @@
 #include "capi/arguments.h"
 #include "capi/boundary.h"
 #include "capi/handles.h"
+#include "capi/refusal_codes.h"
 #include "capi/structures.h"
 #include "host/account.h"
 #include "token/token.h"
@@ -17,28 +18,6 @@ using namespace sessreg::capi;  // NOLINT
 namespace {
 
 constexpr std::size_t kMaxNameBytes = 255;
-
-int code_of(Refusal refusal) {
-  switch (refusal) {
-    case Refusal::none:
-      return SESSREG_OK;
-    case Refusal::site_full:
-      return SESSREG_SITE_FULL;
-    case Refusal::drain:
-      return SESSREG_DRAIN;
-    case Refusal::user_full:
-      return SESSREG_USER_FULL;
-    case Refusal::locked:
-      return SESSREG_USER_LOCKED;
-    case Refusal::group_full:
-      return SESSREG_GROUP_FULL;
-    case Refusal::table_full:
-      return SESSREG_TABLE_FULL;
-    case Refusal::blacklisted:
-      return SESSREG_BLACKLISTED;
-  }
-  return SESSREG_SITE_FULL;
-}
 
 sessreg_standing to_c(Standing standing) {
   switch (standing) {

@@ -6,6 +6,7 @@
 #include "capi/arguments.h"
 #include "capi/boundary.h"
 #include "capi/handles.h"
+#include "capi/refusal_codes.h"
 
 using namespace sessreg;        // NOLINT
 using namespace sessreg::capi;  // NOLINT
@@ -25,9 +26,9 @@ Result<Registry> open_registry(const std::string& path) {
 }  // namespace sessreg::capi
 
 const char* sessreg_strerror(int code) {
+  for (const RefusalCode& refusal : kRefusalCodes)
+    if (refusal.code == code) return refusal.text;
   switch (code) {
-    case SESSREG_OK:
-      return "done";
     case SESSREG_EINVAL:
       return "an argument is wrong";
     case SESSREG_EUNSUPPORTED:
@@ -50,20 +51,6 @@ const char* sessreg_strerror(int code) {
       return "no usable public key";
     case SESSREG_ESYSTEM:
       return "system call failed";
-    case SESSREG_SITE_FULL:
-      return "refused: all seats are taken";
-    case SESSREG_DRAIN:
-      return "refused: nobody new is admitted";
-    case SESSREG_USER_FULL:
-      return "refused: the user has no seat left";
-    case SESSREG_USER_LOCKED:
-      return "refused: the user's older session is too new to give way";
-    case SESSREG_GROUP_FULL:
-      return "refused: the group has no seat left";
-    case SESSREG_TABLE_FULL:
-      return "refused: the table of sessions is full";
-    case SESSREG_BLACKLISTED:
-      return "refused: the host failed to authenticate too often";
     case SESSREG_NO_SESSION:
       return "no such session";
     case SESSREG_REVOKED:

@@ -23,36 +23,13 @@
 #include <span>
 
 #include "base/clock.h"
+#include "registry/decision.h"
 #include "registry/layout.h"
 #include "registry/slots.h"
+#include "registry/terms.h"
 #include "registry/words.h"
 
 namespace sessreg {
-
-enum class Outcome {
-  done,
-  site_full,            // count >= limit
-  user_full,            // the user's own limit
-  group_full,           // a limit of one of the user's groups
-  table_full,           // count >= capacity
-  gone,                 // the session, or the victim, is not in the expected stage any more
-  not_idle,             // the victim was used meanwhile
-  has_room,             // nobody need give way: use add()
-  stale_configuration,  // the limit in the registry comes from another configuration than the
-                        // caller's
-};
-
-// The limit the caller read from its configuration.
-struct ConfiguredLimit {
-  std::uint32_t identity;
-  std::int32_t limit;
-  bool operator==(const ConfiguredLimit&) const = default;
-};
-
-struct GroupRule {
-  std::uint32_t index;  // of the group's entry; see Gate::group_index
-  std::int32_t limit;
-};
 
 // What an admission is checked against. Negative limits mean none.
 struct Rules {
@@ -61,16 +38,6 @@ struct Rules {
   UserHash user{};
   std::int32_t user_limit = -1;
   std::span<const GroupRule> groups;
-};
-
-// With what numbers it was decided: those of the limit that refused, else the site's.
-struct Decision {
-  Outcome outcome = Outcome::done;
-  std::int32_t limit = -1;
-  std::uint32_t count = 0;
-  std::uint32_t group = 0;  // group_full: the index of its entry
-
-  bool done() const { return outcome == Outcome::done; }
 };
 
 // A session that is to give its seat up.

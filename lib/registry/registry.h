@@ -8,8 +8,10 @@
 // Times are milliseconds of CLOCK_BOOTTIME unless their name says otherwise.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,104 +19,24 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/result.h"
 #include "host/process.h"
-#include "registry/gate.h"
-#include "registry/registry_file.h"
+#include "registry/admission.h"
+#include "registry/counters.h"
+#include "registry/decision.h"
+#include "registry/failures.h"
+#include "registry/record.h"
+#include "registry/terms.h"
 
 namespace sessreg {
 
-using SessionId = std::array<std::uint8_t, 16>;
-std::string to_hex(const SessionId& id);
-
-inline constexpr std::uint32_t kNoUid = 0xffffffff;  // the user has no passwd entry
-
-// The process that opened the session or made the reservation, and its user.
-ProcessId leader_of(const RecordImage& record);
-inline std::optional<std::uint32_t> uid_of(const RecordImage& record) {
-  if (record.uid == kNoUid) return std::nullopt;
-  return record.uid;
-}
+struct OlderRegistry;
 
 using TokenDigest = std::array<std::uint8_t, 16>;
 
 // Makes a session's token (token.h) when its record is complete and its slot known, before anybody
 // sees it. Empty: it gets none.
 using TokenMaker = std::function<std::string(const RecordImage& record, std::uint32_t slot)>;
-
-// What a login brings with it.
-struct Login {
-  std::string user;  // the whole name; decides
-  std::uint32_t uid = kNoUid;
-  std::string service;
-  std::string host;
-  std::string tty;
-  std::string connection;  // SSH_CONNECTION, or empty
-  ProcessId self;          // the process that calls
-  ProcessId parent;        // for a reservation
-  // The process that the session lives as long as; unset: self. Of a reservation it is always self.
-  std::optional<ProcessId> leader;
-};
-
-// Under what rules a login is admitted; policy.h works them out. Negative limits: none.
-struct Terms {
-  Terms() = default;
-  // No other rule than the site's limit.
-  Terms(ConfiguredLimit limit) : site(limit) {}  // NOLINT(google-explicit-constructor)
-
-  ConfiguredLimit site{};
-  std::int32_t reserved_seats = 0;  // the last ones, kept for those who …
-  bool may_use_reserved = true;     // … as this login
-  std::int32_t user_limit = -1;
-  // At the user's limit its stalest session gives way once it was opened so long ago; unset: the
-  // newcomer is refused.
-  std::optional<std::uint64_t> evict_after_ms;
-  std::vector<GroupRule> groups;
-  std::uint32_t idle_after_s = 0;  // 0: never idle
-  std::uint32_t ttl_s = 0;         // 0: none
-  std::uint64_t lifetime_ms = 0;   // 0: none
-  // The least that any login may have under this configuration; 0: nobody is ever idle.
-  std::uint32_t shortest_idle_s = 0;
-};
-
-enum class Refusal {
-  none,
-  site_full,
-  drain,
-  user_full,
-  locked,
-  group_full,
-  table_full,
-  blacklisted
-};
-// The name used in logs and JSON: "site_full", …
-const char* text(Refusal refusal);
-
-// A session that gives way. But for the parked, which just lost their seat, it is for good: the
-// caller tells it why and ends its processes (send_off.h).
-struct Displaced {
-  enum class Why { evicted, table_full, returned_in_vain, parked };
-  Snapshot session;
-  Why why;
-};
-
-struct Admission {
-  Refusal refusal = Refusal::none;
-  // The limit in the registry comes from another configuration than the caller's: read the file
-  // again, and publish_limit() if it still says the same.
-  bool stale_configuration = false;
-  std::int32_t limit = -1;    // the one that refused, else the site's
-  std::uint32_t count = 0;    // seats taken under it, with this one if it was admitted
-  std::uint32_t group = 0;    // group_full: the index of its entry
-  std::uint64_t wait_ms = 0;  // locked: for so long
-  SlotRef ref;
-  SessionId id{};
-  std::string token;  // of a session that was opened, if it has one
-  std::vector<Displaced> displaced;
-
-  bool admitted() const { return refusal == Refusal::none && !stale_configuration; }
-};
 
 struct Reaped {
   unsigned sessions = 0;      // their processes had gone
@@ -138,28 +60,29 @@ inline constexpr std::uint64_t kSearchCostFactor = 10;
 inline constexpr std::uint64_t kCheapSearch_us = 5'000;
 inline constexpr std::uint64_t kDeathCheck_ms = 1'000;
 
-// The session's end by its lifetime or its time to live, in CLOCK_BOOTTIME; nullopt: none. Where
-// nobody can see whether it is used (no terminal, no token was ever shown) it has no time to live.
-std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_terminal);
-
 class Registry {
  public:
-  // Errors as in registry_file.h; open_or_create() carries an older layout over.
+  // Errors: not_found, permission_denied, insecure_file, foreign_file, other_layout, older_layout,
+  // truncated, corrupt, other_boot, other_pid_namespace, system.
   static Result<Registry> open(const std::string& path, const HostIdentity& host);
+  // A missing file, or one of an earlier boot, is made anew for `capacity` seats; the sessions of
+  // an older layout are carried over. Further errors: no_space, unsupported_fs.
   static Result<Registry> open_or_create(const std::string& path, const HostIdentity& host,
                                          std::uint32_t capacity);
+  // As open_or_create(), and a file that is itself unusable is moved aside, to *ret_aside. Empty:
+  // the file there was usable and stayed, or there was none.
+  static Result<Registry> rebuild(const std::string& path, const HostIdentity& host,
+                                  std::uint32_t capacity, std::string* ret_aside);
+
+  Registry(Registry&& other) noexcept;
+  Registry& operator=(Registry&& other) noexcept;
+  ~Registry();
 
   // A child that another thread forks while this object lives gets no mapping (MADV_DONTFORK).
-  void hide_from_children() { mapped_.hide_from_children(); }
-
-  explicit Registry(MappedRegistry mapped);
-
-  // Makes the sessions of an earlier layout its own, in a registry that nobody else knows yet.
-  // Those that find no free slot are not listed.
-  void adopt(const OlderRegistry& older);
+  void hide_from_children();
 
   // From now on the sessions that this object opens get tokens.
-  void set_token_maker(TokenMaker maker) { make_token_ = std::move(maker); }
+  void set_token_maker(TokenMaker maker);
 
   // --- Logging in and out ---
 
@@ -201,12 +124,10 @@ class Registry {
   // --- Upkeep ---
 
   // Failed authentications by remote host. Holds as long as this object.
-  FailureTable<ProcessAtom> failures(FailureRules rules) {
-    return {mapped_.failures(), mapped_.header().hash_key, rules};
-  }
+  Failures failures(FailureRules rules);
 
   // Statistics.
-  void count(Counter counter) { add_to(counter, 1); }
+  void count(Counter counter);
 
   // Frees every seat and slot whose processes have gone or whose reservation has ended.
   Reaped reap(const Processes& processes, std::uint64_t now_ms);
@@ -216,11 +137,11 @@ class Registry {
 
   // The entry of that limited group, made if there is none; nullopt: there are kMaxGroups others.
   std::optional<std::uint32_t> group_index(std::string_view name, std::int32_t limit);
+  // How many entries there would be with those of these groups.
+  std::size_t group_entries_with(std::span<const std::string_view> names) const;
 
   // Marks activity; false: that session has gone.
-  bool touch(SlotRef ref, std::uint64_t now_ms, bool by_token = false) {
-    return ref.slot < gate_.table().size() && gate_.touch(ref, now_ms, by_token);
-  }
+  bool touch(SlotRef ref, std::uint64_t now_ms, bool by_token = false);
   // `grace_s`: for so long its revoker waits before it signals a second time.
   bool mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s = 0);
 
@@ -237,7 +158,7 @@ class Registry {
   };
   Daemon daemon() const;
   // Changes whenever a seat changes hands.
-  std::uint64_t gate_word() const { return gate_.shared().gate.load(std::memory_order_acquire); }
+  std::uint64_t gate_word() const;
 
   // CLOCK_BOOTTIME of a time that was taken from CLOCK_REALTIME since the last note_clock(), also
   // where that clock has been set meanwhile; 0: long ago.
@@ -246,15 +167,13 @@ class Registry {
   void note_clock(const Now& at);
 
   // The limit that the last login read from its configuration; identity 0: none yet.
-  ConfiguredLimit published_limit() const { return gate_.configured(); }
+  ConfiguredLimit published_limit() const;
   // Puts `limit` in the place of `seen`; false: somebody else has published meanwhile.
-  bool publish_limit(ConfiguredLimit seen, ConfiguredLimit limit) {
-    return gate_.set_configured(seen, limit);
-  }
-  void set_override(std::optional<std::int32_t> limit) { gate_.set_override(limit); }
+  bool publish_limit(ConfiguredLimit seen, ConfiguredLimit limit);
+  void set_override(std::optional<std::int32_t> limit);
   // `configured`: by the caller's file, which holds where no login has published its limit yet.
   std::int32_t limit_in_force(std::int32_t configured) const;
-  std::optional<std::int32_t> override_limit() const { return gate_.override_limit(); }
+  std::optional<std::int32_t> override_limit() const;
 
   // --- Reading ---
 
@@ -262,98 +181,56 @@ class Registry {
   // is bound meanwhile may be seen as its reservation, as itself, as both, or not at all.
   template <class Visit>
   void for_each(Visit visit) {
-    gate_.count();  // settles, so that no seat is shown that was given up before
+    count();  // settles, so that no seat is shown that was given up before
     Snapshot held;
-    for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot)
-      if (gate_.table().snapshot(slot, held)) visit(static_cast<const Snapshot&>(held));
+    for (std::uint32_t slot = 0; find_snapshot(slot, held); ++slot)
+      visit(static_cast<const Snapshot&>(held));
   }
   // Calls visit(slot, state, marked) with each occupied slot: one cache line of each, so cheap
   // enough to be repeated. Who is new, gone or elsewhere shows in the state.
   template <class Visit>
   void glance(Visit visit) {
-    gate_.count();
-    for (std::uint32_t slot = 0; slot < gate_.table().size(); ++slot) {
-      const StateWord state = gate_.table().state(slot);
-      if (state.stage != Stage::free && state.stage != Stage::claimed)
-        visit(slot, state, gate_.table().is_marked(slot));
-    }
+    count();
+    Glance seen;
+    for (std::uint32_t slot = 0; find_glance(slot, seen); ++slot)
+      visit(slot, seen.state, seen.is_marked);
   }
   // Several threads may call these five at once: they only read.
   bool snapshot(SlotRef ref, Snapshot& ret) const;
   // Whoever is in that slot.
-  bool snapshot(std::uint32_t slot, Snapshot& ret) const {
-    return slot < gate_.table().size() && gate_.table().snapshot(slot, ret);
-  }
-  bool is_free(std::uint32_t slot) const { return gate_.table().state(slot).stage == Stage::free; }
+  bool snapshot(std::uint32_t slot, Snapshot& ret) const;
+  bool is_free(std::uint32_t slot) const;
   // By the whole name, also where the record shows it cut short.
   bool is_user_of(const RecordImage& record, std::string_view user) const;
   bool is_service_of(const RecordImage& record, std::string_view service) const;
-  std::uint32_t count() { return gate_.count(); }
-  std::uint32_t capacity() const { return gate_.capacity(); }
-  std::uint32_t slots() const { return gate_.table().size(); }
+  std::uint32_t count();
+  std::uint32_t capacity() const;
+  std::uint32_t slots() const;
   std::uint64_t counter(Counter counter) const;
-  std::int64_t created_realtime_ms() const { return mapped_.header().created_realtime_ms; }
+  std::int64_t created_realtime_ms() const;
 
  private:
   // registry_internal.h
-  struct Candidate;
+  struct Parts;
   struct Attempt;
   struct Search;
 
-  // registry_admission.cc
-  Admission take_seat(const Login& login, RecordKind kind, const Terms& terms,
-                      const Processes& processes, std::uint64_t ends_ms);
-  Admission decide(Attempt& attempt);
-  bool take_claim(Attempt& attempt);
-  bool make_room(Attempt& attempt, Decision& decision);
-  bool take_idle(Attempt& attempt, Decision& decision);
-  bool foresee_idle(Attempt& attempt, const std::vector<Candidate>& eligible, std::int64_t needed,
-                    Decision& decision);
-  bool evict(Attempt& attempt, Decision& decision);
-  bool drop_stalest_parked(Attempt& attempt);
-  Admission refuse(Attempt& attempt, const Decision& decision);
-  Rules rules_of(const Terms& terms, const UserHash& user) const;
+  struct Glance {
+    StateWord state;
+    bool is_marked;
+  };
 
-  // registry_search.cc
-  void search_table(Search& search);
-  void search_user(Search& search, const UserHash& user);
-  void examine(Search& search, std::uint32_t slot);
-  void free_leaderless(Search& search);
-  void look_at_terminals(Search& search);
-  bool was_clock_set() const;
-  void count_reaped(const Reaped& reaped);
-  bool may_skip_search(std::uint32_t identity) const;
-  void publish_search(const Search& search, std::uint64_t began_ms, std::uint64_t cost_us);
+  explicit Registry(std::unique_ptr<Parts> parts);
 
-  bool free_slot(std::uint32_t slot, const StateWord& state);
-  RecordImage make_record(const Login& login, RecordKind kind, const Terms& terms,
-                          std::uint64_t ends_ms);
-  SessionId new_id(const Login& login);
-  Claimer claimer(const ProcessId& id) const;
-  std::optional<SlotRef> claim_for(const Login& login, RecordImage& record, Admission& ret);
-  UserHash user_hash(std::string_view user) const;
-  std::uint64_t connection_hash(const Login& login) const;
-  bool may_bind(const RecordImage& record, const Login& login) const;
-  bool is_record_of(const RecordImage& record, const Login& login) const;
-  void add_to(Counter counter, std::uint64_t amount);
-  void note_high_water(std::uint32_t count);
+  // Makes the sessions of an earlier layout its own, in a registry that nobody else knows yet.
+  // Those that find no free slot are not listed.
+  void adopt(const OlderRegistry& older);
 
-  MappedRegistry mapped_;
-  Gate<ProcessAtom> gate_;
-  HashKey id_key_{};  // random; makes the ids of the sessions that this object opens
-  std::uint64_t ids_made_ = 0;
-  TokenMaker make_token_;
-  SearchWord own_search_;  // the last search by this object
+  // The first occupied slot at or behind `slot`; false: there is none.
+  bool find_snapshot(std::uint32_t& slot, Snapshot& ret) const;
+  bool find_glance(std::uint32_t& slot, Glance& ret) const;
+
+  std::unique_ptr<Parts> parts_;
 };
-
-// The text of a mark, if it is whole; empty: no reason was given, or it cannot be read.
-std::string reason_of(const Snapshot& session);
-
-// A fixed-size, NUL-padded string of a record.
-template <std::size_t N>
-std::string_view text_of(const std::array<char, N>& field) {
-  const std::string_view all(field.data(), field.size());
-  return all.substr(0, all.find('\0'));
-}
 
 }  // namespace sessreg

@@ -25,9 +25,7 @@ namespace ipc = boost::interprocess;
 class DescriptorMapping {
  public:
   explicit DescriptorMapping(int fd) : fd_(fd) {}
-  ipc::mapping_handle_t get_mapping_handle() const {
-    return ipc::ipcdetail::mapping_handle_from_file_handle(fd_);
-  }
+  ipc::mapping_handle_t get_mapping_handle() const { return {fd_, false}; }  // not System V's
 
  private:
   int fd_;

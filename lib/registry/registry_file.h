@@ -25,7 +25,7 @@
 
 #include "base/result.h"
 #include "host/process.h"
-#include "registry/failure_table.h"
+#include "registry/failure_store.h"
 #include "registry/layout.h"
 #include "registry/older_layout.h"
 

@@ -1,16 +1,65 @@
-// What the files of Registry share: an admission and a search under way. Internal to lib/.
+// What Registry is made of: its memory, and an admission and a search under way. Internal to
+// lib/registry.
 #pragma once
 
 #include <array>
 #include <optional>
+#include <string_view>
 #include <vector>
 
+#include "base/clock.h"
+#include "base/hash.h"
+#include "registry/gate.h"
 #include "registry/registry.h"
+#include "registry/registry_file.h"
 
 namespace sessreg {
 
+// Whether a record's pid and start time are that process.
+inline bool is_process(const ProcessId& id, std::uint32_t pid, std::uint64_t start_ticks) {
+  return static_cast<std::uint32_t>(id.pid) == pid && id.start_ticks == start_ticks;
+}
+
+struct Registry::Parts {
+  explicit Parts(MappedRegistry mapped_file);
+
+  SlotTable<ProcessAtom>& table() { return gate.table(); }
+  const SlotTable<ProcessAtom>& table() const { return gate.table(); }
+  SharedWords<ProcessAtom>& shared() { return gate.shared(); }
+  const SharedWords<ProcessAtom>& shared() const { return gate.shared(); }
+  const HashKey& hash_key() const { return mapped.header().hash_key; }
+
+  bool free_slot(std::uint32_t slot, const StateWord& state);
+  RecordImage make_record(const Login& login, RecordKind kind, const Terms& terms,
+                          std::uint64_t ends_ms);
+  SessionId new_id(const Login& login);
+  Claimer claimer(const ProcessId& id) const;
+  std::optional<SlotRef> claim_for(const Login& login, RecordImage& record, Admission& ret);
+  TokenDigest token_digest(std::string_view token) const;
+  UserHash user_hash(std::string_view user) const;
+  std::uint64_t service_hash(std::string_view service) const;
+  std::uint64_t connection_hash(const Login& login) const;
+  std::uint64_t group_hash(std::string_view name) const;  // never 0
+  bool may_bind(const RecordImage& record, const Login& login) const;
+  bool is_record_of(const RecordImage& record, const Login& login) const;
+  void add_to(Counter counter, std::uint64_t amount);
+  void note_high_water(std::uint32_t count);
+
+  // registry_search.cc
+  void note_clock(const Now& at);
+  bool was_clock_set() const;
+  bool may_skip_search(std::uint32_t identity) const;
+
+  MappedRegistry mapped;
+  Gate<ProcessAtom> gate;
+  HashKey id_key{};  // random; makes the ids of the sessions that this object opens
+  std::uint64_t ids_made = 0;
+  TokenMaker make_token;
+  SearchWord own_search;  // the last search by this object
+};
+
 // A session whose seat may be wanted by another.
-struct Registry::Candidate {
+struct Candidate {
   Victim victim;
   SlotRef ref;
   std::uint64_t last_activity_ms;
@@ -19,7 +68,9 @@ struct Registry::Candidate {
   bool idle;
 };
 
+// A login on its way to a seat: registry_admission.cc.
 struct Registry::Attempt {
+  Registry& registry;
   const Login& login;
   RecordKind kind;
   const Terms& terms;
@@ -36,9 +87,27 @@ struct Registry::Attempt {
   std::vector<Candidate> idle{};  // of the whole table, stalest first
   std::vector<Candidate> own{};   // the user's sessions, stalest first
   Admission result{};
+
+  Admission take_seat();
+  Admission decide();
+
+ private:
+  Parts& parts() const { return *registry.parts_; }
+  Gate<ProcessAtom>& gate() const { return parts().gate; }
+
+  bool take_claim();
+  bool make_room(Decision& decision);
+  bool take_idle(Decision& decision);
+  bool foresee_idle(const std::vector<Candidate>& eligible, std::int64_t needed,
+                    Decision& decision);
+  bool evict(Decision& decision);
+  bool drop_stalest_parked();
+  Admission refuse(const Decision& decision);
 };
 
+// A look for the dead and the idle: registry_search.cc.
 struct Registry::Search {
+  Registry& registry;
   const Processes& processes;
   std::uint64_t now_ms;
   // What the idle are looked for with; nullptr: only the dead are looked for.
@@ -63,6 +132,20 @@ struct Registry::Search {
   std::vector<Look> looks{};
   std::array<Leaderless, 64> leaderless{};
   std::size_t leaderless_count = 0;
+
+  void search_table();
+  void search_user();
+  void search_slots(std::span<const std::uint32_t> slots);
+
+ private:
+  Parts& parts() const { return *registry.parts_; }
+  Gate<ProcessAtom>& gate() const { return parts().gate; }
+
+  void examine(std::uint32_t slot);
+  void free_leaderless();
+  void look_at_terminals();
+  void count_reaped();
+  void publish(std::uint64_t began_ms, std::uint64_t cost_us);
 };
 
 }  // namespace sessreg

@@ -6,18 +6,20 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 
 #include "base/fd.h"
 #include "host/process.h"
-#include "registry/gate.h"
-#include "registry/registry.h"
+#include "registry/layout.h"
+#include "registry/record.h"
+#include "registry/words.h"
 
 namespace sessreg {
 namespace {
 
 // After state, stray, activity and mark.
 constexpr std::size_t kRecordOffset = 4 * sizeof(std::uint64_t);
-static_assert(offsetof(Slot<ProcessAtom>, record) == kRecordOffset);
+static_assert(offsetof(Slot<std::atomic<std::uint64_t>>, record) == kRecordOffset);
 
 constexpr std::uint32_t kMostSlots = slots_for(kMaxRegistryCapacity);
 

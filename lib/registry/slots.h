@@ -17,35 +17,14 @@
 #include <span>
 
 #include "registry/layout.h"
+#include "registry/record.h"
 #include "registry/words.h"
 
 namespace sessreg {
 
-// One occupancy of one slot. `epoch` is the generation of the claim that began it, so a SlotRef
-// never fits a later occupant.
-struct SlotRef {
-  std::uint32_t slot = kNoSlot;
-  std::uint32_t epoch = 0;
-  bool operator==(const SlotRef&) const = default;
-};
-
 struct Claimer {
   std::uint32_t pid;
   std::uint32_t hash;  // of the start time; cut to the width of the field
-};
-
-using UserHash = std::array<std::uint8_t, 16>;
-
-struct Snapshot {
-  SlotRef ref;
-  StateWord state;
-  RecordImage record;
-  std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
-  bool token_shown;
-  MarkStage mark;
-  std::uint32_t grace_s;  // that the revoker gives it
-  std::uint16_t reason_checksum;
-  std::array<char, kReasonBytes> reason;
 };
 
 template <class Atom>
@@ -294,13 +273,14 @@ class SlotTable {
 
   // --- Words of a record that settling needs ---
 
-  struct Victim {
+  // Whose seat an occupant took over.
+  struct Loser {
     std::uint32_t slot;
     std::uint32_t generation;
     VictimFate fate;
   };
   // To be believed only if the slot's state is read again behind an acquire fence.
-  Victim victim_of(std::uint32_t slot) const {
+  Loser victim_of(std::uint32_t slot) const {
     const auto& record = slots_[slot].record;
     const std::uint64_t generation = record[kVictimGenerationWord].load(std::memory_order_relaxed);
     return {

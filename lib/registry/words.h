@@ -22,24 +22,9 @@
 #include <bit>
 #include <cstdint>
 
-namespace sessreg {
+#include "registry/record.h"
 
-// The life cycle of a slot; every arrow takes the next generation.
-//
-//   free -> claimed -> seated <-> parked      seated -> free, parked -> free: only by the gate
-//              |          '-----> evicted -> free
-//              |-----> exempt -> free         listed, but never counted: needs no gate
-//              '-----> free                   the login was refused, or the claimer is dead
-//
-// Evicted: lost its seat to another, may not come back, is listed until its processes have gone.
-enum class Stage : std::uint8_t {
-  free = 0,
-  claimed = 1,
-  seated = 2,
-  parked = 3,
-  evicted = 4,
-  exempt = 5,
-};
+namespace sessreg {
 
 // What made the gate what it is; see gate.h. The names end in an underscore where C++ has the word.
 enum class GateOp : std::uint8_t {
@@ -76,13 +61,6 @@ struct StrayWord {
 struct SearchWord {
   std::uint32_t identity = 0;  // 24 bits of the configuration's that the search knew
   std::uint64_t until_ms = 0;  // CLOCK_MONOTONIC; 40 bits are 34 years
-};
-
-struct StateWord {
-  Stage stage = Stage::free;
-  std::uint32_t generation = 0;
-  std::uint32_t claimer_pid = 0;
-  std::uint32_t claimer_hash = 0;
 };
 
 class Widths {

@@ -249,7 +249,7 @@ std::optional<Refused> LoginProcedure::blacklisted(Site& site) {
     service_.say_would_refuse(why);
     return std::nullopt;
   }
-  site.registry->count(kRefusedBlacklisted);
+  site.registry->count(facts_of(Refusal::blacklisted).counter);
   return why;
 }
 

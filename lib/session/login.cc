@@ -135,7 +135,7 @@ void issue_tokens(Site& site, const std::string& user, std::function<void(const 
   });
 }
 
-std::optional<FailureTable<ProcessAtom>> failures_of(Site& site, const RemoteHost& host) {
+std::optional<Failures> failures_of(Site& site, const RemoteHost& host) {
   const Config& config = site.config;
   if (config.max_failed_auth_per_host == 0 || host.kind() == RemoteHost::Kind::none ||
       host.is_in_any(config.blacklist_exempt))

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "config/policy.h"
 #include "config/remote_host.h"
+#include "registry/failures.h"
 #include "registry/registry.h"
 #include "session/site.h"
 
@@ -42,6 +43,6 @@ void issue_tokens(Site& site, const std::string& user, std::function<void(const 
 
 // Failed authentications of that remote host; unset where none are counted: the configuration
 // says so, or the host is nobody or exempt.
-std::optional<FailureTable<ProcessAtom>> failures_of(Site& site, const RemoteHost& host);
+std::optional<Failures> failures_of(Site& site, const RemoteHost& host);
 
 }  // namespace sessreg

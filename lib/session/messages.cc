@@ -18,23 +18,6 @@ MessageValues values_for(const Config& config, const Login& login) {
   return values;
 }
 
-const std::string& message_for(Refusal refusal, const Config& config) {
-  switch (refusal) {
-    case Refusal::drain:
-      return config.message_drain;
-    case Refusal::user_full:
-      return config.message_user_full;
-    case Refusal::locked:
-      return config.message_locked;
-    case Refusal::group_full:
-      return config.message_group_full;
-    case Refusal::table_full:
-      return config.message_table_full;
-    default:
-      return config.message_site_full;
-  }
-}
-
 }  // namespace
 
 std::uint32_t wait_seconds(const Admission& refused) {
@@ -51,7 +34,7 @@ std::string message_of(const Admission& refused, const Config& config, const Log
   values.limit = refused.limit;
   values.count = refused.count;
   values.seconds = wait_seconds(refused);
-  return format_message(message_for(refused.refusal, config), values);
+  return format_message(config.*facts_of(refused.refusal).message, values);
 }
 
 std::string message_of(const FailureStatus& blacklisted, const Config& config, const Login& login) {
@@ -59,7 +42,7 @@ std::string message_of(const FailureStatus& blacklisted, const Config& config, c
   values.limit = config.max_failed_auth_per_host;
   values.count = blacklisted.failures;
   values.seconds = wait_seconds(blacklisted);
-  return format_message(config.message_blacklisted, values);
+  return format_message(config.*facts_of(Refusal::blacklisted).message, values);
 }
 
 }  // namespace sessreg

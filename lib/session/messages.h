@@ -4,6 +4,7 @@
 #include <string>
 
 #include "config/config.h"
+#include "registry/failures.h"
 #include "registry/registry.h"
 
 namespace sessreg {

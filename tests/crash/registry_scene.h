@@ -9,7 +9,9 @@
 
 #include "../support/temp_dir.h"
 #include "explore.h"
+#include "registry/gate.h"
 #include "registry/registry.h"
+#include "registry/registry_file.h"
 
 // The child is told who is dead, so that the traced part does not read /proc.
 class ToldProcesses final : public sessreg::Processes {

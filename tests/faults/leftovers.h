@@ -10,6 +10,7 @@
 #include <string>
 
 #include "registry/registry.h"
+#include "registry/registry_file.h"
 #include "registry/slots.h"
 
 namespace faults {

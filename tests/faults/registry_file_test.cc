@@ -1,4 +1,6 @@
 // The registry's file is deleted, replaced, opened to others, or cut, while somebody logs in.
+#include "registry/registry_file.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>

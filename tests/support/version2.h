@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
-#include "registry/registry.h"
+#include "registry/layout.h"
 
 namespace sessreg::version2 {
 

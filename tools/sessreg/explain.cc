@@ -315,7 +315,7 @@ std::optional<Explanation> try_to_explain(OpenSite& open, const GlobalOptions& g
   told.rules = rules_of(open, *site, book, told, sessions);
   if (status.blacklisted) {
     told.verdict = Verdict::refused;
-    told.refusal = "blacklisted";
+    told.refusal = text(Refusal::blacklisted);
     told.message = message_of(status, config, login);
   } else if (!admission->admitted()) {
     told.verdict = Verdict::refused;

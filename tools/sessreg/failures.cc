@@ -22,8 +22,6 @@ struct FailuresOptions {
   bool reset_all = false;
 };
 
-using Failures = FailureTable<ProcessAtom>;
-
 // A host as it is shown.
 struct Host {
   std::string text;  // raw, perhaps cut
@@ -50,13 +48,13 @@ std::vector<Host> read_hosts(OpenSite& site, const Now& at) {
   const auto realtime_of = [&](std::uint64_t boottime_ms) {
     return at.realtime_ms + static_cast<std::int64_t>(boottime_ms - at.boottime_ms);
   };
-  site.registry->failures(rules_of(site.config))
-      .for_each(at.boottime_ms, [&](const HostFailures& found) {
-        Host host{found.text, found.status.failures, realtime_of(found.last_failure_ms)};
-        host.blacklisted = refuses && found.status.blacklisted;
-        if (host.blacklisted) host.until_realtime_ms = realtime_of(found.status.until_ms);
-        hosts.push_back(std::move(host));
-      });
+  for (const HostFailures& found :
+       site.registry->failures(rules_of(site.config)).list(at.boottime_ms)) {
+    Host host{found.text, found.status.failures, realtime_of(found.last_failure_ms)};
+    host.blacklisted = refuses && found.status.blacklisted;
+    if (host.blacklisted) host.until_realtime_ms = realtime_of(found.status.until_ms);
+    hosts.push_back(std::move(host));
+  }
   std::sort(hosts.begin(), hosts.end(), [](const Host& a, const Host& b) {
     if (a.blacklisted != b.blacklisted) return a.blacklisted;
     if (a.last_failure_realtime_ms != b.last_failure_realtime_ms)
@@ -122,14 +120,10 @@ std::string hosts_text(const OpenSite& site, const std::vector<Host>& hosts, con
 // The host itself; else, as a long name is cut where it is listed, whoever is listed by that text.
 std::size_t reset_host(Failures failures, const std::string& shown, std::uint64_t now_ms) {
   if (failures.reset(RemoteHost::from_shown(shown), now_ms)) return 1;
-  std::vector<Failures::HostHash> listed;
-  failures.for_each(now_ms, [&](const HostFailures& host) {
-    if (host.text == shown || escape_for_terminal(host.text) == shown)
-      listed.push_back(host.host_hash);
-  });
   std::size_t number = 0;
-  for (const auto& hash : listed)
-    number += failures.reset(hash, now_ms);
+  for (const HostFailures& host : failures.list(now_ms))
+    if (host.text == shown || escape_for_terminal(host.text) == shown)
+      number += failures.reset(host.host_hash, now_ms);
   return number;
 }
 

@@ -24,11 +24,6 @@ struct NamedCounter {
   const char* name;
   Counter counter;
 };
-constexpr NamedCounter kRefusals[] = {
-    {"site_full", kRefusedSiteFull},     {"drain", kRefusedDrain},
-    {"user_full", kRefusedUserFull},     {"locked", kRefusedLocked},
-    {"group_full", kRefusedGroupFull},   {"table_full", kRefusedTableFull},
-    {"blacklisted", kRefusedBlacklisted}};
 constexpr NamedCounter kReaped[] = {
     {"session", kReapedSessions}, {"reservation", kReapedReservations}, {"claim", kReapedClaims}};
 
@@ -128,8 +123,8 @@ std::string exposition_of(const std::vector<Measured>& sites) {
   const auto counters = [&](const char* name, const char* help, const char* label,
                             const auto& named) {
     out.metric(
-        name, "counter", help, label, named, [](const NamedCounter& one) { return one.name; },
-        [](const Measured& site, const NamedCounter& one) {
+        name, "counter", help, label, named, [](const auto& one) { return one.name; },
+        [](const Measured& site, const auto& one) {
           return std::to_string(site.counters[one.counter]);
         });
   };
@@ -160,7 +155,7 @@ std::string exposition_of(const std::vector<Measured>& sites) {
   gauge("sessreg_seats_high_water", "The most seats taken at once since the registry was made.",
         [](const Measured& site) { return site.counters[kHighWater]; });
   counter("sessreg_admissions_total", "Logins that got a seat.", kAdmissions);
-  counters("sessreg_refusals_total", "Logins that were refused, by reason.", "reason", kRefusals);
+  counters("sessreg_refusals_total", "Logins that were refused, by reason.", "reason", refusals());
   counter("sessreg_parkings_total", "Idle sessions that lost their seat to somebody else.",
           kParked);
   counter("sessreg_returns_total", "Parked sessions that took a seat again.", kReturned);

@@ -27,7 +27,7 @@ struct Replaced {
 std::optional<Replaced> replace_if_unusable(const Config& config, const std::string& called) {
   const auto host = host_identity();
   if (!host) throw failure_of(host.error(), called);
-  auto opened = open_registry_file(config.registry, *host);
+  const auto opened = Registry::open(config.registry, *host);
   if (opened) return std::nullopt;
   const Error why = opened.error();
   if (why.code == Errc::not_found || why.code == Errc::other_boot ||
@@ -37,8 +37,8 @@ std::optional<Replaced> replace_if_unusable(const Config& config, const std::str
 
   Replaced replaced;
   replaced.why = text(why.code);
-  auto made = rebuild_registry_file(config.registry, *host,
-                                    static_cast<std::uint32_t>(config.capacity), &replaced.aside);
+  const auto made = Registry::rebuild(config.registry, *host,
+                                      static_cast<std::uint32_t>(config.capacity), &replaced.aside);
   if (!made) throw failure_of(made.error(), called);
   if (replaced.aside.empty()) return std::nullopt;  // somebody else was faster
   replaced.lost = read_lost_records(replaced.aside);

@@ -58,13 +58,8 @@ nlohmann::ordered_json status_json(OpenSite& site, Numbers& sessions) {
   json["exempt"] = sessions[State::exempt];
   json["high_water_mark"] = counter(kHighWater);
   json["admissions"] = counter(kAdmissions);
-  json["refusals"] = {{text(Refusal::site_full), counter(kRefusedSiteFull)},
-                      {text(Refusal::drain), counter(kRefusedDrain)},
-                      {text(Refusal::user_full), counter(kRefusedUserFull)},
-                      {text(Refusal::locked), counter(kRefusedLocked)},
-                      {text(Refusal::group_full), counter(kRefusedGroupFull)},
-                      {text(Refusal::table_full), counter(kRefusedTableFull)},
-                      {"blacklisted", counter(kRefusedBlacklisted)}};
+  for (const RefusalFacts& refusal : refusals())
+    json["refusals"][refusal.name] = counter(refusal.counter);
   json["parkings"] = counter(kParked);
   json["returns"] = counter(kReturned);
   json["evictions"] = counter(kEvicted);

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "../../support/temp_dir.h"
+#include "registry/gate.h"
 #include "registry/registry.h"
+#include "registry/registry_file.h"
 
 namespace sessreg {
 

@@ -13,6 +13,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "common/socket_path.h"
+#include "registry/capacity.h"
 #include "token/token.h"
 
 namespace sessreg {

@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/hash.h"
 #include "base/text.h"
 #include "common/errors.h"
 #include "common/output.h"
@@ -156,22 +155,22 @@ class Check {
       findings_.push_back(finding_of(host.error(), "/proc", called(site)));
       return;
     }
-    auto mapped = open_registry_file(config.registry, *host);
-    if (!mapped) {
-      if (mapped.error().code == Errc::other_boot)
+    const auto registry = Registry::open(config.registry, *host);
+    if (!registry) {
+      if (registry.error().code == Errc::other_boot)
         findings_.push_back({place_of(config.registry, 0),
                              "is left over from before the last boot; the next login replaces it",
                              "set 'registry' to a path on /run, which a boot empties"});
-      else if (mapped.error().code != Errc::not_found)
-        findings_.push_back(finding_of(mapped.error(), config.registry, called(site)));
+      else if (registry.error().code != Errc::not_found)
+        findings_.push_back(finding_of(registry.error(), config.registry, called(site)));
       return;
     }
-    check_capacity(config, mapped->header());
-    check_groups(config, *mapped);
+    check_capacity(config, *registry);
+    check_groups(config, *registry);
   }
 
-  void check_capacity(const Config& config, const HeaderImage& header) {
-    const auto capacity = static_cast<std::int64_t>(header.capacity);
+  void check_capacity(const Config& config, const Registry& registry) {
+    const auto capacity = static_cast<std::int64_t>(registry.capacity());
     if (capacity == config.capacity) return;
     const std::string mend =
         "it is made anew at the next boot (or remove it while nobody is logged in)";
@@ -188,24 +187,18 @@ class Check {
   }
 
   // A login of a group that finds no entry cannot be decided.
-  void check_groups(const Config& config, MappedRegistry& mapped) {
-    std::set<std::uint64_t> entries;
-    for (const auto& group : mapped.shared().groups)
-      if (const std::uint64_t name = group.name_hash.load(std::memory_order_relaxed); name != 0)
-        entries.insert(name);
-    for (const Section& section : config.sections) {
-      if (section.kind != SectionKind::group || !section.settings.sessions_limit ||
-          *section.settings.sessions_limit < 0)
-        continue;
-      const std::uint64_t name = hash64(mapped.header().hash_key, section.name);
-      entries.insert(name != 0 ? name : 1);
-    }
-    if (entries.size() <= kMaxGroups) return;
+  void check_groups(const Config& config, const Registry& registry) {
+    std::vector<std::string_view> limited;
+    for (const Section& section : config.sections)
+      if (section.kind == SectionKind::group && section.settings.sessions_limit.value_or(-1) >= 0)
+        limited.push_back(section.name);
+    const std::size_t entries = registry.group_entries_with(limited);
+    if (entries <= kMaxGroups) return;
     findings_.push_back(
         {place_of(config.registry, 0),
          fmt::format("has room for {} groups with a limit, and there are {} with those of earlier "
                      "configurations",
-                     kMaxGroups, entries.size()),
+                     kMaxGroups, entries),
          "give fewer groups a limit; those of earlier configurations are forgotten at the next "
          "boot"});
   }

@@ -1,0 +1,54 @@
+// A login that asks for a seat, and what it is answered.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/process.h"
+#include "registry/record.h"
+#include "registry/refusal.h"
+
+namespace sessreg {
+
+// What a login brings with it.
+struct Login {
+  std::string user;  // the whole name; decides
+  std::uint32_t uid = kNoUid;
+  std::string service;
+  std::string host;
+  std::string tty;
+  std::string connection;  // SSH_CONNECTION, or empty
+  ProcessId self;          // the process that calls
+  ProcessId parent;        // for a reservation
+  // The process that the session lives as long as; unset: self. Of a reservation it is always self.
+  std::optional<ProcessId> leader;
+};
+
+// A session that gives way. But for the parked, which just lost their seat, it is for good: the
+// caller tells it why and ends its processes (send_off.h).
+struct Displaced {
+  enum class Why { evicted, table_full, returned_in_vain, parked };
+  Snapshot session;
+  Why why;
+};
+
+struct Admission {
+  Refusal refusal = Refusal::none;
+  // The limit in the registry comes from another configuration than the caller's: read the file
+  // again, and publish_limit() if it still says the same.
+  bool stale_configuration = false;
+  std::int32_t limit = -1;    // the one that refused, else the site's
+  std::uint32_t count = 0;    // seats taken under it, with this one if it was admitted
+  std::uint32_t group = 0;    // group_full: the index of its entry
+  std::uint64_t wait_ms = 0;  // locked: for so long
+  SlotRef ref;
+  SessionId id{};
+  std::string token;  // of a session that was opened, if it has one
+  std::vector<Displaced> displaced;
+
+  bool admitted() const { return refusal == Refusal::none && !stale_configuration; }
+};
+
+}  // namespace sessreg

@@ -1,0 +1,31 @@
+// What came of a look for a seat.
+#pragma once
+
+#include <cstdint>
+
+namespace sessreg {
+
+enum class Outcome {
+  done,
+  site_full,            // count >= limit
+  user_full,            // the user's own limit
+  group_full,           // a limit of one of the user's groups
+  table_full,           // count >= capacity
+  gone,                 // the session, or the victim, is not in the expected stage any more
+  not_idle,             // the victim was used meanwhile
+  has_room,             // nobody need give way: use add()
+  stale_configuration,  // the limit in the registry comes from another configuration than the
+                        // caller's
+};
+
+// With what numbers it was decided: those of the limit that refused, else the site's.
+struct Decision {
+  Outcome outcome = Outcome::done;
+  std::int32_t limit = -1;
+  std::uint32_t count = 0;
+  std::uint32_t group = 0;  // group_full: the index of its entry
+
+  bool done() const { return outcome == Outcome::done; }
+};
+
+}  // namespace sessreg

@@ -1,0 +1,50 @@
+#include "registry/record.h"
+
+#include <algorithm>
+
+#include "base/hash.h"
+
+namespace sessreg {
+
+std::string to_hex(const SessionId& id) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string hex;
+  hex.reserve(id.size() * 2);
+  for (const std::uint8_t byte : id) {
+    hex += kDigits[byte >> 4];
+    hex += kDigits[byte & 15];
+  }
+  return hex;
+}
+
+ProcessId leader_of(const RecordImage& record) {
+  return {static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
+}
+
+std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_terminal) {
+  const RecordImage& record = session.record;
+  std::optional<std::uint64_t> end;
+  if (record.kind != RecordKind::session) return end;
+  if (record.ends_boottime_ms != 0) end = record.ends_boottime_ms;
+  if (record.ttl_s != 0 && (has_terminal || session.token_shown)) {
+    const std::uint64_t last_ms = std::max(session.last_activity_ms, record.opened_boottime_ms);
+    const std::uint64_t unused_ms = last_ms + std::uint64_t{record.ttl_s} * 1000;
+    end = std::min(end.value_or(unused_ms), unused_ms);
+  }
+  return end;
+}
+
+std::string reason_of(const Snapshot& session) {
+  if (session.mark != MarkStage::revoked) return {};
+  const std::string reason(text_of(session.reason));
+  // A text that two revokers wrote at once does not match.
+  return checksum_of_reason(reason) == session.reason_checksum ? reason : std::string();
+}
+
+std::uint16_t checksum_of_reason(std::string_view reason) {
+  constexpr HashKey kReasonKey = {'s', 'e', 's', 's', 'r', 'e', 'g', ' ',
+                                  'r', 'e', 'a', 's', 'o', 'n', ' ', '1'};
+  return static_cast<std::uint16_t>(hash64(kReasonKey, reason));
+}
+
+}  // namespace sessreg

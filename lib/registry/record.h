@@ -1,0 +1,152 @@
+// One session as the registry records it, and as it is read: plain values.
+//
+// Thread safety: functions keep no state.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "host/process.h"
+
+namespace sessreg {
+
+// The life cycle of a slot; every arrow takes the next generation.
+//
+//   free -> claimed -> seated <-> parked      seated -> free, parked -> free: only by the gate
+//              |          '-----> evicted -> free
+//              |-----> exempt -> free         listed, but never counted: needs no gate
+//              '-----> free                   the login was refused, or the claimer is dead
+//
+// Evicted: lost its seat to another, may not come back, is listed until its processes have gone.
+enum class Stage : std::uint8_t {
+  free = 0,
+  claimed = 1,
+  seated = 2,
+  parked = 3,
+  evicted = 4,
+  exempt = 5,
+};
+
+// A slot's state, as words.h packs it.
+struct StateWord {
+  Stage stage = Stage::free;
+  std::uint32_t generation = 0;
+  std::uint32_t claimer_pid = 0;
+  std::uint32_t claimer_hash = 0;
+};
+
+inline constexpr std::uint32_t kNoSlot = 0xffffffff;
+
+// One occupancy of one slot. `epoch` is the generation of the claim that began it, so a SlotRef
+// never fits a later occupant.
+struct SlotRef {
+  std::uint32_t slot = kNoSlot;
+  std::uint32_t epoch = 0;
+  bool operator==(const SlotRef&) const = default;
+};
+
+using UserHash = std::array<std::uint8_t, 16>;
+
+enum class RecordKind : std::uint32_t { reservation = 1, session = 2, exempt = 3 };
+
+enum class RecordFlags : std::uint32_t { none = 0, may_use_reserved = 1 };
+
+enum class VictimFate : std::uint32_t {
+  freed = 0,
+  parked = 1,
+  evicted = 2,
+  evicted_at_bind = 3,  // parked until the reservation that took its seat is bound
+};
+
+inline constexpr std::size_t kMaxGroups = 32;
+
+// One user session, written while its slot is claimed and never again. Strings are NUL-padded and
+// may be cut short: they are shown; the hashes decide. What looks at limits and searches read comes
+// first: it shares the cache line of the slot's own words.
+struct RecordImage {
+  std::array<std::uint8_t, 16> user_hash;
+  std::uint32_t idle_after_s;  // 0: never idle
+  std::uint32_t ttl_s;         // 0: none
+  std::uint64_t groups;        // bit i: counts in limited group i
+  std::array<std::uint8_t, 16> id;
+  std::uint32_t epoch;              // the generation of the claim this was written under
+  std::uint32_t victim_slot;        // MOVE: whose seat is taken over; kNoSlot: none
+  std::uint32_t victim_generation;  // MOVE: the victim's generation while seated
+  VictimFate victim_fate;           // MOVE: what becomes of the victim
+  std::uint32_t uid;
+  RecordKind kind;
+  std::int32_t user_limit;  // of the seats of its user, when it was admitted; negative: none
+  RecordFlags flags;
+  std::uint32_t leader_pid;  // of the process that opened the session or made the reservation
+  std::uint32_t parent_pid;
+  std::uint64_t leader_start_ticks;  // /proc/PID/stat field 22
+  std::uint64_t parent_start_ticks;
+  std::uint64_t opened_boottime_ms;
+  std::int64_t opened_realtime_ms;
+  std::uint64_t ends_boottime_ms;  // a reservation's time, a session's lifetime; 0: none
+  std::uint64_t service_hash;
+  std::uint64_t connection_hash;  // of SSH_CONNECTION; 0: none
+  std::array<std::uint8_t, 16> token_digest;
+  std::array<char, 40> user;
+  std::array<char, 24> service;
+  std::array<char, 48> host;
+  std::array<char, 16> tty;
+};
+inline constexpr std::size_t kRecordWords = 36;
+static_assert(sizeof(RecordImage) == kRecordWords * 8 && std::is_trivially_copyable_v<RecordImage>);
+
+// How exactly the last activity is known: 30 bits of these are 6 years of uptime, and whole seconds
+// are told exactly.
+inline constexpr std::uint64_t kActivityUnit_ms = 200;
+
+enum class MarkStage : std::uint32_t { none = 0, writing = 1, revoked = 2 };
+inline constexpr std::size_t kReasonWords = 8;
+inline constexpr std::size_t kReasonBytes = kReasonWords * 8;
+
+// A consistent copy of an occupied slot.
+struct Snapshot {
+  SlotRef ref;
+  StateWord state;
+  RecordImage record;
+  std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
+  bool token_shown;
+  MarkStage mark;
+  std::uint32_t grace_s;  // that the revoker gives it
+  std::uint16_t reason_checksum;
+  std::array<char, kReasonBytes> reason;
+};
+
+using SessionId = std::array<std::uint8_t, 16>;
+std::string to_hex(const SessionId& id);
+
+inline constexpr std::uint32_t kNoUid = 0xffffffff;  // the user has no passwd entry
+
+// The process that opened the session or made the reservation, and its user.
+ProcessId leader_of(const RecordImage& record);
+inline std::optional<std::uint32_t> uid_of(const RecordImage& record) {
+  if (record.uid == kNoUid) return std::nullopt;
+  return record.uid;
+}
+
+// The session's end by its lifetime or its time to live, in CLOCK_BOOTTIME; nullopt: none. Where
+// nobody can see whether it is used (no terminal, no token was ever shown) it has no time to live.
+std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_terminal);
+
+// The text of a mark, if it is whole; empty: no reason was given, or it cannot be read.
+std::string reason_of(const Snapshot& session);
+// What the mark says of it.
+std::uint16_t checksum_of_reason(std::string_view reason);
+
+// A fixed-size, NUL-padded string of a record.
+template <std::size_t N>
+std::string_view text_of(const std::array<char, N>& field) {
+  const std::string_view all(field.data(), field.size());
+  return all.substr(0, all.find('\0'));
+}
+
+}  // namespace sessreg

@@ -1,0 +1,36 @@
+#include "registry/refusal.h"
+
+#include <array>
+
+#include "config/config.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::array kFacts = std::to_array<RefusalFacts>({
+    {Refusal::site_full, "site_full", kRefusedSiteFull, &Config::message_site_full},
+    {Refusal::drain, "drain", kRefusedDrain, &Config::message_drain},
+    {Refusal::user_full, "user_full", kRefusedUserFull, &Config::message_user_full},
+    {Refusal::locked, "locked", kRefusedLocked, &Config::message_locked},
+    {Refusal::group_full, "group_full", kRefusedGroupFull, &Config::message_group_full},
+    {Refusal::table_full, "table_full", kRefusedTableFull, &Config::message_table_full},
+    {Refusal::blacklisted, "blacklisted", kRefusedBlacklisted, &Config::message_blacklisted},
+});
+
+static_assert(has_row_for_each(kFacts, Refusal::site_full));
+
+}  // namespace
+
+std::span<const RefusalFacts> refusals() {
+  return kFacts;
+}
+
+const RefusalFacts& facts_of(Refusal refusal) {
+  return kFacts.at(static_cast<std::size_t>(refusal) - 1);
+}
+
+const char* text(Refusal refusal) {
+  return refusal == Refusal::none ? "none" : facts_of(refusal).name;
+}
+
+}  // namespace sessreg

@@ -1,0 +1,178 @@
+// The parts of a Registry: what it writes into records, and how it knows names and processes.
+#include <string.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/text.h"
+#include "base/undo.h"
+#include "registry/registry_internal.h"
+
+namespace sessreg {
+namespace {
+
+template <std::size_t N>
+void copy_text(std::array<char, N>& field, std::string_view text) {
+  field.fill('\0');
+  const std::string_view fits = utf8_prefix(text, N);
+  std::copy(fits.begin(), fits.end(), field.begin());
+}
+
+template <class T>
+std::string_view bytes_of(const T& value) {
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+}  // namespace
+
+Registry::Parts::Parts(MappedRegistry mapped_file)
+    : mapped(std::move(mapped_file)),
+      gate(mapped.shared(), mapped.slots(), mapped.header().capacity) {
+  if (shared().clock_offset_ms.load(std::memory_order_relaxed) == 0) note_clock(now());
+  if (random_bytes(id_key)) return;
+  // A kernel without randomness to give: unique still, only not unguessable (no secret anyway).
+  const std::array<std::uint64_t, 2> ticks = {
+      static_cast<std::uint64_t>(getpid()),
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count())};
+  id_key = hash128(hash_key(), bytes_of(ticks));
+}
+
+bool Registry::Parts::free_slot(std::uint32_t slot, const StateWord& state) {
+  switch (state.stage) {
+    case Stage::seated:
+      if (!table().is_reservation(slot)) return gate.remove(slot, state.generation);
+      if (!gate.give_back(slot, state.generation)) return false;
+      // Who got its seat back may be idle already: the last search did not know of it.
+      shared().search.store(0, std::memory_order_relaxed);
+      own_search = {};
+      return true;
+    case Stage::parked:
+      return gate.drop(slot, state.generation);
+    case Stage::evicted:
+      return gate.unlist_evicted(slot, state.generation);
+    case Stage::exempt:
+      return gate.unlist_exempt(slot, state.generation);
+    default:
+      return false;
+  }
+}
+
+bool Registry::Parts::may_bind(const RecordImage& record, const Login& login) const {
+  if (record.kind != RecordKind::reservation || !is_record_of(record, login)) return false;
+  const bool own = is_process(login.self, record.leader_pid, record.leader_start_ticks);
+  const bool of_child = is_process(login.self, record.parent_pid, record.parent_start_ticks);
+  const std::uint64_t connection = connection_hash(login);
+  const bool same_connection =
+      connection == 0 || record.connection_hash == 0 || connection == record.connection_hash;
+  return (own || of_child) && same_connection;
+}
+
+SessionId Registry::Parts::new_id(const Login& login) {
+  const std::array<std::uint64_t, 3> unique = {++ids_made, login.self.start_ticks,
+                                               static_cast<std::uint64_t>(login.self.pid)};
+  return hash128(id_key, bytes_of(unique));
+}
+
+RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, const Terms& terms,
+                                         std::uint64_t ends_ms) {
+  const Now at = now();
+  RecordImage record{};
+  record.id = new_id(login);
+  record.user_hash = user_hash(login.user);
+  record.idle_after_s = terms.idle_after_s;
+  record.ttl_s = terms.ttl_s;
+  for (const GroupRule& group : terms.groups)
+    record.groups |= std::uint64_t{1} << group.index;
+  record.victim_slot = kNoSlot;
+  record.uid = login.uid;
+  record.kind = kind;
+  record.user_limit = terms.user_limit;
+  record.flags = terms.may_use_reserved ? RecordFlags::may_use_reserved : RecordFlags::none;
+  const bool is_reservation = kind == RecordKind::reservation;
+  const ProcessId leader = is_reservation ? login.self : login.leader.value_or(login.self);
+  record.leader_pid = static_cast<std::uint32_t>(leader.pid);
+  record.parent_pid = static_cast<std::uint32_t>(login.parent.pid);
+  record.leader_start_ticks = leader.start_ticks;
+  record.parent_start_ticks = login.parent.start_ticks;
+  record.opened_boottime_ms = at.boottime_ms;
+  record.opened_realtime_ms = at.realtime_ms;
+  record.ends_boottime_ms = ends_ms;
+  if (kind == RecordKind::session && terms.lifetime_ms != 0)
+    record.ends_boottime_ms = at.boottime_ms + terms.lifetime_ms;
+  record.service_hash = service_hash(login.service);
+  record.connection_hash = connection_hash(login);
+  copy_text(record.user, login.user);
+  copy_text(record.service, login.service);
+  copy_text(record.host, login.host);
+  copy_text(record.tty, login.tty);
+  return record;
+}
+
+std::uint64_t Registry::Parts::connection_hash(const Login& login) const {
+  return login.connection.empty() ? 0 : hash64(hash_key(), login.connection);
+}
+
+std::uint64_t Registry::Parts::service_hash(std::string_view service) const {
+  return hash64(hash_key(), service);
+}
+
+std::uint64_t Registry::Parts::group_hash(std::string_view name) const {
+  const std::uint64_t hash = hash64(hash_key(), name);
+  return hash != 0 ? hash : 1;
+}
+
+TokenDigest Registry::Parts::token_digest(std::string_view token) const {
+  return hash128(hash_key(), token);
+}
+
+UserHash Registry::Parts::user_hash(std::string_view user) const {
+  return hash128(hash_key(), user);
+}
+
+Claimer Registry::Parts::claimer(const ProcessId& id) const {
+  const unsigned bits = gate.widths().hash_bits();
+  // Never 0, which means that the start time is not known.
+  const std::uint64_t values = (std::uint64_t{1} << bits) - 1;
+  const std::uint64_t hash = hash64(hash_key(), bytes_of(id.start_ticks));
+  return {static_cast<std::uint32_t>(id.pid),
+          id.start_ticks == 0 ? 0 : static_cast<std::uint32_t>(hash % values + 1)};
+}
+
+std::optional<SlotRef> Registry::Parts::claim_for(const Login& login, RecordImage& record,
+                                                  Admission& ret) {
+  // The sessions of a user with a limit stand together, so that they are counted by looking at a
+  // few slots; those of others are spread, so that a thousand of one user make no long run.
+  std::uint64_t place = 0;
+  memcpy(&place, record.id.data(), sizeof place);
+  if (record.user_limit >= 0) place = table().home(record.user_hash);
+  const auto claim = table().claim(place, record.user_hash, claimer(login.self));
+  if (!claim) return claim;
+  Undo undo([&] { table().abandon(*claim); });
+  if (make_token && record.kind != RecordKind::reservation) {
+    ret.token = make_token(record, claim->slot);
+    if (!ret.token.empty()) record.token_digest = token_digest(ret.token);
+  }
+  table().write_record(*claim, record);
+  undo.keep();
+  return claim;
+}
+
+bool Registry::Parts::is_record_of(const RecordImage& record, const Login& login) const {
+  return record.user_hash == user_hash(login.user) &&
+         record.service_hash == service_hash(login.service);
+}
+
+// Statistics: relaxed, and lost if the process is killed right here.
+void Registry::Parts::add_to(Counter counter, std::uint64_t amount) {
+  if (amount != 0) shared().counters[counter].fetch_add(amount, std::memory_order_relaxed);
+}
+
+void Registry::Parts::note_high_water(std::uint32_t count) {
+  auto& word = shared().counters[kHighWater];
+  std::uint64_t seen = word.load(std::memory_order_relaxed);
+  while (seen < count && !word.compare_exchange_weak(seen, count, std::memory_order_relaxed)) {
+  }
+}
+
+}  // namespace sessreg
