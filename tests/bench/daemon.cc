@@ -21,6 +21,7 @@
 
 #include "base/fd.h"
 #include "config/config.h"
+#include "effort.h"
 #include "machine.h"
 #include "report.h"
 #include "rounds.h"
@@ -380,17 +381,19 @@ void measure_killed(TokenSite& site, unsigned deaths, Goals& goals) {
   goals.at_most_ns("the seat of a killed session is free", spread, 5e6);
 }
 
-void measure(bool quick) {
+void measure(Effort effort) {
   TokenSite site(1000);
   pin_to_core(0);
   Goals goals;
-  measure_digest(site, quick ? 15 : 61, goals);
+  const bool full = effort == Effort::full, quick = effort == Effort::quick;
+  const unsigned rounds = full ? 61 : quick ? 15 : 1;
+  measure_digest(site, rounds, goals);
   {
     const Server daemon([&] { start_daemon(site); });
     connect_to(site.socket());
-    measure_round_trips(site, quick ? 15 : 61, goals);
-    measure_batches(site, quick ? 5 : 21, goals);
-    measure_killed(site, quick ? 5 : 25, goals);
+    measure_round_trips(site, rounds, goals);
+    measure_batches(site, full ? 21 : quick ? 5 : 1, goals);
+    measure_killed(site, full ? 25 : quick ? 5 : 1, goals);
   }
   goals.print();
 }
@@ -399,13 +402,13 @@ void measure(bool quick) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  const bool quick = argc == 2 && strcmp(argv[1], "--quick") == 0;
-  if (argc > 1 && !quick) {
-    fprintf(stderr, "usage: bench_daemon [--quick]\n");
+  const auto effort = bench::effort_of(argc, argv);
+  if (!effort) {
+    fprintf(stderr, "usage: bench_daemon [--quick | --smoke]\n");
     return 2;
   }
   try {
-    bench::measure(quick);
+    bench::measure(*effort);
     return 0;
   } catch (const std::exception& e) {
     fprintf(stderr, "bench_daemon: %s\n", e.what());

@@ -1,4 +1,4 @@
-// A registry full of sessions, for tests/bench/list: all are of this process, which lives until its
+// A registry full of sessions, for long_list: all are of this process, which lives until its
 // standard input ends.
 //
 // usage: list_fill REGISTRY SESSIONS

@@ -33,6 +33,18 @@ enum Contestant : std::size_t {
   kContestants,
 };
 
+RoundOptions rounds_of(Effort effort) {
+  switch (effort) {
+    case Effort::smoke:
+      return {1, 0.1, 0};
+    case Effort::quick:
+      return {15, 3, 5};
+    case Effort::full:
+      break;
+  }
+  return {31, 10, 15};
+}
+
 // 99 % full, but with room for one more from each process.
 std::uint32_t sessions_at(std::uint32_t n) {
   return std::min(n / 100 * 99 + n % 100 * 99 / 100, n - kMaxProcesses);
@@ -41,7 +53,7 @@ std::uint32_t sessions_at(std::uint32_t n) {
 // [processes] of one number of sessions.
 using Results = std::map<unsigned, Rounds>;
 
-Results measure_at(std::uint32_t n, bool is_largest, const Options& options, Goals& goals,
+Results measure_at(std::uint32_t n, bool is_largest, Effort effort, Goals& goals,
                    std::vector<std::string>& ret_names) {
   const TmpfsDir dir;
   const Scale scale{dir.path(), n, sessions_at(n)};
@@ -74,15 +86,15 @@ Results measure_at(std::uint32_t n, bool is_largest, const Options& options, Goa
     Workers workers(kMaxProcesses, tasks, dir.path());
     for (const unsigned processes : kProcesses) {
       progress((std::to_string(processes) + " processes").c_str());
-      results[processes] = run_rounds(workers, all, processes, options.rounds());
+      results[processes] = run_rounds(workers, all, processes, rounds_of(effort));
     }
-    if (singles) singles->measure(workers, options.rounds());
+    if (singles) singles->measure(workers, rounds_of(effort));
   }
   for (const auto& task : tasks)
     task->check();
   if (singles) {
     singles->print(tasks, goals);
-    singles->print_whole_refusals();
+    singles->print_whole_refusals(effort == Effort::smoke ? 0.1 : 1);
   }
   return results;
 }
@@ -133,23 +145,24 @@ void print_table(unsigned processes, const std::map<std::uint32_t, Results>& res
 
 }  // namespace
 
-void measure_pairs(const Options& options, Goals& goals) {
-  std::vector<std::uint32_t> numbers = {kSmall, 1000, 10'000};
-  if (!options.quick) numbers.push_back(1'000'000);
+void measure_pairs(Effort effort, Goals& goals) {
+  std::vector<std::uint32_t> numbers = {kSmall, 1000};
+  if (effort != Effort::smoke) numbers.push_back(10'000);
+  if (effort == Effort::full) numbers.push_back(1'000'000);
   std::map<std::uint32_t, Results> results;
   std::vector<std::string> names;
   for (const std::uint32_t n : numbers) {
     names.clear();
-    results[n] = measure_at(n, n == numbers.back(), options, goals, names);
+    results[n] = measure_at(n, n == numbers.back(), effort, goals, names);
   }
   for (const unsigned processes : kProcesses)
     print_table(processes, results, names);
   add_goals(results[numbers.back()], count_text(numbers.back()), goals);
 }
 
-void measure_races(const Options& options, Goals& goals) {
+void measure_races(Effort effort, Goals& goals) {
   const TmpfsDir dir;
-  const unsigned rounds = options.quick ? 2000 : 20'000;
+  const unsigned rounds = effort == Effort::full ? 20'000 : effort == Effort::quick ? 2000 : 20;
   unsigned over = 0, under = 0, all = 0;
   for (const unsigned processes : {2u, 3u, 4u}) {
     for (const unsigned room : {0u, 1u}) {

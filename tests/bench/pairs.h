@@ -2,17 +2,12 @@
 // registry does all day.
 #pragma once
 
+#include "effort.h"
 #include "report.h"
 
 namespace bench {
 
-struct Options {
-  bool quick = false;
-
-  RoundOptions rounds() const { return quick ? RoundOptions{15, 3, 5} : RoundOptions{31, 10, 15}; }
-};
-
-void measure_pairs(const Options& options, Goals& goals);
-void measure_races(const Options& options, Goals& goals);
+void measure_pairs(Effort effort, Goals& goals);
+void measure_races(Effort effort, Goals& goals);
 
 }  // namespace bench

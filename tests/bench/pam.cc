@@ -4,7 +4,6 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -14,6 +13,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "effort.h"
 #include "machine.h"
 #include "pam_subjects.h"
 #include "race.h"
@@ -85,10 +85,10 @@ Rounds measure_logins(const PamHost& host, unsigned wanted, Measured& shared) {
   return rounds;
 }
 
-void measure_whole_logins(bool quick, Goals& goals) {
+void measure_whole_logins(Effort effort, Goals& goals) {
   void* page = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) throw std::runtime_error("mmap");
-  const unsigned wanted = quick ? 15 : 61;
+  const unsigned wanted = effort == Effort::full ? 61 : effort == Effort::quick ? 15 : 1;
   std::vector<std::string> head = {"N"};
   std::vector<std::vector<std::string>> rows(kCount + 1);
   for (std::size_t i = 0; i < kCount; ++i)
@@ -143,8 +143,8 @@ Race race_logins(const char* service, unsigned processes, unsigned rounds) {
   });
 }
 
-void measure_races(bool quick, Goals& goals) {
-  const unsigned rounds = quick ? 200 : 1000;
+void measure_races(Effort effort, Goals& goals) {
+  const unsigned rounds = effort == Effort::full ? 1000 : effort == Effort::quick ? 200 : 5;
   printf(
       "Logins by PAM at one instant, with room for one; the login service writes its utmp "
       "record when the session is open:\n\n");
@@ -167,15 +167,15 @@ void measure_races(bool quick, Goals& goals) {
 }  // namespace bench
 
 int main(int argc, char** argv) {
-  const bool quick = argc == 2 && strcmp(argv[1], "--quick") == 0;
-  if (argc > 1 && !quick) {
-    fprintf(stderr, "usage: bench_pam [--quick]\n");
+  const auto effort = bench::effort_of(argc, argv);
+  if (!effort) {
+    fprintf(stderr, "usage: bench_pam [--quick | --smoke]\n");
     return 2;
   }
   try {
     bench::Goals goals;
-    bench::measure_whole_logins(quick, goals);
-    bench::measure_races(quick, goals);
+    bench::measure_whole_logins(*effort, goals);
+    bench::measure_races(*effort, goals);
     goals.print();
     return 0;
   } catch (const std::exception& e) {

@@ -80,17 +80,17 @@ void Singles::print(const Tasks& tasks, Goals& goals) const {
   goals.at_most("scan / vector read", rounds_.ratio(kScan, kRead), 3);
 }
 
-void Singles::print_whole_refusals() {
+void Singles::print_whole_refusals(double seconds) {
   print_head({"refusal by the whole library call", "mean", "median", "longest"});
   const auto row = [](const std::string& what, const Calls& calls) {
     print_row(
         {what, time_text(calls.mean_ns), time_text(calls.median_ns), time_text(calls.longest_ns)});
   };
-  row("N = 10, holders said to live", time_calls(1, [&] { return !small_full_->reserve(); }));
+  row("N = 10, holders said to live", time_calls(seconds, [&] { return !small_full_->reserve(); }));
   row("N = 10, the system asked",
-      time_calls(1, [&] { return !small_full_->reserve_asking_system(); }));
+      time_calls(seconds, [&] { return !small_full_->reserve_asking_system(); }));
   row("N = " + count_text(n_) + ", holders said to live",
-      time_calls(3, [&] { return !full_->reserve(); }));
+      time_calls(3 * seconds, [&] { return !full_->reserve(); }));
   printf("\n");
 }
 

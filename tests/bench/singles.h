@@ -21,7 +21,7 @@ class Singles {
   void print(const Tasks& tasks, Goals& goals) const;
   // Measures and prints Registry::reserve on full sites. Not in rounds: once in a while a call
   // searches for the dead, so what tells is the mean over seconds.
-  void print_whole_refusals();
+  void print_whole_refusals(double seconds);
 
  private:
   const std::uint32_t n_;

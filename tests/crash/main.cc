@@ -2,21 +2,14 @@
 // with 77 (skipped) where processes cannot be traced or a sanitizer has put its own instructions
 // between the registry's.
 
-// g++ 12 with -fsanitize=address takes std::regex, which Catch2 uses, for uninitialized (GCC bug
-// 105616).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
-#define CATCH_CONFIG_RUNNER
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 
+#include "../support/catch_runner.h"
 #include "explore.h"
 #include "tracee.h"
 
@@ -49,7 +42,7 @@ int main(int argc, char** argv) {
     printf("SKIP: %s\n", why.c_str());
     return 77;
   }
-  const int result = Catch::Session().run(argc, argv);
+  const int result = run_catch(argc, argv);
   print_table(all_tallies());
   return result;
 #endif

@@ -1,6 +1,6 @@
 // The Atom of the schedule tests: as std::atomic<std::uint64_t>, but each access lets the scheduler
 // choose first who makes the next one. What is tried is sequentially consistent: the weaker orders
-// that gate.h names are argued in lib/README.md, not here.
+// that gate.h names are argued in lib/registry/README.md, not here.
 #pragma once
 
 #include <atomic>

@@ -164,7 +164,7 @@ class World {
   sessreg::GateWord gate_word() const;
   sessreg::RecordImage record_at(std::uint32_t slot) const;
   // What the slots would be if the operation that `gate` names were settled. Written from the table
-  // of operations in lib/README.md, not from gate.h.
+  // of operations in lib/registry/README.md, not from gate.h.
   States settled(const sessreg::GateWord& gate, States slots) const;
   bool is_half_given_back(const States& slots) const;
   void check_seats(const States& now) const;

@@ -1,16 +1,9 @@
-// g++ 12 with -fsanitize=address takes std::regex, which Catch2 uses, for uninitialized (GCC bug
-// 105616).
-#if defined(__GNUC__) && !defined(__clang__)
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
-
-#define CATCH_CONFIG_RUNNER
 #include <signal.h>
 #include <stdlib.h>
 
-#include <catch2/catch.hpp>
 #include <cstdio>
 
+#include "../support/catch_runner.h"
 #include "support.h"
 
 int main(int argc, char** argv) {
@@ -23,7 +16,7 @@ int main(int argc, char** argv) {
   for (const int number : {SIGHUP, SIGTERM, SIGINT})
     signal(number, SIG_DFL);
   become_subreaper();
-  const int result = Catch::Session().run(argc, argv);
+  const int result = run_catch(argc, argv);
   end_everything_started();
   return result;
 }

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""What CI runs after which change: .ci/run in a repository made for it, whose tests/run only notes how
+it was called."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+CI = pathlib.Path(__file__).resolve().parents[1] / ".ci" / "run"
+DEVELOPER = ["", "--sanitizers"]  # what is called in any case
+NOTES = """#!/bin/sh
+echo "$@" >>calls
+case "$*" in *"$BROKEN"*) exit 1 ;; esac
+echo "2 passed, 0 failed, 1 skipped"
+"""
+
+
+class AfterAChange(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.tree = pathlib.Path(scratch.name)
+        for name in ("lib/registry/gate.h", "lib/token/token.h", "lib/token/meson.build", "debian/rules",
+                     "tests/model/run", "tests/crash/main.cc", "tests/schedule/world.h",
+                     "tests/tool/list_test.cc", "tests/unit/registry/gate_test.cc"):
+            self.write(name)
+        self.write("tests/run", NOTES)
+        self.write(".ci/run")
+        shutil.copy(CI, self.tree / ".ci" / "run")
+        (self.tree / "tests" / "run").chmod(0o755)
+        self.git("init", "--quiet")
+        self.commit()
+
+    def write(self, name, text="before\n"):
+        path = self.tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def git(self, *arguments):
+        command = ["git", "-c", "user.name=test", "-c", "user.email=test@example", *arguments]
+        return subprocess.run(command, cwd=self.tree, check=True, capture_output=True, text=True).stdout
+
+    def commit(self):
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message", "a change")
+
+    def record(self):
+        self.write(".ci/thorough-since", self.git("rev-parse", "HEAD").strip() + "  2026-01-01\n")
+
+    def change(self, *names):
+        for name in names:
+            self.write(name, "after\n")
+        self.commit()
+
+    def run_ci(self, minutes="45", broken="nothing"):
+        """How tests/run was called, what was printed, and the exit status."""
+        (self.tree / "calls").unlink(missing_ok=True)
+        ci = subprocess.run([".ci/run"], cwd=self.tree, stdout=subprocess.PIPE, text=True, timeout=60,
+                            env={**os.environ, "SESSREG_CI_MINUTES": minutes, "BROKEN": broken})
+        return (self.tree / "calls").read_text().splitlines(), ci.stdout, ci.returncode
+
+    def test_nothing_changed(self):
+        self.record()
+        calls, output, status = self.run_ci()
+        self.assertEqual(calls, DEVELOPER)
+        self.assertIn("model: no full run, as nothing has changed since", output)
+        self.assertEqual(output.splitlines()[-1], "4 passed, 0 failed, 2 skipped")
+        self.assertEqual(status, 0)
+
+    def test_what_is_no_concern_of_the_long_tests(self):
+        self.record()
+        self.change("lib/token/token.h", "tests/tool/list_test.cc")
+        self.assertEqual(self.run_ci()[0], DEVELOPER)
+
+    def test_the_registry(self):
+        self.record()
+        self.change("lib/registry/gate.h")
+        calls, output, _ = self.run_ci()
+        self.assertEqual(calls, [
+            "--without schedule --without crash --without model --without coverage", "--sanitizers",
+            "--thorough schedule crash model", "--coverage"])
+        self.assertIn("packages: no full run", output)
+
+    def test_one_suite_runs_once(self):
+        for name, suite in {"tests/model/run": "model", "tests/crash/main.cc": "crash",
+                            "tests/schedule/world.h": "schedule", "debian/rules": "packages",
+                            "lib/token/meson.build": "packages"}.items():
+            with self.subTest(name):
+                self.record()
+                self.change(name)
+                self.assertEqual(self.run_ci()[0],
+                                 [f"--without {suite}", "--sanitizers", f"--thorough {suite}"])
+                self.git("reset", "--hard", "--quiet", "HEAD~1")
+
+    def test_a_release_counts_rather_than_the_record(self):
+        self.record()
+        self.change("tests/model/run")
+        self.git("tag", "v0.1.0")
+        self.assertEqual(self.run_ci()[0], DEVELOPER)
+
+    def test_an_unknown_commit_or_none(self):
+        for record in ("0123456789" * 4 + "\n", "", None):
+            with self.subTest(record):
+                if record is not None:
+                    self.write(".ci/thorough-since", record)
+                calls, output, _ = self.run_ci()
+                self.assertEqual(calls[2:], ["--thorough schedule crash packages model", "--coverage"])
+                self.assertIn("all counts as changed", output)
+
+    def test_no_time_left(self):
+        calls, output, status = self.run_ci(minutes="0")
+        self.assertEqual(calls[2:], ["schedule crash model"])
+        self.assertIn("packages: no full run, as there is no time left", output)
+        self.assertEqual(status, 0)
+        self.assertEqual(self.run_ci(minutes="6")[0][2:], ["model", "--thorough schedule crash"])
+
+    def test_a_run_that_comes_to_no_result_fails(self):
+        self.record()
+        _, output, status = self.run_ci(broken="--sanitizers")
+        self.assertEqual(output.splitlines()[-1], "2 passed, 1 failed, 1 skipped")
+        self.assertEqual(status, 1)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

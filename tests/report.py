@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Says how long each test took, the slowest first, and counts the results on the last line. The exit
+status is 1 if any failed, or if there was none.
+
+usage: report.py LOG...     each named after its build: what meson logs of tests, a JSON object a line
+"""
+
+import collections
+import json
+import pathlib
+import sys
+
+COUNTED_AS = {"OK": "passed", "EXPECTEDFAIL": "passed", "SKIP": "skipped", "BUILT": None}
+
+
+def report(path):
+    """Prints one build's times, and returns its counts."""
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    entries.sort(key=lambda entry: -entry["duration"])
+    total = sum(entry["duration"] for entry in entries)
+    print(f"{path.name}: {total:.0f} s")
+    counts = collections.Counter()
+    for entry in entries:
+        counted_as = COUNTED_AS.get(entry["result"], "failed")
+        counts[counted_as] += 1
+        # "sessreg:pam / pam, as root": the project's name says nothing here
+        name = entry["name"].removeprefix("sessreg:")
+        note = "" if counted_as in (None, "passed") else f"  {counted_as}"
+        print(f"{entry['duration']:8.1f}  {name}{note}")
+    print()
+    return counts
+
+
+def main(paths):
+    counts = sum((report(pathlib.Path(path)) for path in paths), collections.Counter())
+    print(", ".join(f"{counts[what]} {what}" for what in ("passed", "failed", "skipped")))
+    return 1 if counts["failed"] or not counts["passed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
