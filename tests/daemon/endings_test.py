@@ -215,9 +215,14 @@ class GivingWay(DaemonTest):
     def test_a_revoker_with_a_long_grace_is_not_hurried(self):
         self.site.configure(sessions_limit=5)
         self.start_daemon()
-        session = self.log_in(ignores=IGNORING)
+        session, hurried = self.log_in(ignores=IGNORING), self.log_in(ignores=IGNORING)
         revoker = self.begin_revoking(session, "10m")
-        time.sleep(BY_FORCE_S - 5)
+        # With everything that a daemon does by itself to one whose revoker has gone.
+        of_hurried = self.begin_revoking(hurried, "1s")
+        of_hurried.kill()
+        of_hurried.wait()
+        wait_until(lambda: not is_alive(hurried.pid), BY_FORCE_S)
+        self.assertFalse(is_alive(hurried.pid))
         self.assertTrue(is_alive(session.pid))
         self.assertEqual(self.listed(session)["state"], "ending")
         revoker.kill()

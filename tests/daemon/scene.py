@@ -1,9 +1,8 @@
-"""A site of its own, its daemon, and sessions in it; and running tests that wait beside others.
+"""A site of its own, its daemon, and sessions in it.
 
 Call private_host.enter() first.
 """
 
-import concurrent.futures
 import contextlib
 import itertools
 import json
@@ -19,9 +18,10 @@ import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "system"))
+sys.path[:0] = [str(HERE.parent / "system"), str(HERE.parent / "support")]
 
 import private_host  # noqa: E402
+import side_by_side  # noqa: E402
 from varlink import CallFailed, Client  # noqa: E402
 
 ALICE = private_host.USERS["alice"]
@@ -297,44 +297,10 @@ class DaemonTest(unittest.TestCase):
             return struct.unpack("=QQ", file.read(16))
 
 
-def _tests_of(suite):
-    for each in suite:
-        if isinstance(each, unittest.TestSuite):
-            yield from _tests_of(each)
-        else:
-            yield each
-
-
 def main(workers=12):
-    """Runs the tests of the calling script; those that wait do so beside each other. Arguments are
-    the tests' names."""
-    loader = unittest.TestLoader()
-    script = sys.modules["__main__"]
-    suite = (loader.loadTestsFromNames(sys.argv[1:], script) if sys.argv[1:]
-             else loader.loadTestsFromModule(script))
-    failed = []
+    """Runs the tests of the calling script. Arguments are the tests' names."""
+    def log_of(test):
+        daemon = getattr(test, "daemon", None)
+        return "log of the daemon, its end:\n" + daemon.log()[-3000:] if daemon else ""
 
-    def run(test):
-        result = unittest.TestResult()
-        began = time.monotonic()
-        test.run(result)
-        bad = result.failures + result.errors
-        word = "FAILED" if bad else "skipped" if result.skipped else "ok"
-        text = f"{word:8}{time.monotonic() - began:5.1f} s  {test.id()}\n"
-        for _, trace in bad:
-            text += trace
-        for _, reason in result.skipped:
-            text += f"  {reason}\n"
-        if bad:
-            failed.append(test.id())
-            daemon = getattr(test, "daemon", None)
-            if daemon is not None:
-                text += "log of the daemon, its end:\n" + daemon.log()[-3000:]
-        print(text, end="", flush=True)
-        return result.testsRun
-
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        count = sum(pool.map(run, list(_tests_of(suite))))
-    if count == 0:
-        print("no tests were run")
-    sys.exit(1 if failed or count == 0 else 0)
+    side_by_side.main(workers, log_of)

@@ -158,6 +158,7 @@ class LoginContract:
         program = os.path.basename(os.readlink(f"/proc/{login.session['pid']}/exe"))
         self.assertEqual(program, self.leader)
         self.assertEqual(self.active(), 1)
+        self.assertEqual([s["id"] for s in self.sessions()], [login.session["id"]])
 
     def test_a_full_site_refuses_and_says_so(self):
         self.log_in("alice")

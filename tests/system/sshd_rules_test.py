@@ -5,6 +5,7 @@ usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg sshd_rules_tes
 Needs root; exits with 77 where it cannot run.
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -186,13 +187,12 @@ class CoffeeBreak(SceneTest):
 
     def park(self, **keys):
         """alice's shell lies idle until bob needs the seat."""
-        self.configure(sessions_limit=1, idle_after="10s", **keys)
+        self.configure(sessions_limit=1, idle_after="1s", **keys)
         alice = self.start("alice", "publickey", "-tt", "scene")
         self.assert_soon_active(1)
         [session] = self.sessions()
         alice.session_id = session["id"]
-        self.assert_refused("bob", text=site_full(1))  # she was here a moment ago
-        idle = wait_until(lambda: self.session(alice.session_id)["idle_seconds"] >= 10, 30)
+        idle = wait_until(lambda: self.session(alice.session_id)["idle_seconds"] >= 1, 30)
         self.assertTrue(idle, self.listing())
         self.assertEqual(self.session(alice.session_id)["state"], "active")
         bob = self.log_in("bob")
@@ -210,6 +210,21 @@ class CoffeeBreak(SceneTest):
         client.process.stdin.flush()
         self.assertTrue(wait_until(lambda: "BACK" in client.out), client)
 
+    def type_until(self, client, condition):
+        """The kernel notes typing in steps of 8 s."""
+        def is_so():
+            with contextlib.suppress(BrokenPipeError):
+                os.write(client.process.stdin.fileno(), b"\n")
+            return condition()
+        self.assertTrue(wait_until(is_so, 40), f"{self.listing()} {client}")
+
+    def test_a_shell_that_was_used_a_moment_ago_keeps_its_seat(self):
+        self.configure(sessions_limit=1, idle_after="10m")
+        self.start("alice", "publickey", "-tt", "scene")
+        self.assert_soon_active(1)
+        self.assert_refused("bob", text=site_full(1))
+        self.assertEqual([s["state"] for s in self.sessions()], ["active"])
+
     def test_a_parked_shell_goes_on_and_has_a_seat_again_when_there_is_room(self):
         alice, bob = self.park()
         self.assert_refused("bob", text=site_full(1))
@@ -218,33 +233,20 @@ class CoffeeBreak(SceneTest):
         bob.log_out()
         self.assert_soon_active(0)
         self.assertEqual(self.state_of(alice), ("parked", False))  # nobody typed since
-
-        def types_on():
-            # The kernel notes typing in steps of 8 s.
-            time.sleep(0.5)
-            self.type(alice)
-            return self.state_of(alice) == ("active", True)
-        self.assertTrue(wait_until(types_on), self.listing())
-        self.assert_refused("bob", text=site_full(1))
+        self.type_until(alice, lambda: self.state_of(alice) == ("active", True))
+        self.assertEqual(self.active(), 1)
         status = self.status()
         self.assertEqual((status["parkings"], status["returns"]), (1, 1))
 
     def test_a_parked_shell_may_be_ended_when_it_is_used_and_there_is_no_room(self):
         alice, bob = self.park(on_return="end")
-        alice.process.stdin.write(b"\n")
-        alice.process.stdin.flush()
-        time.sleep(0.3)
-        self.sessions()
+        self.type_until(alice, lambda: [s["id"] for s in self.sessions()] == [bob.session_id])
         self.assertEqual(alice.wait(), 255, alice)
         self.assertIn("(its seat was given away while it was idle)", alice.out)
-        self.assertTrue(wait_until(
-            lambda: [s["id"] for s in self.sessions()] == [bob.session_id]), self.listing())
 
     def test_a_parked_shell_may_be_admitted_over_the_limit(self):
         alice, bob = self.park(on_return="admit")
-        self.type(alice)
-        self.assertTrue(wait_until(lambda: self.state_of(alice) == ("active", True)),
-                        self.listing())
+        self.type_until(alice, lambda: self.state_of(alice) == ("active", True))
         self.assertEqual(self.state_of(bob), ("active", True))
         self.assertEqual(self.active(), 2)
 

@@ -6,9 +6,13 @@ usage: SESSREG_BUILD=… SESSREG_TOOL_NAME=… completion_test.py
 
 import os
 import pathlib
+import pty
+import select
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import unittest
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
@@ -115,39 +119,70 @@ class Bash(Completions, unittest.TestCase):
 
 @unittest.skipUnless(shutil.which("zsh"), "no zsh here")
 class Zsh(Completions, unittest.TestCase):
-    SCRIPT = r"""
-        zmodload zsh/zpty
-        zpty shell zsh -f -i
-        send() { zpty -w shell "$1"; }
-        send 'PS1=; unset zle_bracketed_paste; fpath=('$1' $fpath); autoload -Uz compinit; compinit -u -D'
-        # Every word that is offered is told between marks, with its description, and none inserted.
-        send 'compadd() {
+    """In one interactive shell on a terminal: what its completion needs, it loads once."""
+
+    # Every word that is offered is told between marks, with its description, and none inserted.
+    SETUP = r"""
+        unset zle_bracketed_paste
+        PS1= LISTMAX=10000
+        fpath=({functions} $fpath)
+        autoload -Uz compinit && compinit -u -D
+        zstyle ":completion:*" list-prompt ""
+        compadd() {{
           local -a hits given; given=("$@"); builtin compadd -O hits "$@"
-          local hit; for hit in $hits; do print -r -- "<$hit>" >>'$2'; done
-          local n=${given[(I)-d]}
-          (( n )) && print -rl -- "{${(P)^given[n+1]}}" >>'$2'
-          builtin compadd "$@" }'
-        send 'zstyle ":completion:*" list-prompt ""; LISTMAX=10000; bindkey "^I" complete-word'
-        send 'print rea""dy'
-        while zpty -r shell line; do [[ $line == *ready* ]] && break; done
-        zpty -w -n shell "$3"$'\t'
-        sleep $4
-        zpty -d shell
+          local hit; for hit in $hits; do print -r -- "<$hit>" >>{told}; done
+          local n=${{given[(I)-d]}}
+          (( n )) && print -rl -- "{{${{(P)^given[n+1]}}}}" >>{told}
+          builtin compadd "$@"
+        }}
+        offer() {{ zle complete-word; zle kill-whole-line; print >{done} }}
+        zle -N offer
+        bindkey "^I" offer
+        print >{done}
     """
 
-    def raw(self, *words, seconds="1.2"):
+    @classmethod
+    def setUpClass(cls):
         scene = pathlib.Path(os.environ[INSIDE])
-        told = scene / "zsh-told"
-        told.unlink(missing_ok=True)
+        cls.told, done, setup = scene / "zsh-told", scene / "zsh-done", scene / "zsh-setup"
         functions = scene / "zsh"
-        functions.mkdir(exist_ok=True)
+        functions.mkdir()
         shutil.copy(BUILD / "tools/completions" / f"_{TOOL}", functions / f"_{TOOL}")
-        result = subprocess.run(["zsh", "-f", "-c", self.SCRIPT, "zsh", functions, told,
-                                 " ".join(["sessreg", *words]), seconds],
-                                capture_output=True, text=True, timeout=60,
-                                env=os.environ | {"TERM": "dumb"})
-        self.assertEqual(result.stderr, "")
-        return told.read_text() if told.exists() else ""
+        setup.write_text(cls.SETUP.format(functions=functions, told=cls.told, done=done))
+        os.mkfifo(done)
+        cls.done = os.open(done, os.O_RDWR)
+        cls.addClassCleanup(os.close, cls.done)
+        cls.shell, cls.terminal = pty.fork()
+        if cls.shell == 0:
+            os.execvpe("zsh", ["zsh", "-f", "-i"], os.environ | {"TERM": "dumb"})
+        cls.addClassCleanup(cls.end)
+        cls.type(f". {setup}\n")
+
+    @classmethod
+    def end(cls):
+        os.kill(cls.shell, signal.SIGKILL)
+        os.waitpid(cls.shell, 0)
+        os.close(cls.terminal)
+
+    @classmethod
+    def type(cls, text):
+        """Until it is done; what the terminal shows is not looked at."""
+        os.write(cls.terminal, text.encode())
+        shown = b""
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            readable, _, _ = select.select([cls.done, cls.terminal], [], [], 1)
+            if cls.terminal in readable:
+                shown += os.read(cls.terminal, 65536)
+            if cls.done in readable:
+                os.read(cls.done, 1)
+                return
+        raise AssertionError(f"zsh is stuck: {shown}")
+
+    def raw(self, *words):
+        self.told.unlink(missing_ok=True)
+        self.type(" ".join(["sessreg", *words]) + "\t")
+        return self.told.read_text() if self.told.exists() else ""
 
     def complete(self, *words):
         lines = self.raw(*words).splitlines()
