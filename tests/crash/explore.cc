@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "../support/thorough.h"
 #include "tracee.h"
 
 namespace {
@@ -17,37 +18,60 @@ namespace {
 // stands, which is as good an instruction as any, and counted as astray.
 constexpr int kAttempts = 2;
 
+using Points = std::set<std::size_t>;
+
 struct Plan {
   Path path;
-  std::vector<std::size_t> points;
+  Points kills, stops;
+  const char* points = "every step";
+  bool is_complete = true;
 };
 
 Plan make_plan(const Trial& trial) {
   trial.prepare();
   Tracee child(Script{trial.enter, trial.act});
   std::vector<std::byte> before(trial.watched.begin(), trial.watched.end());
-  std::set<std::size_t> marked;
+  Points changes, accesses, around_calls;
   std::size_t k = 0;
   bool in_call = false;
-  const auto mark = [&](std::size_t at) {
-    if (at > 0) marked.insert(at - 1);
-    marked.insert(at);
-  };
   Plan plan;
   plan.path = child.trace([&] {
-    if (in_call) mark(k);
+    if (in_call) around_calls.insert({k - 1, k});
     in_call = child.at_system_call();
     if (memcmp(before.data(), trial.watched.data(), before.size()) != 0) {
-      mark(k);
+      changes.insert(k);
       std::copy(trial.watched.begin(), trial.watched.end(), before.begin());
     }
+    if (trial.in_place && child.at_access_to(trial.watched)) accesses.insert(k);
     ++k;
   });
-  const std::size_t stride = plan.path.length() <= kEveryStep ? 1 : plan.path.length() / kBetween;
-  for (std::size_t point = 0; point <= plan.path.length(); point += stride)
-    marked.insert(point);
-  marked.insert(plan.path.length());
-  plan.points.assign(marked.begin(), marked.end());
+  if (trial.in_place)
+    for (const std::size_t change : changes)
+      if (!accesses.contains(change - 1) && !around_calls.contains(change))
+        throw TraceeLost("step " + std::to_string(change) + " changed the memory unseen");
+
+  const std::size_t last = plan.path.length();
+  const bool is_long = last > kEveryStep;
+  plan.kills = plan.stops = around_calls;
+  plan.kills.insert({0, last}), plan.stops.insert({0, last});
+  if (!is_long && is_thorough()) {
+    for (std::size_t point = 0; point <= last; ++point)
+      plan.kills.insert(point), plan.stops.insert(point);
+    return plan;
+  }
+  plan.kills.insert(changes.begin(), changes.end());
+  if (!is_long && trial.in_place) {
+    plan.stops.insert(accesses.begin(), accesses.end());
+    plan.points = "every access";
+    return plan;
+  }
+  for (const std::size_t change : changes)
+    plan.stops.insert({std::max<std::size_t>(change, 1) - 1, change});
+  for (std::size_t point = 0; point <= last; point += std::max<std::size_t>(last / kBetween, 1))
+    plan.stops.insert(point);
+  if (is_thorough()) plan.kills = plan.stops;
+  plan.points = "every change and system call, and between";
+  plan.is_complete = false;
   return plan;
 }
 
@@ -104,7 +128,7 @@ class Monotone {
 
 void kill_at(const Trial& trial, const Plan& plan, Tally& ret_tally) {
   Monotone happening(trial.complete, plan.path.length());
-  for (const std::size_t k : plan.points)
+  for (const std::size_t k : plan.kills)
     try {
       const auto [child, astray] = child_after(trial, plan.path, k);
       const pid_t pid = child->pid();
@@ -119,27 +143,26 @@ void kill_at(const Trial& trial, const Plan& plan, Tally& ret_tally) {
                    std::to_string(plan.path.length()) + ": " + e.what());
     }
   ret_tally.happens_at = happening.happens_at();
-  ret_tally.kills = plan.points.size();
+  ret_tally.kills = plan.kills.size();
 }
 
-void stop_at(const Trial& trial, const Plan& plan, Others others, Tally& ret_tally) {
-  for (const std::size_t k : plan.points)
-    try {
-      const auto [child, astray] = child_after(trial, plan.path, k);
-      const pid_t pid = child->pid();
-      ret_tally.astray += astray;
-      trial.look(pid);
-      trial.work(others, pid);
-      trial.look(pid);
-      const int result = child->finish();
-      trial.settle_accounts(others, result, trial.look(pid));
-      trial.recover(pid);
-    } catch (const Broken& e) {
-      throw Broken("stopped after step " + std::to_string(k) + " of " +
-                   std::to_string(plan.path.length()) + ", the others " + text(others) + ": " +
-                   e.what());
-    }
-  ret_tally.stops += plan.points.size();
+void stop_at(const Trial& trial, const Plan& plan, std::size_t k, Others others, Tally& ret_tally) {
+  try {
+    const auto [child, astray] = child_after(trial, plan.path, k);
+    const pid_t pid = child->pid();
+    ret_tally.astray += astray;
+    trial.look(pid);
+    trial.work(others, pid);
+    trial.look(pid);
+    const int result = child->finish();
+    trial.settle_accounts(others, result, trial.look(pid));
+    trial.recover(pid);
+  } catch (const Broken& e) {
+    throw Broken("stopped after step " + std::to_string(k) + " of " +
+                 std::to_string(plan.path.length()) + ", the others " + text(others) + ": " +
+                 e.what());
+  }
+  ++ret_tally.stops;
 }
 
 }  // namespace
@@ -161,11 +184,17 @@ Tally explore(const Trial& trial) {
     const Plan plan = make_plan(trial);
     Tally tally{.name = trial.name};
     tally.steps = plan.path.length();
-    tally.every_step = plan.points.size() == plan.path.length() + 1;
+    tally.points = plan.points;
+    tally.is_complete = plan.is_complete;
     kill_at(trial, plan, tally);
     if (!trial.same_way) tally.happens_at = 0;
-    for (const Others others : trial.others)
-      stop_at(trial, plan, others, tally);
+    std::size_t turn = 0;
+    for (const std::size_t k : plan.stops)
+      if (is_thorough())
+        for (const Others others : trial.others)
+          stop_at(trial, plan, k, others, tally);
+      else
+        stop_at(trial, plan, k, trial.others[turn++ % trial.others.size()], tally);
     return tally;
   } catch (const Broken& e) {
     throw Broken(trial.name + ": " + e.what());
@@ -187,9 +216,12 @@ void print_table(const std::vector<Tally>& tallies) {
   for (const Tally& tally : tallies) {
     const std::string at = tally.happens_at == 0 ? "-" : std::to_string(tally.happens_at);
     printf("%-44s %7zu %7zu %7zu %7zu %9s  %s\n", tally.name.c_str(), tally.steps, tally.kills,
-           tally.stops, tally.astray, at.c_str(),
-           tally.every_step ? "every step" : "every change and system call, and between");
+           tally.stops, tally.astray, at.c_str(), tally.points);
     steps += tally.steps, kills += tally.kills, stops += tally.stops;
   }
   printf("%-44s %7zu %7zu %7zu\n", "total", steps, kills, stops);
+  puts(is_thorough()
+           ? "the full bound"
+           : "the default bound: points that differ from the one before, each stop with one "
+             "form of others; every step and all others with SESSREG_THOROUGH=1");
 }

@@ -11,9 +11,14 @@
 //      at k = 0 and all of it at the end.
 //   3. Recovery gives back what the dead process held, and the scene fills up exactly to its limit.
 //
-// A kill leaves the shared memory and the files, and nothing else. So where an operation is long,
-// the points are all steps that changed the watched memory and all system calls, each with the step
-// before it, and besides some kBetween at equal distances in between.
+// With SESSREG_THOROUGH=1 that is so. By default the points are those that differ: a kill leaves
+// the shared memory and the files, and nothing else, so it is tried after each step that changed
+// the memory and on both sides of each system call; who is stopped has besides read what it has
+// read, so that is tried before each access to the memory, with each form of others in turn.
+//
+// Where an operation is long, or does not access the memory where it is watched, the points are all
+// steps that changed it and all system calls, each with the step before it, and some kBetween at
+// equal distances in between; by default, again, with others in turn.
 #pragma once
 
 #include <sys/types.h>
@@ -26,7 +31,7 @@
 #include <string>
 #include <vector>
 
-// An operation of more steps than this is not killed at every one, but as said above.
+// An operation of more steps than this is long.
 inline constexpr std::size_t kEveryStep = 3000;
 inline constexpr std::size_t kBetween = 40;
 
@@ -63,6 +68,7 @@ struct Trial {
   // After the child went on and finished, before recover(). result: of act.
   std::function<void(Others, int result, int happened)> settle_accounts;
   std::span<const std::byte> watched;  // the shared memory
+  bool in_place = false;               // the child accesses it at that very address
 };
 
 // What was tried of one operation.
@@ -73,7 +79,8 @@ struct Tally {
   std::size_t stops = 0;
   std::size_t astray = 0;      // of these, not exactly after step k: see child_after()
   std::size_t happens_at = 0;  // the first k after which all of it had happened; 0: not known
-  bool every_step = false;
+  const char* points = "";
+  bool is_complete = false;  // no point was left out that differs from all others
 };
 
 // Throws Broken, its text beginning with the name of the operation and the step.

@@ -404,5 +404,6 @@ Trial trial_of(GateScene& scene, const GateOperation& op) {
     demand(others != Others::churn || result == 1, "it failed though all was left as it was");
   };
   trial.watched = std::as_bytes(std::span(&scene.memory(), 1));
+  trial.in_place = true;
   return trial;
 }

@@ -10,6 +10,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
+#include <cstdint>
+#include <optional>
 #include <unordered_map>
 
 #if defined(__x86_64__)
@@ -72,6 +75,70 @@ std::uintptr_t stack_pointer(pid_t pid) {
   const long value = ptrace(PTRACE_PEEKUSER, pid, offsetof(user_regs_struct, rsp), nullptr);
   if (errno != 0) throw TraceeLost("cannot read a register of the child");
   return static_cast<std::uintptr_t>(value);
+}
+
+user_regs_struct registers(pid_t pid) {
+  user_regs_struct all;
+  if (ptrace(PTRACE_GETREGS, pid, nullptr, &all) != 0)
+    throw TraceeLost("cannot read the registers of the child");
+  return all;
+}
+
+// The registers that REX and ModR/M number.
+std::uint64_t general_register(const user_regs_struct& all, unsigned number) {
+  const std::array<std::uint64_t, 16> in_order = {
+      all.rax, all.rcx, all.rdx, all.rbx, all.rsp, all.rbp, all.rsi, all.rdi,
+      all.r8,  all.r9,  all.r10, all.r11, all.r12, all.r13, all.r14, all.r15};
+  return in_order[number];
+}
+
+// The address that the operand of an instruction in memory has, as its ModR/M byte says (Intel's
+// manual, volume 2, chapter 2); none: it has no such operand. Where an instruction has no ModR/M
+// byte, another byte is taken for it: that gives an address too many now and then.
+std::optional<std::uint64_t> operand_address(std::span<const std::uint8_t> code,
+                                             const user_regs_struct& all) {
+  std::size_t at = 0;
+  const auto is_prefix = [](std::uint8_t byte) {
+    return byte == 0x66 || byte == 0xf0 || byte == 0xf2 || byte == 0xf3;
+  };
+  while (is_prefix(code[at]))
+    ++at;
+  unsigned index_high = 0, base_high = 0;
+  if ((code[at] & 0xf0) == 0x40) {  // REX
+    index_high = (code[at] & 2u) << 2, base_high = (code[at] & 1u) << 3;
+    ++at;
+  }
+  if (code[at] == 0x0f) {
+    ++at;
+    if (code[at] == 0x38 || code[at] == 0x3a) ++at;
+  }
+  ++at;
+  const unsigned mod = code[at] >> 6, rm = code[at] & 7u;
+  ++at;
+  if (mod == 3) return std::nullopt;
+  if (mod == 0 && rm == 5) return std::nullopt;  // relative to the code, where no shared memory is
+  std::uint64_t address = 0;
+  std::size_t displacement = mod == 1 ? 1 : mod == 2 ? 4 : 0;
+  if (rm == 4) {  // SIB
+    const unsigned scale = code[at] >> 6, index = ((code[at] >> 3) & 7u) | index_high;
+    const unsigned base = (code[at] & 7u) | base_high;
+    if (index != 4) address += general_register(all, index) << scale;
+    if (mod == 0 && (code[at] & 7u) == 5)
+      displacement = 4;
+    else
+      address += general_register(all, base);
+    ++at;
+  } else {
+    address += general_register(all, rm | base_high);
+  }
+  if (displacement == 1) {
+    address += static_cast<std::uint64_t>(static_cast<std::int8_t>(code[at]));
+  } else if (displacement == 4) {
+    std::int32_t more;
+    memcpy(&more, &code[at], sizeof more);
+    address += static_cast<std::uint64_t>(std::int64_t{more});
+  }
+  return address;
 }
 
 constexpr unsigned long kBreakpoint = 0xcc;  // int3
@@ -161,6 +228,26 @@ bool Tracee::at_system_call() const {
   errno = 0;
   const long word = ptrace(PTRACE_PEEKTEXT, pid_, address(), nullptr);
   return errno == 0 && (static_cast<unsigned long>(word) & 0xffff) == kSystemCall;
+}
+
+bool Tracee::at_access_to(std::span<const std::byte> memory) const {
+#if SESSREG_CAN_STEP
+  const user_regs_struct all = registers(pid_);
+  // Two words hold any instruction but the longest, which none of ours is.
+  std::array<long, 2> code;
+  for (std::size_t i = 0; i < code.size(); ++i)
+    code[i] = ptrace(PTRACE_PEEKTEXT, pid_, all.rip + i * sizeof(long), nullptr);
+  std::array<std::uint8_t, sizeof code> bytes;
+  memcpy(bytes.data(), code.data(), sizeof code);
+  const auto address = operand_address(bytes, all);
+  // Up to a cache line before it is its beginning.
+  constexpr std::uint64_t kWidest = 64;
+  const auto begin = reinterpret_cast<std::uintptr_t>(memory.data());
+  return address && *address + kWidest > begin && *address < begin + memory.size();
+#else
+  static_cast<void>(memory);
+  return false;
+#endif
 }
 
 void Tracee::step() {

@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -53,6 +54,9 @@ class Tracee {
   void step();
   // True: the instruction to be executed next is a system call.
   bool at_system_call() const;
+  // True: the instruction to be executed next reads or writes there; never false if it does, but
+  // for string instructions. Addresses are the child's.
+  bool at_access_to(std::span<const std::byte> memory) const;
 
   // Steps to the end and returns the way there; `visit` is called before each step and at the end.
   Path trace(const std::function<void()>& visit);

@@ -1,5 +1,6 @@
-// A hundred thousand logins by processes that are killed at any instant, in one run; afterwards
-// nothing may be left of them anywhere.
+// Many logins by processes that are killed at any instant, in one run; afterwards nothing may be
+// left of them anywhere. Ten thousand, or two with --kill-daemon; ten times as many with
+// SESSREG_THOROUGH=1.
 //
 //   faults_soak [--logins N] [--workers N] [--seed N] [--kill-daemon]
 //
@@ -22,6 +23,7 @@
 #include "../pam/transaction.h"
 #include "../support/child.h"
 #include "../support/sanitized.h"
+#include "../support/thorough.h"
 #include "config/policy.h"
 #include "leftovers.h"
 #include "seats.h"
@@ -38,7 +40,7 @@ constexpr const char* kUsers[] = {"daemon", "bin", "sys", "games", "man"};
 constexpr std::uint64_t kReservationTime_ms = 1'000;
 
 struct Options {
-  std::uint64_t logins = 100'000;
+  std::uint64_t logins = 0;  // 0: not given
   std::uint64_t workers = 6;
   std::uint64_t seed = 0;
   bool kill_daemon = false;
@@ -290,7 +292,13 @@ int main(int argc, char** argv) {
       return 2;
     }
   }
+  const bool given = options.logins != 0;
+  if (!given) options.logins = (options.kill_daemon ? 2'000 : 10'000) * (is_thorough() ? 10 : 1);
   printf("seed %" PRIu64 "\n", options.seed);
   fflush(stdout);
-  return run(options);
+  const int result = run(options);
+  puts(given           ? "as many as asked for"
+       : is_thorough() ? "the full bound"
+                       : "the default bound: ten times as many with SESSREG_THOROUGH=1");
+  return result;
 }

@@ -7,10 +7,12 @@
  * -DCFG_NEWCOMER, -DCFG_NEWCOMER_BACK, -DCFG_RETURNER or -DCFG_DIES.
  */
 #define N 3
+#ifndef END                         /* the clock stops here */
 #ifdef CFG_NEWCOMER_BACK
-#define END 2                       /* the clock stops here */
+#define END 2
 #else
 #define END 3
+#endif
 #endif
 #define D(c) (2 - (c))              /* by identity of the configuration: the smallest duration in it */
 #define NEVER 20

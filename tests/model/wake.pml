@@ -10,6 +10,9 @@
 #define IDLE 6
 #endif
 #define END IDLE                    /* the clock stops here */
+#ifndef TOUCHERS
+#define TOUCHERS 3
+#endif
 
 byte clock, gate;
 bit parked
@@ -25,7 +28,7 @@ byte act;                           /* time << 1 | waking */
 bit looking, late;                  /* late: a touch has begun and returned since the look began */
 bit after[3];                       /* this touch has begun since the look began */
 
-active [3] proctype Toucher() {
+active [TOUCHERS] proctype Toucher() {
   byte t, w, g;
   bit done;
   d_step { after[_pid] = looking; t = clock };
