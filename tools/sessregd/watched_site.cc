@@ -548,7 +548,8 @@ void WatchedSite::start(const std::vector<Session>& sessions, EndingOptions opti
     const auto known = tracked_.find(ref.slot);
     if (known != tracked_.end() && known->second.ref == ref) known->second.is_being_ended = true;
   }
-  running.ender = std::make_unique<Ender>(site_, sessions, std::move(options), table);
+  running.ender =
+      std::make_unique<Ender>(*site_.registry, site_.config, sessions, std::move(options), table);
   // The latest first: it is the least patient one of a session.
   running_.push_front(std::move(running));
   step_ = after(kFirstStep, &WatchedSite::step);

@@ -27,11 +27,11 @@
 #include <vector>
 
 #include "base/fd.h"
-#include "common/ending.h"
 #include "common/session.h"
 #include "common/site.h"
 #include "host/process_table.h"
 #include "session/activity.h"
+#include "session/ending.h"
 #include "sessregd/event_source.h"
 
 namespace sessreg {
