@@ -75,22 +75,6 @@ bool is_to_go(const Snapshot& held) {
 
 }  // namespace
 
-const char* text(Change change) {
-  switch (change) {
-    case Change::opened:
-      return "opened";
-    case Change::closed:
-      return "closed";
-    case Change::parked:
-      return "parked";
-    case Change::returned:
-      return "returned";
-    case Change::ending:
-      return "ending";
-  }
-  return "unknown";
-}
-
 std::size_t WatchedSite::DigestHash::operator()(const TokenDigest& digest) const {
   std::size_t hash = 0;  // it is one already, and keyed
   memcpy(&hash, digest.data(), sizeof hash);

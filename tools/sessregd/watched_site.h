@@ -31,14 +31,11 @@
 #include "common/site.h"
 #include "host/process_table.h"
 #include "session/activity.h"
+#include "session/change.h"
 #include "session/ending.h"
 #include "sessregd/event_source.h"
 
 namespace sessreg {
-
-// What happened to a session, for those who watch.
-enum class Change { opened, closed, parked, returned, ending };
-const char* text(Change change);
 
 class WatchedSite {
  public:
