@@ -266,7 +266,7 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
     append_json(indented, row, JsonForm::lines, 0);
     require(nlohmann::ordered_json::parse(indented) == nlohmann::ordered_json::parse(line));
 
-    const Change change{ChangeKind::state, &row, State::reserved};
+    const RowChange change{Change::ending, &row, State::reserved};
     require_showable(describe(change), "");
     require_showable(change_line(change, kNow_ms), "\n");
     const std::string change_object = change_json(change, kNow_ms);

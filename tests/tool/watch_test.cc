@@ -244,12 +244,12 @@ TEST_CASE("logins and ends are shown as they happen") {
     const Process ben(sleeps);
     const Admission session = sandbox.admit(login_of("ben", ben, "login", ""));
     CHECK(watch.shows("2 of 7 seats"));
-    CHECK(watch.shows(" login ben, login"));
+    CHECK(watch.shows(" opened ben, login"));
     sandbox.registry().mark_revoked(session.ref, "");
-    CHECK(watch.shows(" state ben, login: ending, was active"));
+    CHECK(watch.shows(" ending ben, login: was active"));
   }
   CHECK(watch.shows("1 of 7 seats"));
-  CHECK(watch.shows(" end ben, login"));
+  CHECK(watch.shows(" closed ben, login"));
   const Process carl(sleeps);
   sandbox.reserve(login_of("carl", carl));
   CHECK(watch.shows(" reserved carl, sshd from 192.0.2.7"));
@@ -404,10 +404,11 @@ TEST_CASE("in a pipe each change is a line, beginning with what is there") {
     const Process ben(sleeps);
     ben_id = id_of(sandbox.admit(login_of("ben", ben, "login", "")));
     REQUIRE(watch.has_lines(2));
-    CHECK_THAT(watch.output(), Catch::EndsWith("  login  " + ben_id + "  ben  login  -  active\n"));
+    CHECK_THAT(watch.output(),
+               Catch::EndsWith("  opened  " + ben_id + "  ben  login  -  active\n"));
   }
   REQUIRE(watch.has_lines(3));
-  CHECK_THAT(watch.output(), Catch::EndsWith("  end  " + ben_id + "  ben  login  -  active\n"));
+  CHECK_THAT(watch.output(), Catch::EndsWith("  closed  " + ben_id + "  ben  login  -  active\n"));
 }
 
 TEST_CASE("in a pipe, too, a configuration that is broken meanwhile ends nothing") {
@@ -423,7 +424,7 @@ TEST_CASE("in a pipe, too, a configuration that is broken meanwhile ends nothing
   sandbox.admit(login_of("ben", ben));
   REQUIRE(watch.has_lines(2));
   CHECK(count(watch.output(), "\n") == 2);
-  CHECK_THAT(watch.output(), Catch::Contains("  login  "));
+  CHECK_THAT(watch.output(), Catch::Contains("  opened  "));
 }
 
 TEST_CASE("of all sites, one that cannot be read for a while loses no session") {
@@ -456,7 +457,7 @@ TEST_CASE("of all sites, one that cannot be read for a while loses no session") 
   sandbox.admit(login_of("ben", ben));
   REQUIRE(watch.has_lines(2));
   CHECK(count(watch.output(), "\n") == 2);
-  CHECK_THAT(watch.output(), Catch::Contains("  login  "));
+  CHECK_THAT(watch.output(), Catch::Contains("  opened  "));
 }
 
 TEST_CASE("with --json each change is an object on a line of its own") {
@@ -479,11 +480,31 @@ TEST_CASE("with --json each change is an object on a line of its own") {
   CHECK(ending.size() == 4);
   CHECK_THAT(ending["time"].get<std::string>(),
              Catch::Matches(R"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)"));
-  CHECK(ending["event"] == "state");
+  CHECK(ending["event"] == "ending");
   CHECK(ending["before"] == "active");
   CHECK(ending["session"]["state"] == "ending");
   CHECK(ending["session"]["id"] == id_of(session));
   CHECK(ending["session"]["reason"] == "lunch");
+}
+
+TEST_CASE("a change of state is called after the new state") {
+  Sandbox sandbox;
+  const Process anna([](const auto& ready) {
+    start_child(sleeps);
+    ready();
+    sleep_for_ever();
+  });
+  const Admission session = sandbox.admit(login_of("anna", anna));
+  InPipe watch(sandbox, {"list", "--watch"});
+  REQUIRE(watch.has_lines(1));
+  kill(anna.pid(), SIGKILL);
+  REQUIRE(watch.has_lines(2));
+  const std::string who = "  " + id_of(session) + "  anna  sshd  192.0.2.7  ";
+  CHECK_THAT(watch.output(), Catch::EndsWith("  orphaned" + who + "orphaned\n"));
+  sandbox.registry().mark_revoked(session.ref, "");
+  REQUIRE(watch.has_lines(3));
+  CHECK_THAT(watch.output(), Catch::EndsWith("  ending" + who + "ending\n"));
+  end_everything_started();
 }
 
 TEST_CASE("a filter tells who comes to fit it from who logs in") {

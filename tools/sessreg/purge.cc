@@ -6,10 +6,11 @@
 
 #include "base/text.h"
 #include "common/audit.h"
-#include "common/ending.h"
 #include "common/errors.h"
 #include "common/output.h"
+#include "common/session.h"
 #include "registry/salvage.h"
+#include "session/ending.h"
 #include "sessreg/command.h"
 
 namespace sessreg {
@@ -107,7 +108,7 @@ EndedOverdue end_overdue(OpenSite& site, Reaped& reaped) {
   if (overdue.empty()) return result;
   EndingOptions options;
   options.reason = "its time is up";
-  for (const Ended& ended : end_sessions(site, overdue, options))
+  for (const Ended& ended : end_sessions(*site.registry, site.config, overdue, options))
     ++(ended.result == EndResult::ended ? result.ended : result.left);
   return result;
 }

@@ -10,12 +10,12 @@
 
 #include "base/text.h"
 #include "common/audit.h"
-#include "common/ending.h"
 #include "common/errors.h"
 #include "common/output.h"
 #include "common/times.h"
 #include "common/tool_name.h"
 #include "config/config_values.h"
+#include "session/ending.h"
 #include "sessreg/access/selection.h"
 #include "sessreg/access/site_sessions.h"
 #include "sessreg/command.h"

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "sessregd/event_source.h"
+#include "sessregd/log.h"
 #include "sessregd/sessions_service.h"
 #include "sessregd/watched_site.h"
 #include "varlink/server.h"
@@ -30,8 +31,6 @@ struct DaemonOptions {
   std::string conf;                // empty: each site's own file
   std::string socket;
 };
-
-using Log = std::function<void(int priority, const std::string& line)>;
 
 class Daemon {
  public:

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "common/audit.h"
+#include "common/session.h"
 #include "token/token_key.h"
 #include "token/token_verify.h"
 

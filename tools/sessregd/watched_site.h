@@ -1,11 +1,20 @@
-// One site as the daemon looks after it: who is there, who has gone, whose time is up.
+// One site as the daemon looks after it: its configuration, its registry's file, and the parts that
+// look into that.
+//
+//   roster           who is there
+//   leaders          who has gone: at once
+//   time_outs        whose time is up: at every tick
+//   terminal_rounds  what was typed on terminals: more seldom
+//   endings          who is being ended, and who waits for it
 //
 // The registry needs none of this: limits hold, and the dead are found, without a daemon. It makes
 // the same functions be called promptly.
 //
-//   at once      a session whose leader dies is looked at (by pidfd), and freed if it is over
-//   every tick   new and gone sessions are noticed, if a seat changed hands; time-outs
-//   more seldom  terminals are looked at, so that typing counts as activity
+// Rules:
+//   1. The parts live as long as the registry's file is the one that was opened, and safe to read.
+//      Where it is another one, all sessions are closed for them, and new parts look at the new
+//      one.
+//   2. A configuration that cannot be read is logged, and the old one stays.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -16,42 +25,39 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <list>
-#include <map>
-#include <memory>
 #include <optional>
 #include <string>
-#include <tuple>
-#include <unordered_map>
-#include <utility>
+#include <string_view>
 #include <vector>
 
-#include "base/fd.h"
-#include "common/ending.h"
-#include "common/session.h"
 #include "common/site.h"
-#include "host/process_table.h"
+#include "host/process.h"
 #include "session/activity.h"
-#include "sessregd/event_source.h"
+#include "session/change.h"
+#include "session/sessions.h"
+#include "sessregd/endings.h"
+#include "sessregd/leaders.h"
+#include "sessregd/log.h"
+#include "sessregd/roster.h"
+#include "sessregd/site_loop.h"
+#include "sessregd/terminal_rounds.h"
+#include "sessregd/time_outs.h"
 
 namespace sessreg {
-
-// What happened to a session, for those who watch.
-enum class Change { opened, closed, parked, returned, ending };
-const char* text(Change change);
 
 class WatchedSite {
  public:
   using OnChange = std::function<void(Change, const Session&)>;
-  using Log = std::function<void(int priority, const std::string& line)>;
 
   // Throws Failure if the configuration cannot be used.
   WatchedSite(sd_event* loop, GlobalOptions global, OnChange on_change, Log log);
+  WatchedSite(const WatchedSite&) = delete;
+  WatchedSite& operator=(const WatchedSite&) = delete;
 
   const std::string& name() const { return site_.config.site; }
   OpenSite& site() { return site_; }
 
-  // Reads the configuration again; a bad one is logged, and the old one stays.
+  // Reads the configuration again.
   void reload();
   // Called every kTick.
   void tick();
@@ -70,11 +76,8 @@ class WatchedSite {
                                 const std::function<bool(const RecordImage&)>& want);
   std::optional<Session> find(std::string_view id);
 
-  // Ends that session; `done` is called when it is over, never from inside. nullptr: the registry
-  // has gone meanwhile. Who is less patient than an earlier caller is not kept waiting by it, and
-  // both are told the same.
-  using OnEnded = std::function<void(const Ended*)>;
-  void end(const Session& session, EndingOptions options, OnEnded done);
+  // Ends that session; see endings.h.
+  void end(const Session& session, EndingOptions options, Endings::OnEnded done);
   // Gives its seat up. For who opened it and closes it.
   bool release(const Session& session);
 
@@ -90,87 +93,34 @@ class WatchedSite {
   };
 
  private:
-  struct DigestHash {
-    std::size_t operator()(const TokenDigest& digest) const;
-  };
-  struct Tracked {
-    SlotRef ref;
-    StateWord state{};
-    RecordImage record{};
-    bool marked = false;  // as the glance told; it may be about an earlier session there
-    bool is_to_go = false;
-    bool has_terminal = false;  // when it was last looked at
-    bool is_being_ended = false;
-    std::uint64_t check_ms = 0;  // when to look whether its time is up; CLOCK_BOOTTIME
-    std::uint64_t scan = 0;      // that saw it last
-    std::optional<ProcessWatch> leader;
-  };
-  // Sessions that are ended together.
-  struct Running {
-    std::unique_ptr<Ender> ender;
-    std::vector<SlotRef> refs;                           // in the order of its results
-    std::chrono::steady_clock::time_point signals_from;  // the end of the grace
-    std::vector<std::pair<SlotRef, OnEnded>> waiting;
-  };
-  // Those whose time is up at the same moment, by what they are told and how patiently.
-  using Overdue =
-      std::map<std::tuple<std::string, std::chrono::milliseconds, bool>, std::vector<Session>>;
+  struct Parts {
+    explicit Parts(WatchedSite& site);
+    Parts(const Parts&) = delete;
+    Parts& operator=(const Parts&) = delete;
 
-  void open_registry();
-  void forget_all();
+    Roster roster;
+    Leaders leaders;
+    Endings endings;
+    TimeOuts time_outs;
+    TerminalRounds terminal_rounds;
+  };
+
+  // False: there is none.
+  bool open_registry();
+  void close_registry();
   void scan();
-  void notice(std::uint32_t slot, const StateWord& state, bool marked);
-  void forget(std::uint32_t slot);
-  void watch_some_leaders();
-  bool is_tracked(const SlotRef& ref) const;
-  void on_leader_gone(SlotRef ref);
-  void look_at_the_leaderless();
-  void look_at_times(std::uint64_t now_ms);
-  void check_time(Tracked& tracked, const ProcessTable& table, std::uint64_t now_ms, Overdue& ret);
-  void look_at_some_terminals(std::uint64_t now_ms);
-  void look_anew();
-  void start(const std::vector<Session>& sessions, EndingOptions options,
-             const ProcessTable& table);
-  void step();
-  void finish(Running& running, std::vector<std::pair<OnEnded, Ended>>& ret_told);
-  Running* running_for(const SlotRef& ref);
-  EventSource after(std::chrono::microseconds time, void (WatchedSite::*callback)());
-  std::function<void()> guarded(std::function<void()> callback);
+  void noticed(Change change, Tracked& tracked, const Snapshot& held);
   std::optional<Session> session_of(const Snapshot& held, StateReader& states);
-  void tell(Change change, const Tracked& tracked, const Snapshot& held);
 
-  sd_event* loop_;
-  GlobalOptions global_;
-  OnChange on_change_;
-  Log log_;
+  const GlobalOptions global_;
+  const OnChange on_change_;
   OpenSite site_;
-  SystemProcesses processes_;
-  std::unordered_map<std::uint32_t, Tracked> tracked_;  // by slot
-  std::unordered_map<TokenDigest, std::uint32_t, DigestHash> slot_of_digest_;
-  std::unordered_map<SessionId, std::uint32_t, DigestHash> slot_of_id_;
-  std::uint64_t scans_ = 0;
-  std::uint64_t gate_seen_ = 0;
-  std::uint64_t next_scan_ms_ = 0;       // where a seat has changed hands
-  std::uint64_t next_full_scan_ms_ = 0;  // in any case
-  std::uint64_t next_check_ms_ = 0;      // when a time is up
-  std::uint64_t checks_rest_ms_ = 0;     // not before
-  std::uint64_t next_orphans_ms_ = 0;
-  FileState file_;                   // of the registry that is mapped
+  const SiteLoop loop_;
+  const SystemProcesses processes_;
+  FileState file_;                   // of the registry that is open
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
   std::string last_error_;           // said once
-  std::vector<SlotRef> unwatched_;   // their leaders are to be watched
-  std::vector<SlotRef> leaderless_;  // their leaders have gone, or cannot be watched
-  bool said_unwatchable_ = false;
-  EventSource look_soon_;
-  EventSource watch_soon_;
-  std::list<Running> running_;
-  EventSource step_;
-
-  // A round over all terminals, some at a time.
-  std::vector<std::uint32_t> round_;
-  Now round_began_{};
-  std::uint64_t round_cost_us_ = 0;
-  std::uint64_t next_round_ms_ = 0;
+  std::optional<Parts> parts_;       // while the registry is open
 };
 
 }  // namespace sessreg

@@ -15,10 +15,10 @@
 #include <string_view>
 #include <vector>
 
-#include "common/ending.h"
 #include "common/errors.h"
 #include "common/session.h"
 #include "host/process_table.h"
+#include "session/ending.h"
 #include "varlink/client.h"
 
 namespace sessreg {

@@ -52,7 +52,8 @@ std::uint32_t SiteSessions::seats_taken() {
 
 std::vector<Ended> SiteSessions::end(const std::vector<Session>& chosen,
                                      const EndingOptions& options) {
-  return remote_ ? remote_->end(chosen, options) : end_sessions(site_, chosen, options);
+  return remote_ ? remote_->end(chosen, options)
+                 : end_sessions(*site_.registry, site_.config, chosen, options);
 }
 
 }  // namespace sessreg

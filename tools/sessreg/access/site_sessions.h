@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "common/ending.h"
 #include "common/session.h"
 #include "common/site.h"
 #include "host/process_table.h"
+#include "session/ending.h"
 #include "sessreg/access/remote.h"
 
 namespace sessreg {

@@ -28,12 +28,12 @@ struct News {
   Colour colour;
 };
 
-Colour colour_of(ChangeKind kind) {
-  switch (kind) {
-    case ChangeKind::login:
-    case ChangeKind::reserved:
+Colour colour_of(Change change) {
+  switch (change) {
+    case Change::opened:
+    case Change::reserved:
       return Colour::green;
-    case ChangeKind::end:
+    case Change::closed:
       return Colour::red;
     default:
       return Colour::yellow;
@@ -64,11 +64,11 @@ class Watch {
       return;
     }
     const Now at = now();
-    for (const Change& change : changes_between(listing_, next)) {
-      if (change.kind == ChangeKind::login || change.kind == ChangeKind::reserved)
+    for (const RowChange& change : changes_between(listing_, next)) {
+      if (change.what == Change::opened || change.what == Change::reserved)
         new_until_ms_[change.row->id] = at.boottime_ms + kNew_ms;
       news_.push_front(
-          {local_time(at.realtime_ms).substr(11) + " " + describe(change), colour_of(change.kind)});
+          {local_time(at.realtime_ms).substr(11) + " " + describe(change), colour_of(change.what)});
     }
     if (news_.size() > kMostNews) news_.resize(kMostNews);
     std::erase_if(new_until_ms_, [&](const auto& one) { return one.second < at.boottime_ms; });
@@ -182,10 +182,10 @@ bool wait_for_next_look() {
 
 int watch_as_lines(const GlobalOptions& global, const ListOptions& options) {
   Listing before = read_listing(global, options);
-  const auto tell = [&](const std::vector<Change>& changes) {
+  const auto tell = [&](const std::vector<RowChange>& changes) {
     const std::int64_t now_ms = now().realtime_ms;
     std::string lines;
-    for (const Change& change : changes)
+    for (const RowChange& change : changes)
       lines += global.json ? change_json(change, now_ms) : change_line(change, now_ms);
     if (!lines.empty()) print(lines);
   };

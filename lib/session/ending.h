@@ -18,12 +18,42 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "common/session.h"
-#include "common/site.h"
+#include "config/config.h"
+#include "host/process_table.h"
+#include "registry/registry.h"
+#include "session/sessions.h"
 
 namespace sessreg {
+
+// --- Its steps, which a login that evicts takes too (send_off.h) ---
+
+// How long a terminal needs to show what it was told: sshd's child must hand it on to the client
+// before it is asked to end.
+inline constexpr std::chrono::milliseconds kTimeToBeShown{100};
+
+// Writes message_revoked and the reason to the terminals of a session's processes. True: it has
+// one.
+bool tell(Registry& registry, const Config& config, const RecordImage& session,
+          const std::vector<ProcessTable::Entry>& processes, std::string_view reason,
+          std::chrono::milliseconds grace);
+
+// Sends a session's processes the first signal, but those in `untouchable`. What an orphaned
+// session left behind gets SIGHUP and SIGTERM: no leader closes it, and nohup(1) ignores SIGHUP.
+void ask(const ProcessId& leader, std::string_view service,
+         const std::vector<ProcessTable::Entry>& processes, const ProcessTable& table,
+         const std::set<pid_t>& untouchable);
+
+// Of each of these sessions, whether its leader leads one that is not among them, too.
+struct Led {
+  SlotRef ref;
+  ProcessId leader;
+};
+std::vector<bool> lead_others(Registry& registry, const std::vector<Led>& sessions);
+
+// --- The whole of it ---
 
 enum class EndResult {
   ended,     // no process left, and the seat is free
@@ -49,12 +79,12 @@ struct EndingOptions {
 bool is_own_session(const Session& session, const ProcessTable& table);
 
 // Some sessions on their way out, all at once. Never waits: for a loop that has other work too. The
-// site must outlive it.
+// registry must outlive it.
 class Ender {
  public:
   // Marks, tells, and asks those that have no terminal. `table`: as the processes are now.
-  Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options,
-        const ProcessTable& table = ProcessTable::read());
+  Ender(Registry& registry, const Config& config, const std::vector<Session>& chosen,
+        EndingOptions options, const ProcessTable& table = ProcessTable::read());
 
   // Looks how far they are, and sends what is due. In how long to call it again; nullopt: it is
   // over.
@@ -81,17 +111,14 @@ class Ender {
     bool done() const { return shared || (closed && processes.empty()); }
   };
 
-  Registry& registry() { return *site_.registry; }
   bool end_reservation(const Session& session, Ending& ret);
   void find_shared();
-  bool tell(const Ending& ending, const Session& session) const;  // true: a terminal was told
-  void ask(Ending& ending, const ProcessTable& table);
-  bool may_signal(const ProcessTable::Entry& process) const;
+  void ask_once(Ending& ending, const ProcessTable& table);
   void look(Ending& ending, const ProcessTable& table);
   void send_next(const ProcessTable& table);
   void signal_all(std::initializer_list<int> signals, bool leaders);
 
-  OpenSite& site_;
+  Registry& registry_;
   EndingOptions options_;
   std::vector<Ending> endings_;
   std::set<pid_t> untouchable_;
@@ -101,7 +128,7 @@ class Ender {
 };
 
 // The same, waiting for the end. Ignores SIGHUP from then on.
-std::vector<Ended> end_sessions(OpenSite& site, const std::vector<Session>& chosen,
-                                const EndingOptions& options);
+std::vector<Ended> end_sessions(Registry& registry, const Config& config,
+                                const std::vector<Session>& chosen, const EndingOptions& options);
 
 }  // namespace sessreg

@@ -1,4 +1,4 @@
-#include "common/ending.h"
+#include "session/ending.h"
 
 #include <signal.h>
 #include <unistd.h>
@@ -15,28 +15,92 @@
 namespace sessreg {
 namespace {
 
-// sshd's child needs it to hand on to the client what was written to the terminal.
-constexpr std::chrono::milliseconds kTimeToBeShown{100};
 constexpr std::chrono::milliseconds kAfterTerm{2000};
 constexpr std::chrono::milliseconds kAfterKill{1000};
 constexpr std::chrono::milliseconds kLongestPause{200};
 
+// Rounded up: a grace of some milliseconds is not none.
+std::int64_t seconds_of(std::chrono::milliseconds grace) {
+  return std::chrono::ceil<std::chrono::seconds>(grace).count();
+}
+
+bool may_signal(const ProcessId& process, const std::set<pid_t>& untouchable) {
+  return process.pid > 1 && !untouchable.contains(process.pid);
+}
+
 }  // namespace
 
-Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions options,
-             const ProcessTable& table)
-    : site_(site), options_(std::move(options)) {
+// --- Steps ---
+
+bool tell(Registry& registry, const Config& config, const RecordImage& session,
+          const std::vector<ProcessTable::Entry>& processes, std::string_view reason,
+          std::chrono::milliseconds grace) {
+  MessageValues values;
+  values.limit = registry.limit_in_force(config.sessions_limit);
+  values.count = registry.count();
+  values.seconds = seconds_of(grace);
+  values.site = config.site;
+  values.user = text_of(session.user);
+  values.service = text_of(session.service);
+  std::string line = format_message(config.message_revoked, values);
+  if (!reason.empty()) line += " (" + escape_for_terminal(reason) + ")";
+  std::set<std::string> told;
+  for (const auto& process : processes) {
+    const auto terminal = ProcessTerminal::find(process, uid_of(session));
+    if (terminal && told.insert(terminal->path()).second) terminal->write(line);
+  }
+  return !told.empty();
+}
+
+void ask(const ProcessId& leader, std::string_view service,
+         const std::vector<ProcessTable::Entry>& processes, const ProcessTable& table,
+         const std::set<pid_t>& untouchable) {
+  FirstSignal first;
+  if (table.find(leader) != nullptr) {
+    first = first_signal(leader, service, processes);
+  } else {
+    first.signal_numbers = {SIGHUP, SIGTERM};
+    for (const auto& process : processes)
+      first.targets.push_back(process.id);
+  }
+  for (const ProcessId& target : first.targets)
+    for (const int signal_number : first.signal_numbers)
+      if (may_signal(target, untouchable)) signal_process(target, signal_number);
+}
+
+std::vector<bool> lead_others(Registry& registry, const std::vector<Led>& sessions) {
+  std::vector<bool> result(sessions.size());
+  std::unordered_multimap<pid_t, std::size_t> by_leader;
+  for (std::size_t i = 0; i < sessions.size(); ++i)
+    by_leader.emplace(sessions[i].leader.pid, i);
+  registry.for_each([&](const Snapshot& other) {
+    if (other.record.kind == RecordKind::reservation) return;
+    const ProcessId leader = leader_of(other.record);
+    const auto [first, last] = by_leader.equal_range(leader.pid);
+    const bool is_among_them = std::any_of(
+        first, last, [&](const auto& of) { return sessions[of.second].ref == other.ref; });
+    if (is_among_them) return;
+    for (auto i = first; i != last; ++i)
+      if (sessions[i->second].leader == leader) result[i->second] = true;
+  });
+  return result;
+}
+
+// --- The whole of it ---
+
+Ender::Ender(Registry& registry, const Config& config, const std::vector<Session>& chosen,
+             EndingOptions options, const ProcessTable& table)
+    : registry_(registry), options_(std::move(options)) {
   for (const auto& ancestor : table.lineage(getpid()))
     if (!options_.include_own || ancestor.id.pid == getpid()) untouchable_.insert(ancestor.id.pid);
 
-  const auto grace_s = std::chrono::ceil<std::chrono::seconds>(options_.grace).count();
+  const auto grace_s = static_cast<std::uint32_t>(seconds_of(options_.grace));
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
     Ending ending{session.snapshot.ref, session.leader, std::string(session.service()), {}};
     if (session.state == State::reserved) ending.closed = end_reservation(session, ending);
     if (!ending.closed)
-      ending.closed = !registry().mark_revoked(ending.ref, options_.reason,
-                                               static_cast<std::uint32_t>(grace_s));
+      ending.closed = !registry_.mark_revoked(ending.ref, options_.reason, grace_s);
     endings_.push_back(std::move(ending));
   }
   find_shared();
@@ -45,52 +109,33 @@ Ender::Ender(OpenSite& site, const std::vector<Session>& chosen, EndingOptions o
     Ending& ending = endings_[i];
     if (ending.closed) continue;
     look(ending, table);
-    const bool told = options_.tell && tell(ending, chosen[i]);
-    if (!told && !ending.closed && !ending.shared) ask(ending, table);
+    const bool told = options_.tell && tell(registry_, config, chosen[i].snapshot.record,
+                                            ending.processes, options_.reason, options_.grace);
+    if (!told && !ending.closed && !ending.shared) ask_once(ending, table);
   }
   due_ = Clock::now() + kTimeToBeShown;
 }
 
-// A leader may hold several sessions, of which some are to stay.
 void Ender::find_shared() {
-  std::unordered_multimap<pid_t, Ending*> by_leader;
-  for (Ending& ending : endings_)
-    by_leader.emplace(ending.leader.pid, &ending);
-  registry().for_each([&](const Snapshot& other) {
-    if (other.record.kind == RecordKind::reservation) return;
-    const ProcessId leader = leader_of(other.record);
-    const auto [first, last] = by_leader.equal_range(leader.pid);
-    const bool is_chosen =
-        std::any_of(first, last, [&](const auto& of) { return of.second->ref == other.ref; });
-    if (is_chosen) return;
-    for (auto i = first; i != last; ++i)
-      if (!i->second->closed && i->second->leader == leader) i->second->shared = true;
-  });
+  std::vector<Led> sessions;
+  for (const Ending& ending : endings_)
+    sessions.push_back({ending.ref, ending.leader});
+  const std::vector<bool> shared = lead_others(registry_, sessions);
+  for (std::size_t i = 0; i < endings_.size(); ++i)
+    endings_[i].shared = shared[i] && !endings_[i].closed;
 }
 
-void Ender::ask(Ending& ending, const ProcessTable& table) {
+void Ender::ask_once(Ending& ending, const ProcessTable& table) {
   ending.asked = true;
-  if (table.find(ending.leader) == nullptr) {
-    // Nobody is left who would close it: what remains of it is told to go.
-    for (const auto& process : ending.processes) {
-      if (!may_signal(process)) continue;
-      signal_process(process.id, SIGHUP);
-      signal_process(process.id, SIGTERM);
-    }
-    return;
-  }
-  const FirstSignal first = first_signal(ending.leader, ending.service, ending.processes);
-  for (const ProcessId& target : first.targets)
-    for (const int signal_number : first.signal_numbers)
-      if (!untouchable_.contains(target.pid)) signal_process(target, signal_number);
+  ask(ending.leader, ending.service, ending.processes, table, untouchable_);
 }
 
 // A reservation has no process of its own: its seat is free at once. False: it became a session in
 // between, which `ret` is about from now on.
 bool Ender::end_reservation(const Session& session, Ending& ret) {
-  if (registry().release_reservation(session.snapshot.ref)) return true;
+  if (registry_.release_reservation(session.snapshot.ref)) return true;
   bool bound = false;
-  registry().for_each([&](const Snapshot& held) {
+  registry_.for_each([&](const Snapshot& held) {
     if (held.record.id != session.snapshot.record.id) return;
     bound = true;
     ret.ref = held.ref;
@@ -99,32 +144,10 @@ bool Ender::end_reservation(const Session& session, Ending& ret) {
   return !bound;
 }
 
-bool Ender::tell(const Ending& ending, const Session& session) const {
-  MessageValues values;
-  values.limit = site_.limit_in_force();
-  values.count = site_.seats_taken();
-  values.seconds = std::chrono::ceil<std::chrono::seconds>(options_.grace).count();
-  values.site = session.site;
-  values.user = session.user();
-  values.service = session.service();
-  std::string line = format_message(site_.config.message_revoked, values);
-  if (!options_.reason.empty()) line += " (" + escape_for_terminal(options_.reason) + ")";
-  std::set<std::string> told;
-  for (const auto& process : ending.processes) {
-    const auto terminal = ProcessTerminal::find(process, session.uid);
-    if (terminal && told.insert(terminal->path()).second) terminal->write(line);
-  }
-  return !told.empty();
-}
-
-bool Ender::may_signal(const ProcessTable::Entry& process) const {
-  return process.id.pid > 1 && !untouchable_.contains(process.id.pid);
-}
-
 // Brings what is known about one session up to date.
 void Ender::look(Ending& ending, const ProcessTable& table) {
   Snapshot held;
-  if (!ending.closed && !registry().snapshot(ending.ref, held)) ending.closed = true;
+  if (!ending.closed && !registry_.snapshot(ending.ref, held)) ending.closed = true;
 
   std::vector<ProcessId> roots;
   for (const auto& process : ending.processes)
@@ -144,12 +167,12 @@ void Ender::look(Ending& ending, const ProcessTable& table) {
     return process.id.pid == getpid() || (ending.closed && process.id == ending.leader);
   });
 
-  if (!ending.closed && ending.processes.empty() && registry().snapshot(ending.ref, held)) {
+  if (!ending.closed && ending.processes.empty() && registry_.snapshot(ending.ref, held)) {
     // Its processes have gone without closing it. Asked again, as the table is older than that.
     const SystemProcesses processes;
     StateReader states(processes);
     if (!states.state_of(held, false, 0)) {
-      registry().release(ending.ref);
+      registry_.release(ending.ref);
       ending.closed = true;
     } else if (getsid(0) == ending.leader.pid) {
       ending.closed = true;  // nobody but the caller is left; its seat is free when that is gone
@@ -178,7 +201,7 @@ void Ender::send_next(const ProcessTable& table) {
   switch (sent_) {
     case Sent::nothing:
       for (Ending& ending : endings_)
-        if (!ending.asked && !ending.closed && !ending.shared) ask(ending, table);
+        if (!ending.asked && !ending.closed && !ending.shared) ask_once(ending, table);
       sent_ = Sent::first;
       due_ = Clock::now() + options_.grace;
       return;
@@ -202,7 +225,8 @@ void Ender::signal_all(std::initializer_list<int> signals, bool leaders) {
   for (const Ending& ending : endings_) {
     if (ending.done()) continue;
     for (const auto& process : ending.processes) {
-      if (!may_signal(process) || (!leaders && process.id == ending.leader)) continue;
+      if (!may_signal(process.id, untouchable_) || (!leaders && process.id == ending.leader))
+        continue;
       for (const int signal_number : signals)
         signal_process(process.id, signal_number);
     }
@@ -247,12 +271,12 @@ bool is_own_session(const Session& session, const ProcessTable& table) {
   return false;
 }
 
-std::vector<Ended> end_sessions(OpenSite& site, const std::vector<Session>& chosen,
-                                const EndingOptions& options) {
+std::vector<Ended> end_sessions(Registry& registry, const Config& config,
+                                const std::vector<Session>& chosen, const EndingOptions& options) {
   // The end of the caller's own terminal session must not stop it half-way.
   signal(SIGHUP, SIG_IGN);
   if (options.include_own) signal(SIGTERM, SIG_IGN);
-  Ender ender(site, chosen, options);
+  Ender ender(registry, config, chosen, options);
   while (const auto pause = ender.step())
     std::this_thread::sleep_for(*pause);
   return ender.results();

@@ -1,0 +1,131 @@
+// The end of a session: by a login that takes its place, and by who revokes it.
+#include "session/ending.h"
+
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+
+#include <catch2/catch.hpp>
+#include <thread>
+
+#include "../../support/child.h"
+#include "../registry/registry_fixture.h"
+#include "session/send_off.h"
+
+using namespace sessreg;
+
+namespace {
+
+struct Site : Fixture {
+  Site() {
+    config.message_revoked = "Ended: {count} of {limit} on {site}, {user} by {service}.";
+    config.sessions_limit = 7;
+    registry.publish_limit(registry.published_limit(), limit_of(7));
+  }
+
+  Snapshot admit(const std::string& user, pid_t leader) {
+    Login login = this->login(user);
+    login.uid = geteuid();
+    login.self = {leader, read_process_stat(leader)->start_ticks};
+    const Admission admission = registry.admit(login, limit_of(7), processes);
+    REQUIRE(admission.admitted());
+    Snapshot session;
+    REQUIRE(registry.snapshot(admission.ref, session));
+    return session;
+  }
+
+  Config config;
+};
+
+// The leader of a terminal session, whose terminal is kept.
+class OnTerminal {
+ public:
+  OnTerminal() : pid_(forkpty(&terminal_, nullptr, nullptr, nullptr)) {
+    if (pid_ != 0) return;
+    signal(SIGTERM, SIG_DFL);  // not as Catch2 has it
+    alarm(60);
+    for (;;)
+      pause();
+  }
+  ~OnTerminal() {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+    close(terminal_);
+  }
+  OnTerminal(const OnTerminal&) = delete;
+  OnTerminal& operator=(const OnTerminal&) = delete;
+
+  pid_t pid() const { return pid_; }
+  // The next that it was told; empty: nothing within half a minute.
+  std::string output() const {
+    pollfd wait_for{terminal_, POLLIN, 0};
+    char text[4096];
+    if (poll(&wait_for, 1, 30'000) != 1) return {};
+    const ssize_t size = read(terminal_, text, sizeof text);
+    return {text, static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
+  }
+
+ private:
+  int terminal_ = -1;
+  pid_t pid_;
+};
+
+}  // namespace
+
+TEST_CASE("who gives way to a login takes along what its dead leader left, and ignores SIGHUP") {
+  Site site;
+  // What the leader leaves comes to this process, which so sees it end.
+  REQUIRE(prctl(PR_SET_CHILD_SUBREAPER, 1) == 0);
+  Pipe left, may_go;
+  Child leader([&] {
+    setsid();
+    const pid_t child = fork();
+    if (child == 0) {
+      signal(SIGHUP, SIG_IGN);
+      signal(SIGTERM, SIG_DFL);  // not as Catch2 has it
+      alarm(60);                 // whatever becomes of the test
+      left.put('r');
+      for (;;)
+        pause();
+    }
+    return may_go.get() == 'g' ? 0 : 1;
+  });
+  REQUIRE(left.get() == 'r');
+  const Snapshot session = site.admit("anna", leader.pid());
+  REQUIRE(may_go.put('g'));
+  REQUIRE(leader.wait() == 0);
+
+  send_off(site.registry, site.config, {session, Displaced::Why::evicted});
+  int status = 0;
+  pid_t ended = 0;
+  for (int i = 0; i < 1000 && (ended = waitpid(-1, &status, WNOHANG)) == 0; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  REQUIRE(prctl(PR_SET_CHILD_SUBREAPER, 0) == 0);
+  CHECK(ended > 0);
+  CHECK(WIFSIGNALED(status));
+  CHECK(WTERMSIG(status) == SIGTERM);
+}
+
+TEST_CASE("whoever ends a session, its user reads the limit in force and the seats taken") {
+  Site site;
+  const OnTerminal terminal;
+  const Snapshot session = site.admit("anna", terminal.pid());
+  site.admit("bob", getpid());
+  site.registry.set_override(5);
+  SECTION("a login") {
+    send_off(site.registry, site.config, {session, Displaced::Why::evicted});
+    CHECK_THAT(terminal.output(),
+               Catch::Contains("Ended: 2 of 5 on default, anna by sshd. (a newer login of the "
+                               "same user took its place)"));
+  }
+  SECTION("a revoker") {
+    EndingOptions options;
+    options.reason = "lunch";
+    Ender ender(site.registry, site.config,
+                {session_from(session, site.config.site, State::active, true, now())}, options);
+    CHECK_THAT(terminal.output(),
+               Catch::Contains("Ended: 2 of 5 on default, anna by sshd. (lunch)"));
+  }
+}

@@ -1,0 +1,119 @@
+#include "sessregd/endings.h"
+
+#include <fmt/core.h>
+#include <syslog.h>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+
+#include "sessregd/stopwatch.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::chrono::milliseconds kFirstStep{5};
+// Where a step has failed.
+constexpr std::chrono::milliseconds kNextTry{200};
+
+}  // namespace
+
+void Endings::end(const Session& session, EndingOptions options, OnEnded done) {
+  const SlotRef ref = session.snapshot.ref;
+  std::vector<std::pair<SlotRef, OnEnded>> waiting;
+  if (Running* const earlier = running_for(ref)) {
+    const auto signals_from = std::chrono::steady_clock::now() + options.grace;
+    if (earlier->signals_from <= signals_from) {
+      earlier->waiting.emplace_back(ref, std::move(done));
+      return;
+    }
+    const auto moved = std::stable_partition(earlier->waiting.begin(), earlier->waiting.end(),
+                                             [&](const auto& waits) { return waits.first != ref; });
+    std::move(moved, earlier->waiting.end(), std::back_inserter(waiting));
+    earlier->waiting.erase(moved, earlier->waiting.end());
+    if (earlier->refs.size() == 1)
+      running_.remove_if([&](const Running& running) { return &running == earlier; });
+  }
+  waiting.emplace_back(ref, std::move(done));
+  start({session}, std::move(options), ProcessTable::read());
+  running_.front().waiting = std::move(waiting);
+}
+
+void Endings::start(const std::vector<Session>& sessions, EndingOptions options,
+                    const ProcessTable& table) {
+  Running running;
+  running.signals_from = std::chrono::steady_clock::now() + options.grace;
+  for (const Session& session : sessions) {
+    const SlotRef ref = session.snapshot.ref;
+    running.refs.push_back(ref);
+    if (Tracked* const tracked = roster_.find(ref)) tracked->is_being_ended = true;
+  }
+  running.ender = std::make_unique<Ender>(registry_, config_, sessions, std::move(options), table);
+  running_.push_front(std::move(running));
+  step_in(kFirstStep);
+}
+
+std::vector<Endings::OnEnded> Endings::take_waiting() {
+  std::vector<OnEnded> result;
+  for (Running& running : running_)
+    for (auto& [ref, done] : running.waiting)
+      result.push_back(std::move(done));
+  running_.clear();
+  step_.reset();
+  return result;
+}
+
+void Endings::step() {
+  // In case that this fails.
+  step_in(kNextTry);
+  const Stopwatch took;
+  const ProcessTable table = ProcessTable::read();
+  std::optional<std::chrono::microseconds> pause;
+  std::vector<std::pair<OnEnded, Ended>> told;
+  for (auto running = running_.begin(); running != running_.end();) {
+    if (const auto next = running->ender->step(table)) {
+      pause = std::min<std::chrono::microseconds>(*next, pause.value_or(*next));
+      ++running;
+      continue;
+    }
+    finish(*running, told);
+    running = running_.erase(running);
+  }
+  if (pause)
+    step_in(std::max(*pause, std::chrono::microseconds(took.rest_us(kRestOfEnding))));
+  else
+    step_.reset();
+  // The last thing done: who is told may come back with another wish.
+  for (const auto& [done, ended] : told)
+    done(&ended);
+}
+
+void Endings::step_in(std::chrono::microseconds time) {
+  step_ = loop_.after(time, [this] { step(); });
+}
+
+void Endings::finish(Running& running, std::vector<std::pair<OnEnded, Ended>>& ret_told) {
+  const std::vector<Ended> results = running.ender->results();
+  const auto refs = std::exchange(running.refs, {});
+  for (std::size_t i = 0; i < refs.size(); ++i) {
+    for (auto& [ref, done] : running.waiting)
+      if (ref == refs[i]) ret_told.emplace_back(std::move(done), results[i]);
+    Tracked* const tracked = roster_.find(refs[i]);
+    if (tracked == nullptr || running_for(refs[i]) != nullptr) continue;
+    tracked->is_being_ended = false;
+    on_left_(*tracked);
+    if (results[i].result == EndResult::survived)
+      loop_.log(LOG_WARNING,
+                fmt::format("the session {} could not be ended: {} of its processes are left",
+                            to_hex(tracked->record.id), results[i].survivors.size()));
+  }
+}
+
+Endings::Running* Endings::running_for(const SlotRef& ref) {
+  const auto found = std::find_if(running_.begin(), running_.end(), [&](const Running& running) {
+    return std::find(running.refs.begin(), running.refs.end(), ref) != running.refs.end();
+  });
+  return found == running_.end() ? nullptr : &*found;
+}
+
+}  // namespace sessreg

@@ -1,0 +1,77 @@
+// Sessions that are being ended (session/ending.h), and who waits for the result.
+//
+// Rules:
+//   1. Sessions that are ended together are told the same, and take each step with one look at the
+//      processes.
+//   2. Who is less patient than an earlier caller is not kept waiting by it: the session is ended
+//      once more, with the shorter grace, and both are told the same.
+//   3. Whoever waits is told once, and never from inside a call.
+//
+// Thread safety: none; it belongs to the loop's thread.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <list>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "config/config.h"
+#include "host/process_table.h"
+#include "registry/registry.h"
+#include "session/ending.h"
+#include "sessregd/event_source.h"
+#include "sessregd/roster.h"
+#include "sessregd/site_loop.h"
+
+namespace sessreg {
+
+class Endings {
+ public:
+  // nullptr: the registry has gone meanwhile.
+  using OnEnded = std::function<void(const Ended*)>;
+  // Called with a session that is no longer being ended and is known still.
+  using OnLeft = std::function<void(Tracked&)>;
+
+  // All of these must outlive it.
+  Endings(Registry& registry, const Config& config, Roster& roster, const SiteLoop& loop,
+          OnLeft on_left)
+      : registry_(registry),
+        config_(config),
+        roster_(roster),
+        loop_(loop),
+        on_left_(std::move(on_left)) {}
+
+  void end(const Session& session, EndingOptions options, OnEnded done);
+  // The same of several, for which nobody waits. `table`: as the processes are now.
+  void start(const std::vector<Session>& sessions, EndingOptions options,
+             const ProcessTable& table);
+
+  // Those who wait, and now in vain.
+  std::vector<OnEnded> take_waiting();
+
+ private:
+  // Sessions that are ended together.
+  struct Running {
+    std::unique_ptr<Ender> ender;
+    std::vector<SlotRef> refs;                           // in the order of its results
+    std::chrono::steady_clock::time_point signals_from;  // the end of the grace
+    std::vector<std::pair<SlotRef, OnEnded>> waiting;
+  };
+
+  void step();
+  void step_in(std::chrono::microseconds time);
+  void finish(Running& running, std::vector<std::pair<OnEnded, Ended>>& ret_told);
+  Running* running_for(const SlotRef& ref);
+
+  Registry& registry_;
+  const Config& config_;
+  Roster& roster_;
+  const SiteLoop& loop_;
+  const OnLeft on_left_;
+  std::list<Running> running_;  // the latest first: it is the least patient one of a session
+  EventSource step_;
+};
+
+}  // namespace sessreg

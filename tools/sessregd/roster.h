@@ -1,0 +1,102 @@
+// Who is there: the sessions of a registry as the latest look found them, and an index of them by
+// id and by token.
+//
+// Rules:
+//   1. The registry is right, and this remembers it: whoever acts on an entry reads its slot anew.
+//   2. An entry is of one session, or of one reservation. What takes the slot later gets an entry
+//      of its own, after the earlier one was told to be closed.
+//   3. Every slot is looked at when a seat has changed hands, and in any case every 2 seconds, as
+//      exempt sessions and marks do not pass the gate.
+//
+// Thread safety: none; it belongs to the loop's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string_view>
+#include <unordered_map>
+
+#include "config/config.h"
+#include "host/process_table.h"
+#include "registry/registry.h"
+#include "session/change.h"
+#include "sessregd/event_source.h"
+
+namespace sessreg {
+
+// Whether it was revoked or evicted.
+bool is_to_go(const Snapshot& held);
+
+// A session that is there. What other parts remember of it stands here too, as it ends with it.
+struct Tracked {
+  SlotRef ref;
+  StateWord state{};
+  RecordImage record{};
+  bool marked = false;  // as the glance told; it may be about an earlier session there
+  bool is_to_go = false;
+  bool has_terminal = false;  // when it was last looked at
+  std::uint64_t scan = 0;     // that saw it last
+
+  std::optional<ProcessWatch> leader;  // leaders.h
+  std::uint64_t check_ms = 0;          // time_outs.h
+  bool is_being_ended = false;         // endings.h
+};
+
+class Roster {
+ public:
+  // Called from inside with each change that is noticed, of reservations too. `held` is as it was
+  // read; of a session that is closed, as it was last seen.
+  using Notice = std::function<void(Change, Tracked&, const Snapshot& held)>;
+
+  // `registry` and `config` must outlive it.
+  Roster(Registry& registry, const Config& config, Notice notice)
+      : registry_(registry), config_(config), notice_(std::move(notice)) {}
+
+  // Looks at every slot.
+  void scan();
+  bool is_scan_due(std::uint64_t now_ms) const;
+  // For who asks about a session that is not known: it may have been opened just now.
+  bool may_have_missed(std::uint64_t now_ms) const;
+
+  // nullptr: it is not there, or not known yet.
+  Tracked* find(const SlotRef& ref);
+  Tracked* in_slot(std::uint32_t slot);
+  // It may hold another session by now, or none.
+  std::optional<std::uint32_t> slot_of_id(const SessionId& id) const;
+  std::optional<std::uint32_t> slot_of_token(const TokenDigest& digest) const;
+
+  template <class Visit>
+  void for_each(Visit visit) {
+    for (auto& [slot, tracked] : tracked_)
+      visit(tracked);
+  }
+
+  // Takes the typing on its terminals as activity. `ret_held` is read again.
+  void look_at_terminals(Tracked& tracked, Snapshot& ret_held, const ProcessTable& table);
+
+  // It is closed.
+  void forget(const SlotRef& ref);
+  void forget_all();
+
+ private:
+  struct DigestHash {
+    std::size_t operator()(const TokenDigest& digest) const;
+  };
+
+  void look_at(std::uint32_t slot, const StateWord& state, bool marked);
+
+  Registry& registry_;
+  const Config& config_;
+  const Notice notice_;
+  std::unordered_map<std::uint32_t, Tracked> tracked_;  // by slot
+  std::unordered_map<TokenDigest, std::uint32_t, DigestHash> slot_of_digest_;
+  std::unordered_map<SessionId, std::uint32_t, DigestHash> slot_of_id_;
+  std::uint64_t scans_ = 0;
+  std::uint64_t gate_seen_ = 0;
+  std::uint64_t next_scan_ms_ = 0;       // where a seat has changed hands
+  std::uint64_t next_full_scan_ms_ = 0;  // in any case
+};
+
+}  // namespace sessreg

@@ -1,0 +1,120 @@
+#include "sessregd/time_outs.h"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/clock.h"
+#include "common/audit.h"
+#include "sessregd/stopwatch.h"
+
+namespace sessreg {
+namespace {
+
+constexpr std::uint64_t kReservations_ms = 1'000;
+// See ending.h for how long it takes behind the grace.
+constexpr std::uint64_t kTakeOver_ms = 5'000;
+constexpr std::uint64_t kTryAgain_ms = 60'000;
+// What is left of the usual grace for who gave way, and was asked to go when it did.
+constexpr std::chrono::milliseconds kGraceOfEvicted{5'000};
+// Each is told on its terminals.
+constexpr std::size_t kMostAtOnce = 500;
+constexpr std::uint64_t kNever = ~std::uint64_t{0};
+
+}  // namespace
+
+void TimeOuts::noticed(Change change, Tracked& tracked, const Snapshot& held) {
+  if (change == Change::opened) {
+    // An earliest moment: with a terminal it may have a time to live.
+    check_at(tracked, held.record.kind == RecordKind::reservation
+                          ? boottime_ms() + kReservations_ms
+                          : expiry_ms(held, true).value_or(kNever));
+  } else if (change == Change::ending) {
+    check_at(tracked, boottime_ms() + std::uint64_t{held.grace_s} * 1000 + kTakeOver_ms);
+  }
+}
+
+void TimeOuts::look_again(Tracked& tracked) {
+  check_at(tracked, boottime_ms() + kTryAgain_ms);
+}
+
+void TimeOuts::check_at(Tracked& tracked, std::uint64_t time_ms) {
+  tracked.check_ms = time_ms;
+  next_check_ms_ = std::min(next_check_ms_, time_ms);
+}
+
+void TimeOuts::tick(std::uint64_t now_ms) {
+  if (now_ms >= next_check_ms_ && now_ms >= rests_until_ms_) look(now_ms);
+}
+
+void TimeOuts::look(std::uint64_t now_ms) {
+  const Stopwatch took;
+  std::vector<SlotRef> due;
+  roster_.for_each([&](const Tracked& tracked) {
+    if (now_ms >= tracked.check_ms && due.size() < kMostAtOnce) due.push_back(tracked.ref);
+  });
+  if (!due.empty()) {
+    const ProcessTable table = ProcessTable::read();
+    Overdue overdue;
+    for (const SlotRef& ref : due)
+      if (Tracked* const tracked = roster_.find(ref)) look_at(*tracked, table, now_ms, overdue);
+    for (const auto& [how, sessions] : overdue) {
+      EndingOptions options;
+      std::tie(options.reason, options.grace, options.tell) = how;
+      endings_.start(sessions, std::move(options), table);
+    }
+  }
+  next_check_ms_ = kNever;
+  roster_.for_each(
+      [&](const Tracked& tracked) { next_check_ms_ = std::min(next_check_ms_, tracked.check_ms); });
+  rests_until_ms_ = now_ms + took.rest_ms(kRestOfEnding);
+}
+
+void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_t now_ms,
+                       Overdue& ret) {
+  Snapshot held;
+  if (!registry_.snapshot(tracked.ref, held)) return roster_.forget(tracked.ref);
+  if (held.record.kind == RecordKind::reservation) return look_at_reservation(tracked, now_ms);
+  if (tracked.is_being_ended) {
+    tracked.check_ms = kNever;  // until that is over
+    return;
+  }
+  EndingOptions options;
+  options.tell = !is_to_go(held);
+  if (options.tell) {
+    roster_.look_at_terminals(tracked, held, table);
+    const auto end_ms = expiry_ms(held, tracked.has_terminal);
+    if (!end_ms || now_ms < *end_ms) {
+      // A token may be shown, and so begin its time to live, at any moment.
+      const std::uint64_t earliest_ms = expiry_ms(held, true).value_or(kNever);
+      tracked.check_ms = earliest_ms > now_ms ? earliest_ms : now_ms + kTryAgain_ms;
+      return;
+    }
+    const bool too_old =
+        held.record.ends_boottime_ms != 0 && now_ms >= held.record.ends_boottime_ms;
+    options.reason = too_old ? "its lifetime is over" : "it was not used for too long";
+  } else {
+    // It was asked already, and has had its grace.
+    options.reason = reason_of(held);
+    options.grace = held.mark != MarkStage::none ? std::chrono::milliseconds(0) : kGraceOfEvicted;
+  }
+  Session session = session_from(held, config_.site, State::ending, tracked.has_terminal, now());
+  audit("end", config_.site,
+        {{"session", session.id()},
+         {"user", session.user()},
+         {"service", session.service()},
+         {"host", session.host()},
+         {"pid", std::to_string(session.leader.pid)},
+         {"reason", options.reason}});
+  tracked.check_ms = kNever;
+  ret[{options.reason, options.grace, options.tell}].push_back(std::move(session));
+}
+
+void TimeOuts::look_at_reservation(Tracked& tracked, std::uint64_t now_ms) {
+  registry_.reap(std::array{tracked.ref.slot}, processes_, now_ms);
+  tracked.check_ms = now_ms + kReservations_ms;
+  Snapshot held;
+  if (!registry_.snapshot(tracked.ref, held)) roster_.forget(tracked.ref);
+}
+
+}  // namespace sessreg
