@@ -18,16 +18,16 @@ nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
 
 }  // namespace
 
-bool take_typing_as_activity(Snapshot& snapshot, OpenSite& site, const ProcessTable& table,
+bool take_typing_as_activity(Snapshot& snapshot, Site& site, const ProcessTable& table,
                              const Now& at) {
   return take_typing_as_activity(snapshot, *site.registry, site.config, table, at);
 }
 
-Reaped for_each_session(OpenSite& site, const ProcessTable& table, const VisitSession& visit) {
+Reaped for_each_session(Site& site, const ProcessTable& table, const VisitSession& visit) {
   return for_each_session(site, table, {&visit, 1});
 }
 
-Reaped for_each_session(OpenSite& site, const ProcessTable& table,
+Reaped for_each_session(Site& site, const ProcessTable& table,
                         std::span<const VisitSession> visits) {
   if (!site.registry) return {};
   SessionScan scan(*site.registry, site.config, table);
@@ -41,7 +41,7 @@ Reaped for_each_session(OpenSite& site, const ProcessTable& table,
   return scan.finish(visits.front());
 }
 
-std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table) {
+std::vector<Session> read_sessions(Site& site, const ProcessTable& table) {
   if (!site.registry) return {};
   return read_sessions(*site.registry, site.config, table);
 }

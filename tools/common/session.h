@@ -11,14 +11,14 @@
 namespace sessreg {
 
 // As in sessions.h; a site without a registry has none.
-bool take_typing_as_activity(Snapshot& ret_snapshot, OpenSite& site, const ProcessTable& table,
+bool take_typing_as_activity(Snapshot& ret_snapshot, Site& site, const ProcessTable& table,
                              const Now& at);
-Reaped for_each_session(OpenSite& site, const ProcessTable& table, const VisitSession& visit);
+Reaped for_each_session(Site& site, const ProcessTable& table, const VisitSession& visit);
 // The same by up to as many threads as there are `visits`, each of which only one of them calls;
 // the first, this one.
-Reaped for_each_session(OpenSite& site, const ProcessTable& table,
+Reaped for_each_session(Site& site, const ProcessTable& table,
                         std::span<const VisitSession> visits);
-std::vector<Session> read_sessions(OpenSite& site, const ProcessTable& table);
+std::vector<Session> read_sessions(Site& site, const ProcessTable& table);
 
 // The object that `list --json` and `show --json` print.
 nlohmann::ordered_json to_json(const Session& session);

@@ -20,12 +20,6 @@ constexpr const char* kSitesDirectory = "/etc/security/sessreg.d";
 // Longer than the daemon is ever busy between two rounds.
 constexpr std::uint64_t kDaemonSilence_ms = 10'000;
 
-HostIdentity this_host() {
-  auto host = host_identity();
-  if (!host) throw failure_of(host.error(), kToolName);
-  return *host;
-}
-
 // As a word of a shell command.
 std::string quoted(const std::string& word) {
   constexpr std::string_view kPlain =
@@ -60,48 +54,26 @@ std::string called_as(const GlobalOptions& global) {
   return one_line(called);
 }
 
-std::int32_t OpenSite::limit_in_force() const {
-  return registry ? registry->limit_in_force(config.sessions_limit) : config.sessions_limit;
-}
-
-std::uint32_t OpenSite::seats_taken() {
-  return registry ? registry->count() : 0;
+std::string called_as(const Site& site) {
+  GlobalOptions global;
+  global.site = site.config.site;
+  global.conf = site.config_path;
+  return called_as(global);
 }
 
 Config load_site_config(const GlobalOptions& global) {
   return usable(global, load_config(global.site, global.conf));
 }
 
-OpenSite site_without_registry(const GlobalOptions& global) {
+Site site_without_registry(const GlobalOptions& global) {
   return site_without_registry(global, load_config(global.site, global.conf));
 }
 
-OpenSite site_without_registry(const GlobalOptions& global, Result<Config> config) {
-  OpenSite site;
-  site.called = called_as(global);
-  site.config = usable(global, std::move(config));
-  site.config_path = global.conf.empty() ? default_config_path(global.site) : global.conf;
-  return site;
+Site site_without_registry(const GlobalOptions& global, Result<Config> config) {
+  return {usable(global, std::move(config)), global.conf, std::nullopt};
 }
 
-std::optional<Error> open_registry_of(OpenSite& site) {
-  const auto host = host_identity();
-  if (!host) return host.error();
-  auto registry = Registry::open(site.config.registry, *host);
-  if (!registry && registry.error().code == Errc::older_layout)
-    registry = Registry::open_or_create(site.config.registry, *host,
-                                        static_cast<std::uint32_t>(site.config.capacity));
-  if (registry) {
-    site.registry.emplace(std::move(*registry));
-    return std::nullopt;
-  }
-  // Nobody has logged in since the boot.
-  const Errc code = registry.error().code;
-  if (code == Errc::not_found || code == Errc::other_boot) return std::nullopt;
-  return registry.error();
-}
-
-DaemonLook look_at_daemon(const OpenSite& site) {
+DaemonLook look_at_daemon(const Site& site) {
   DaemonLook look;
   if (!site.registry) return look;
   const Registry::Daemon daemon = site.registry->daemon();
@@ -114,17 +86,16 @@ DaemonLook look_at_daemon(const OpenSite& site) {
   return look;
 }
 
-OpenSite open_site(const GlobalOptions& global) {
-  OpenSite site = site_without_registry(global);
-  if (const auto error = open_registry_of(site)) throw failure_of(*error, site.called);
+Site open_site(const GlobalOptions& global) {
+  Site site = site_without_registry(global);
+  if (const auto error = site.open_registry(Site::IfMissing::leave))
+    throw failure_of(*error, called_as(site));
   return site;
 }
 
-void create_registry(OpenSite& site) {
-  auto registry = Registry::open_or_create(site.config.registry, this_host(),
-                                           static_cast<std::uint32_t>(site.config.capacity));
-  if (!registry) throw failure_of(registry.error(), site.called);
-  site.registry.emplace(std::move(*registry));
+void create_registry(Site& site) {
+  if (const auto error = site.open_registry(Site::IfMissing::create))
+    throw failure_of(*error, called_as(site));
 }
 
 std::vector<std::string> all_sites() {

@@ -1,4 +1,4 @@
-// The site a command is about: its configuration, and its registry if there is one yet.
+// The site that a command is about, and how the command line names it.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "config/config.h"
-#include "registry/registry.h"
+#include "session/site.h"
 
 namespace sessreg {
 
@@ -21,31 +21,18 @@ struct GlobalOptions {
 // "sessreg --site lab": how the tool is to be called for the same site, for texts that name a
 // command. Quoted for the shell where needed, escaped for the terminal.
 std::string called_as(const GlobalOptions& global);
-
-struct OpenSite {
-  Config config;
-  std::string config_path;
-  std::string called;  // see called_as()
-  // None: nobody has logged in since the boot.
-  std::optional<Registry> registry;
-
-  // Without an override it is the one that the last login read; with no login yet, the file's.
-  std::int32_t limit_in_force() const;
-  std::uint32_t seats_taken();
-};
+std::string called_as(const Site& site);
 
 // The configuration alone. Throws Failure.
-OpenSite site_without_registry(const GlobalOptions& global);
+Site site_without_registry(const GlobalOptions& global);
 // Likewise, of what load_config() gave: for who has to look at its error first. To read the file
 // again could give another answer.
-OpenSite site_without_registry(const GlobalOptions& global, Result<Config> config);
-// Opens the site's registry, if there is one by now.
-std::optional<Error> open_registry_of(OpenSite& site);
+Site site_without_registry(const GlobalOptions& global, Result<Config> config);
 
 // A registry that does not exist is not created. Throws Failure.
-OpenSite open_site(const GlobalOptions& global);
+Site open_site(const GlobalOptions& global);
 // Makes the registry of a site that has none, or opens it if somebody was faster.
-void create_registry(OpenSite& site);
+void create_registry(Site& site);
 
 // Whether a daemon looks after the site.
 struct DaemonLook {
@@ -53,7 +40,7 @@ struct DaemonLook {
   bool alive = false;
   std::int64_t seen_realtime_ms = 0;
 };
-DaemonLook look_at_daemon(const OpenSite& site);
+DaemonLook look_at_daemon(const Site& site);
 
 Config load_site_config(const GlobalOptions& global);
 

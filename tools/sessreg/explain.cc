@@ -159,14 +159,14 @@ std::size_t seats_of_group(const std::vector<Session>& sessions, std::optional<s
       }));
 }
 
-std::vector<Rule> rules_of(const OpenSite& open, Site& site, const Rulebook& book,
+std::vector<Rule> rules_of(const Site& open, Site& site, const Rulebook& book,
                            const Explanation& so_far, const std::vector<Session>& sessions) {
   const Config& config = open.config;
   RuleList rules(config);
   const std::string taken = fmt::format("{} taken", so_far.seats);
   const auto changed = open.registry ? open.registry->override_limit() : std::nullopt;
   if (changed)
-    rules.add_from("sessions_limit", *changed, fmt::format("'{} limit'", open.called), taken);
+    rules.add_from("sessions_limit", *changed, fmt::format("'{} limit'", called_as(open)), taken);
   else
     rules.add("sessions_limit", limit_text(config.sessions_limit), config.sessions_limit, taken);
   for (const GroupLimit& limit : book.group_limits)
@@ -222,7 +222,7 @@ class ScratchDirectory {
 };
 
 // The site; if it has no registry, with an empty one whose name is gone at once.
-Result<Site> open_to_ask(const OpenSite& open, const GlobalOptions& global) {
+Result<Site> open_to_ask(const Site& open, const GlobalOptions& global) {
   if (open.registry) return Site::open(open.config, global.conf, Site::IfMissing::create);
   constexpr std::int32_t kScratchCapacity = 16;  // enough for one login
   Error last{Errc::system, "no directory for a moment's file: /run, /dev/shm, /tmp"};
@@ -267,7 +267,7 @@ std::string why_exempt(const Config& config, const std::string& user, const InGr
 }
 
 // nullopt: the configuration was edited meanwhile.
-std::optional<Explanation> try_to_explain(OpenSite& open, const GlobalOptions& global,
+std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& global,
                                           const ExplainOptions& options) {
   const Config& config = open.config;
   Explanation told;
@@ -277,7 +277,7 @@ std::optional<Explanation> try_to_explain(OpenSite& open, const GlobalOptions& g
   const Standing standing = standing_of(config, told.user.name, options.service, in_group);
 
   auto site = open_to_ask(open, global);
-  if (!site) throw failure_of(site.error(), open.called);
+  if (!site) throw failure_of(site.error(), called_as(open));
   FailureStatus status;
   if (!options.host.empty()) {
     const RemoteHost host = RemoteHost::from_shown(options.host);
@@ -309,7 +309,7 @@ std::optional<Explanation> try_to_explain(OpenSite& open, const GlobalOptions& g
   if (const ConfiguredLimit ours = site->registry->published_limit();
       ours.identity != published.identity && ours.identity == config.identity)
     site->registry->publish_limit(ours, published);
-  if (!admission) throw failure_of(admission.error(), open.called);
+  if (!admission) throw failure_of(admission.error(), called_as(open));
   if (admission->stale_configuration) return std::nullopt;
 
   told.rules = rules_of(open, *site, book, told, sessions);
@@ -359,7 +359,7 @@ std::string failed_text(const Failed& failed, const Config& config) {
                      failed.failures == 1 ? "" : "s", failed.blacklisted ? ", blacklisted" : "");
 }
 
-std::string explanation_text(const OpenSite& open, const ExplainOptions& options,
+std::string explanation_text(const Site& open, const ExplainOptions& options,
                              const Explanation& told) {
   const Terminal terminal = stdout_terminal();
   const std::int64_t now_ms = now().realtime_ms;
@@ -373,7 +373,7 @@ std::string explanation_text(const OpenSite& open, const ExplainOptions& options
                        ? escape_for_terminal(options.host) + failed_text(*told.failed, open.config)
                        : "-"},
           {"site", fmt::format("{} ({})", escape_for_terminal(open.config.site),
-                               escape_for_terminal(open.config_path))},
+                               escape_for_terminal(open.config_file()))},
       },
       terminal);
   std::string text = std::move(head);
@@ -419,14 +419,14 @@ nlohmann::ordered_json displaced_json(const Displaced& displaced) {
   return json;
 }
 
-nlohmann::ordered_json explanation_json(const OpenSite& open, const ExplainOptions& options,
+nlohmann::ordered_json explanation_json(const Site& open, const ExplainOptions& options,
                                         const Explanation& told) {
   const auto or_null = [](const std::string& text) {
     return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
   };
   nlohmann::ordered_json json;
   json["site"] = open.config.site;
-  json["configuration"] = open.config_path;
+  json["configuration"] = open.config_file();
   json["registry_exists"] = open.registry.has_value();
   json["user"] = told.user.name;
   json["uid"] = told.user.uid ? nlohmann::ordered_json(*told.user.uid) : nullptr;
@@ -456,7 +456,7 @@ nlohmann::ordered_json explanation_json(const OpenSite& open, const ExplainOptio
 int run_explain(const GlobalOptions& global, const ExplainOptions& options) {
   constexpr int kTurns = 10;
   for (int turn = 0; turn < kTurns; ++turn) {
-    OpenSite open = open_site(global);
+    Site open = open_site(global);
     const auto told = try_to_explain(open, global, options);
     if (!told) continue;
     print(global.json ? json_text(explanation_json(open, options, *told))

@@ -41,7 +41,7 @@ std::string quantity(std::size_t hosts) {
   return fmt::format("{} host{}", hosts, hosts == 1 ? "" : "s");
 }
 
-std::vector<Host> read_hosts(OpenSite& site, const Now& at) {
+std::vector<Host> read_hosts(Site& site, const Now& at) {
   std::vector<Host> hosts;
   if (!site.registry) return hosts;
   const bool refuses = site.config.max_failed_auth_per_host != 0;
@@ -64,7 +64,7 @@ std::vector<Host> read_hosts(OpenSite& site, const Now& at) {
   return hosts;
 }
 
-nlohmann::ordered_json hosts_json(const OpenSite& site, const std::vector<Host>& hosts) {
+nlohmann::ordered_json hosts_json(const Site& site, const std::vector<Host>& hosts) {
   const auto time = [](std::int64_t realtime_ms) {
     const auto utc = utc_time(realtime_ms);
     return utc ? nlohmann::ordered_json(*utc) : nlohmann::ordered_json(nullptr);
@@ -85,7 +85,7 @@ nlohmann::ordered_json hosts_json(const OpenSite& site, const std::vector<Host>&
   return json;
 }
 
-std::string footer(const OpenSite& site, const std::vector<Host>& hosts) {
+std::string footer(const Site& site, const std::vector<Host>& hosts) {
   const auto blacklisted = static_cast<std::size_t>(
       std::count_if(hosts.begin(), hosts.end(), [](const Host& host) { return host.blacklisted; }));
   return fmt::format("{}, {} blacklisted; {} failure{} blacklist a host for {}s\n",
@@ -94,7 +94,7 @@ std::string footer(const OpenSite& site, const std::vector<Host>& hosts) {
                      site.config.blacklist_time.count());
 }
 
-std::string hosts_text(const OpenSite& site, const std::vector<Host>& hosts, const Now& at) {
+std::string hosts_text(const Site& site, const std::vector<Host>& hosts, const Now& at) {
   Table table(
       {{"host", true}, {"failures"}, {"last failure"}, {"blacklisted until", false, "until"}});
   for (const Host& host : hosts) {
@@ -111,7 +111,7 @@ std::string hosts_text(const OpenSite& site, const std::vector<Host>& hosts, con
   std::string text = hosts.empty() && terminal.is_terminal ? "" : table.text(terminal);
   if (site.config.max_failed_auth_per_host == 0)
     text += fmt::format("nothing is counted: 'max_failed_auth_per_host' is 0 in {}\n",
-                        escape_for_terminal(site.config_path));
+                        escape_for_terminal(site.config_file()));
   else if (terminal.is_terminal)
     text += footer(site, hosts);
   return text;
@@ -127,7 +127,7 @@ std::size_t reset_host(Failures failures, const std::string& shown, std::uint64_
   return number;
 }
 
-std::size_t reset(OpenSite& site, const FailuresOptions& options) {
+std::size_t reset(Site& site, const FailuresOptions& options) {
   const std::uint64_t now_ms = now().boottime_ms;
   std::size_t number = 0;
   if (options.reset_all) {
@@ -140,7 +140,7 @@ std::size_t reset(OpenSite& site, const FailuresOptions& options) {
   if (number == 0)
     throw Failure(kExitFailed, "no_such_host",
                   fmt::format("no failures of {} are known; '{} failures' lists the hosts",
-                              escape_for_terminal(options.reset), site.called));
+                              escape_for_terminal(options.reset), called_as(site)));
   audit("reset_failures", site.config.site, {{"host", options.reset}});
   return number;
 }
@@ -148,7 +148,7 @@ std::size_t reset(OpenSite& site, const FailuresOptions& options) {
 int run_failures(const GlobalOptions& global, const FailuresOptions& options) {
   if (options.reset_all && !options.reset.empty())
     throw usage_failure("either --reset or --reset-all");
-  OpenSite site = open_site(global);
+  Site site = open_site(global);
   if (options.reset_all || !options.reset.empty()) {
     const std::size_t number = reset(site, options);
     if (global.json) {

@@ -31,7 +31,7 @@ std::int32_t parse_limit(const std::string& text) {
   return limit;
 }
 
-std::string limit_text(const OpenSite& site, std::int32_t limit) {
+std::string limit_text(const Site& site, std::int32_t limit) {
   if (limit < 0) return "unlimited";
   if (limit == 0) return "0 (nobody new is admitted)";
   // It was made for another configuration.
@@ -41,7 +41,7 @@ std::string limit_text(const OpenSite& site, std::int32_t limit) {
   return std::to_string(limit);
 }
 
-void set_limit(OpenSite& site, std::int32_t limit) {
+void set_limit(Site& site, std::int32_t limit) {
   const auto capacity = static_cast<std::int64_t>(site.registry->capacity());
   if (limit > capacity)
     throw usage_failure(fmt::format(
@@ -57,7 +57,7 @@ int run_limit(const GlobalOptions& global, const LimitOptions& options) {
     throw usage_failure("either a limit or --configured");
   std::optional<std::int32_t> limit;
   if (!options.limit.empty()) limit = parse_limit(options.limit);
-  OpenSite site = open_site(global);
+  Site site = open_site(global);
   if (limit) {
     if (!site.registry) {
       // Asked before a registry is made for it.
@@ -88,20 +88,20 @@ int run_limit(const GlobalOptions& global, const LimitOptions& options) {
 
 }  // namespace
 
-std::string configured_limit_text(const OpenSite& site) {
+std::string configured_limit_text(const Site& site) {
   return limit_text(site, site.config.sessions_limit);
 }
 
-std::string limit_in_force_text(const OpenSite& site) {
+std::string limit_in_force_text(const Site& site) {
   std::string text = limit_text(site, site.limit_in_force());
   if (site.registry && site.registry->override_limit())
-    text += fmt::format(", set until the next boot or '{} limit --configured'", site.called);
+    text += fmt::format(", set until the next boot or '{} limit --configured'", called_as(site));
   else if (site.limit_in_force() != site.config.sessions_limit)
     text += ", as configured at the last login; the next one takes the new limit";
   return text;
 }
 
-nlohmann::ordered_json limit_json(const OpenSite& site) {
+nlohmann::ordered_json limit_json(const Site& site) {
   const auto changed = site.registry ? site.registry->override_limit() : std::nullopt;
   nlohmann::ordered_json json;
   json["limit"] = site.limit_in_force();

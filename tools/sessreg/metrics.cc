@@ -42,7 +42,7 @@ struct Measured {
 };
 
 Measured measure(const GlobalOptions& global, const ProcessTable& table) {
-  OpenSite site = open_site(global);
+  Site site = open_site(global);
   Measured measured;
   measured.site = site.config.site;
   measured.is_up = true;

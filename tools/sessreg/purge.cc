@@ -96,7 +96,7 @@ struct EndedOverdue {
 };
 
 // Out of time, evicted or revoked, and still there. Who died a moment ago is dropped on the way.
-EndedOverdue end_overdue(OpenSite& site, Reaped& reaped) {
+EndedOverdue end_overdue(Site& site, Reaped& reaped) {
   std::vector<Session> overdue;
   const Reaped dropped = for_each_session(site, ProcessTable::read(), [&](const Session& session) {
     if (session.state == State::ending) overdue.push_back(session);
@@ -114,10 +114,11 @@ EndedOverdue end_overdue(OpenSite& site, Reaped& reaped) {
 }
 
 int run_purge(const GlobalOptions& global, bool rebuild) {
-  OpenSite site = site_without_registry(global);
+  Site site = site_without_registry(global);
   std::optional<Replaced> replaced;
-  if (rebuild) replaced = replace_if_unusable(site.config, site.called);
-  if (const auto error = open_registry_of(site)) throw failure_of(*error, site.called);
+  if (rebuild) replaced = replace_if_unusable(site.config, called_as(site));
+  if (const auto error = site.open_registry(Site::IfMissing::leave))
+    throw failure_of(*error, called_as(site));
 
   Reaped reaped;
   if (site.registry) reaped = site.registry->reap(SystemProcesses(), now().boottime_ms);

@@ -18,7 +18,7 @@ namespace {
 
 using Numbers = std::map<State, std::size_t>;  // of sessions
 
-nlohmann::ordered_json daemon_json(const OpenSite& site) {
+nlohmann::ordered_json daemon_json(const Site& site) {
   const DaemonLook look = look_at_daemon(site);
   nlohmann::ordered_json json = {{"alive", look.alive}, {"pid", nullptr}, {"last_seen", nullptr}};
   if (look.pid == 0) return json;
@@ -27,7 +27,7 @@ nlohmann::ordered_json daemon_json(const OpenSite& site) {
   return json;
 }
 
-std::string daemon_text(const OpenSite& site) {
+std::string daemon_text(const Site& site) {
   const DaemonLook look = look_at_daemon(site);
   if (look.pid == 0) return "not running";
   const std::string seen = relative_time(look.seen_realtime_ms, now().realtime_ms);
@@ -35,13 +35,13 @@ std::string daemon_text(const OpenSite& site) {
                      look.alive ? "seen" : "last seen", seen);
 }
 
-nlohmann::ordered_json status_json(OpenSite& site, Numbers& sessions) {
+nlohmann::ordered_json status_json(Site& site, Numbers& sessions) {
   const auto counter = [&](Counter which) {
     return site.registry ? site.registry->counter(which) : 0;
   };
   nlohmann::ordered_json json;
   json["site"] = site.config.site;
-  json["configuration"] = site.config_path;
+  json["configuration"] = site.config_file();
   json["registry"] = site.config.registry;
   json["registry_exists"] = site.registry.has_value();
   const auto created =
@@ -72,7 +72,7 @@ nlohmann::ordered_json status_json(OpenSite& site, Numbers& sessions) {
 }
 
 // From the same values as the JSON, so that the two cannot disagree.
-std::string status_text(OpenSite& site, const nlohmann::ordered_json& json) {
+std::string status_text(Site& site, const nlohmann::ordered_json& json) {
   const auto number = [&](const char* key) { return json[key].dump(); };
   const auto& refusals = json["refusals"];
   const auto& reaped = json["reaped"];
@@ -116,7 +116,7 @@ std::string status_text(OpenSite& site, const nlohmann::ordered_json& json) {
 }
 
 int run_status(const GlobalOptions& global) {
-  OpenSite site = open_site(global);
+  Site site = open_site(global);
   Numbers sessions;
   for_each_session(site, ProcessTable::read(),
                    [&](const Session& session) { ++sessions[session.state]; });

@@ -26,11 +26,12 @@ struct TouchOptions {
 };
 
 // Of no session that the registry knows: throws what the signature says about that.
-[[noreturn]] void refuse_unknown(const OpenSite& site, const std::string& text) {
+[[noreturn]] void refuse_unknown(const Site& site, const std::string& text) {
   std::vector<PublicKey> keys;
   const auto known = read_public_keys(public_key_path(site.config.key_file));
   // A site without keys has issued nothing.
-  if (!known && known.error().code != Errc::not_found) throw failure_of(known.error(), site.called);
+  if (!known && known.error().code != Errc::not_found)
+    throw failure_of(known.error(), called_as(site));
   if (known)
     for (const SitePublicKey& each : *known)
       keys.push_back(each.key);
@@ -40,7 +41,7 @@ struct TouchOptions {
   throw token_invalid(verified.error().what);
 }
 
-void touch_here(OpenSite& site, const std::string& text, std::uint32_t slot) {
+void touch_here(Site& site, const std::string& text, std::uint32_t slot) {
   if (!site.registry) refuse_unknown(site, text);
   const Marked marked =
       mark_activity(*site.registry, site.config, slot, site.registry->token_digest(text),
@@ -77,9 +78,9 @@ void touch(const GlobalOptions& global, const std::string& text, const TokenClai
       global.conf.empty())
     throw token_invalid(fmt::format("the token is for the site '{}', which this host does not have",
                                     escape_for_terminal(claimed.site)));
-  OpenSite site = site_without_registry(of_site, std::move(config));
-  if (const auto error = open_registry_of(site)) {
-    if (!is_for_daemon(*error)) throw failure_of(*error, site.called);
+  Site site = site_without_registry(of_site, std::move(config));
+  if (const auto error = site.open_registry(Site::IfMissing::leave)) {
+    if (!is_for_daemon(*error)) throw failure_of(*error, called_as(site));
     Remote(site.config.registry).touch(text);
     return;
   }

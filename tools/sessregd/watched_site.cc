@@ -89,7 +89,7 @@ bool WatchedSite::open_registry() {
   if (parts_ && file == file_) return true;
   close_registry();
   if (file == FileState{}) return false;
-  if (const auto error = open_registry_of(site_)) {
+  if (const auto error = site_.open_registry(Site::IfMissing::leave)) {
     if (error->what != last_error_) loop_.log(LOG_ERR, error->what);
     last_error_ = error->what;
     return false;

@@ -55,7 +55,7 @@ class WatchedSite {
   WatchedSite& operator=(const WatchedSite&) = delete;
 
   const std::string& name() const { return site_.config.site; }
-  OpenSite& site() { return site_; }
+  Site& site() { return site_; }
 
   // Reads the configuration again.
   void reload();
@@ -114,7 +114,7 @@ class WatchedSite {
 
   const GlobalOptions global_;
   const OnChange on_change_;
-  OpenSite site_;
+  Site site_;
   const SiteLoop loop_;
   const SystemProcesses processes_;
   FileState file_;                   // of the registry that is open

@@ -14,15 +14,15 @@ SiteSessions::SiteSessions(const GlobalOptions& global) {
   auto config = load_config(global.site, global.conf);
   if (!config && is_valid_site_name(global.site) && is_for_daemon(config.error())) {
     // Where the file is the administrator's secret, its defaults have to do.
-    site_.called = called_as(global);
     site_.config.site = global.site;
+    site_.config_path = global.conf;
     remote_.emplace(global.conf.empty() ? default_config_path(global.site) : global.conf);
     return;
   }
   site_ = site_without_registry(global, std::move(config));
-  const auto error = open_registry_of(site_);
+  const auto error = site_.open_registry(Site::IfMissing::leave);
   if (!error) return;
-  if (!is_for_daemon(*error)) throw failure_of(*error, site_.called);
+  if (!is_for_daemon(*error)) throw failure_of(*error, called_as(site_));
   remote_.emplace(site_.config.registry);
 }
 

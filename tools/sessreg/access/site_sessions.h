@@ -25,7 +25,7 @@ class SiteSessions {
   explicit SiteSessions(const GlobalOptions& global);
 
   const Config& config() const { return site_.config; }
-  const std::string& called() const { return site_.called; }
+  std::string called() const { return called_as(site_); }
   // The daemon tells nothing of a registry that is not there; who may not read it cannot know.
   bool has_registry() const { return remote_ || site_.registry; }
   bool is_remote() const { return remote_.has_value(); }
@@ -43,7 +43,7 @@ class SiteSessions {
   std::vector<Ended> end(const std::vector<Session>& chosen, const EndingOptions& options);
 
  private:
-  OpenSite site_;
+  Site site_;
   std::optional<Remote> remote_;
   Remote::Seats seats_;
 };
