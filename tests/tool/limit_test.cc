@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "auth_log.h"
+#include "registry/layout.h"
 #include "support.h"
 
 using namespace sessreg;

@@ -287,8 +287,8 @@ TEST_CASE("signatures by keys of small order are refused") {
   // With the neutral element as the key, R = S·B verifies for any message where nobody checks.
   SignedParts parts;
   parts.payload = "anything";
-  parts->signature = std::string(64, '\0');
-  parts->signature[0] = 1;
+  parts.signature = std::string(64, '\0');
+  parts.signature[0] = 1;
   PublicKey neutral;
   neutral.bytes[0] = 1;
   CHECK_FALSE(verify_v4_public(neutral, parts));
