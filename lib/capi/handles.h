@@ -53,10 +53,3 @@ struct sessreg_list {
 struct sessreg_keys {
   std::vector<sessreg::PublicKey> keys;
 };
-
-namespace sessreg::capi {
-
-// A registry that is not handed to the children of other threads. Errors as Registry::open.
-Result<Registry> open_registry(const std::string& path);
-
-}  // namespace sessreg::capi

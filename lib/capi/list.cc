@@ -70,7 +70,7 @@ int sessreg_list_new(const sessreg_site* site, sessreg_list** ret_list, sessreg_
     if (!config) return answer_of(config.error(), SESSREG_ECONFIG);
     auto list = std::make_unique<sessreg_list>();
     list->limit = config->sessions_limit;
-    auto registry = open_registry(config->registry);
+    auto registry = open_existing_registry(config->registry);
     if (registry) {
       for (const Session& session : read_sessions(*registry, *config, ProcessTable::read()))
         list->sessions.push_back(listed(session));

@@ -88,7 +88,7 @@ Answer touch(const sessreg_session& session) {
     return answer;
   }
   if (!session.seat) return {};  // not recorded
-  auto registry = open_registry(session.seat->registry_path);
+  auto registry = open_existing_registry(session.seat->registry_path);
   if (!registry)
     return is_absent(registry.error()) ? ended()
                                        : capi::answer_of(registry.error(), SESSREG_EREGISTRY);
@@ -138,7 +138,7 @@ int sessreg_find(const sessreg_site* site, const char* id, const char* service,
     if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
     const auto config = site->read_config();
     if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
-    auto registry = open_registry(config->registry);
+    auto registry = open_existing_registry(config->registry);
     if (!registry && !is_absent(registry.error()))
       return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
     auto session = std::make_unique<sessreg_session>();
@@ -183,7 +183,7 @@ int sessreg_touch_token(const sessreg_site* site, const char* token, sessreg_err
     }
     const auto config = site->read_config();
     if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
-    auto registry = open_registry(config->registry);
+    auto registry = open_existing_registry(config->registry);
     if (!registry && !is_absent(registry.error()))
       return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
     if (!registry) return about_unknown(*config, token);

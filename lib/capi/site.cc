@@ -13,18 +13,6 @@ using namespace sessreg::capi;  // NOLINT
 
 static_assert(SESSREG_VERSION == SESSREG_PROJECT_VERSION, "sessreg.h is of another version");
 
-namespace sessreg::capi {
-
-Result<Registry> open_registry(const std::string& path) {
-  const auto host = host_identity();
-  if (!host) return host.error();
-  auto registry = Registry::open(path, *host);
-  if (registry) registry->hide_from_children();
-  return registry;
-}
-
-}  // namespace sessreg::capi
-
 const char* sessreg_strerror(int code) {
   for (const RefusalCode& refusal : kRefusalCodes)
     if (refusal.code == code) return refusal.text;

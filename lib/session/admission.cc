@@ -31,15 +31,6 @@ Refused refused_by(const Site& site, const FailureStatus& status, const Login& l
           wait_seconds(status), message_of(status, site.config, login)};
 }
 
-// Of a process with threads, whose children have no business with it.
-Result<Registry> open_existing(const std::string& path) {
-  const auto host = host_identity();
-  if (!host) return host.error();
-  auto registry = Registry::open(path, *host);
-  if (registry) registry->hide_from_children();
-  return registry;
-}
-
 // By its id too: another registry may lie there by now.
 bool is_there(const Registry& registry, const Seat& seat) {
   Snapshot held;
@@ -53,7 +44,7 @@ bool lacks_rights(const Error& error) {
 }
 
 std::optional<Error> release(const Seat& seat) {
-  auto registry = open_existing(seat.registry_path);
+  auto registry = open_existing_registry(seat.registry_path);
   if (!registry) {
     if (is_absent(registry.error())) return std::nullopt;
     return registry.error();
@@ -232,7 +223,7 @@ Result<std::optional<CountedFailure>> LoginProcedure::count_failure() {
 std::optional<Error> LoginProcedure::close(std::string_view id) {
   const auto config = read_config();
   if (!config) return config.error();
-  auto registry = open_existing(config->registry);
+  auto registry = open_existing_registry(config->registry);
   if (!registry) return registry.error();
   if (const auto session = registry->find_session(login_, id)) registry->release(*session);
   return std::nullopt;

@@ -10,6 +10,14 @@ bool is_absent(const Error& error) {
   return error.code == Errc::not_found || error.code == Errc::other_boot;
 }
 
+Result<Registry> open_existing_registry(const std::string& path) {
+  const auto host = host_identity();
+  if (!host) return host.error();
+  auto registry = Registry::open(path, *host);
+  if (registry) registry->hide_from_children();
+  return registry;
+}
+
 Result<Site> Site::open(Config config, std::string config_path, IfMissing if_missing) {
   Site site{std::move(config), std::move(config_path), std::nullopt};
   if (auto error = site.open_registry(if_missing)) return std::move(*error);

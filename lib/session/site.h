@@ -45,4 +45,8 @@ struct Site {
 // A registry that does not exist: nobody has logged in since the boot.
 bool is_absent(const Error& error);
 
+// The registry at `path`, which is not created, and not handed to children that other threads of
+// this process fork meanwhile. Errors as Registry::open.
+Result<Registry> open_existing_registry(const std::string& path);
+
 }  // namespace sessreg

@@ -47,6 +47,7 @@ void Roster::scan() {
     forget(ref);
   const std::uint64_t rest_ms = took.rest_ms(kRestOfLooking);
   next_scan_ms_ = boottime_ms() + rest_ms;
+  next_answer_ms_ = boottime_ms() + took.rest_ms(kRestOfAsking);
   next_full_scan_ms_ = boottime_ms() + std::max(kScanAnyway_ms, rest_ms);
 }
 
@@ -56,8 +57,8 @@ bool Roster::is_scan_due(std::uint64_t now_ms) const {
 }
 
 bool Roster::may_have_missed(std::uint64_t now_ms) const {
-  return now_ms >= next_scan_ms_ && (registry_.gate_word() != gate_seen_ ||
-                                     now_ms + kScanAnyway_ms >= next_full_scan_ms_ + kAnew_ms);
+  return now_ms >= next_answer_ms_ && (registry_.gate_word() != gate_seen_ ||
+                                       now_ms + kScanAnyway_ms >= next_full_scan_ms_ + kAnew_ms);
 }
 
 void Roster::look_at(std::uint32_t slot, const StateWord& state, bool marked) {

@@ -96,6 +96,7 @@ class Roster {
   std::uint64_t scans_ = 0;
   std::uint64_t gate_seen_ = 0;
   std::uint64_t next_scan_ms_ = 0;       // where a seat has changed hands
+  std::uint64_t next_answer_ms_ = 0;     // the same where somebody asks
   std::uint64_t next_full_scan_ms_ = 0;  // in any case
 };
 

@@ -1,28 +1,33 @@
 // What a piece of work has cost, and how long to rest after it: what costs much is done less often,
 // so that however many sessions there are, the daemon takes its share of a processor and no more.
+// Its own processor time counts: on a busy host the daemon is not late for what others do.
 #pragma once
 
-#include <chrono>
+#include <time.h>
+
 #include <cstdint>
 
 namespace sessreg {
 
 // How many times as long as the work the rest is.
 inline constexpr std::uint64_t kRestOfLooking = 20;  // a twentieth of a processor
-inline constexpr std::uint64_t kRestOfEnding = 4;    // a fifth
+inline constexpr std::uint64_t kRestOfAsking = 4;    // a fifth: somebody waits for the answer
+inline constexpr std::uint64_t kRestOfEnding = 4;
 
 class Stopwatch {
  public:
-  std::uint64_t us() const {
-    return static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - began_).count());
-  }
+  std::uint64_t us() const { return used_us() - began_us_; }
   std::uint64_t rest_us(std::uint64_t times) const { return times * us(); }
   std::uint64_t rest_ms(std::uint64_t times) const { return rest_us(times) / 1000; }
 
  private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point began_ = Clock::now();
+  static std::uint64_t used_us() {
+    timespec used{};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return static_cast<std::uint64_t>(used.tv_sec) * 1'000'000 +
+           static_cast<std::uint64_t>(used.tv_nsec) / 1000;
+  }
+  std::uint64_t began_us_ = used_us();
 };
 
 }  // namespace sessreg

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "../../support/temp_dir.h"
-#include "registry/gate.h"
 #include "registry/registry.h"
 #include "registry/registry_file.h"
 
