@@ -124,13 +124,27 @@ class PidsComeRound(DaemonTest):
         self.assertNotEqual(self.start_ticks(session.pid), began)
         return impostor
 
+    def log_in_within_a_second(self, user):
+        """A refusal may believe the search that an earlier one made, for a second at the most."""
+        admitted = []
+
+        def is_admitted():
+            try:
+                admitted.append(self.log_in(user))
+            except Refused:
+                pass
+            return admitted
+
+        self.assert_soon(is_admitted)
+        return admitted[0]
+
     def test_the_seat_is_found_free_by_the_next_login(self):
         self.site.configure(sessions_limit=1)
         session = self.log_in()
         with self.assertRaises(Refused):
             self.log_in("bob")
         impostor = self.replace(session)
-        newer = self.log_in("bob")
+        newer = self.log_in_within_a_second("bob")
         listed = json.loads(self.tool("list", "--json").stdout)
         self.assertEqual([s["id"] for s in listed["sessions"]], [newer.id])
         self.assertIsNone(impostor.poll())
