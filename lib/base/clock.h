@@ -26,8 +26,8 @@ inline Now now() {
   return {boottime_ms(), clock_ms(CLOCK_REALTIME)};
 }
 
-// Cheap (some 5 ns) and some milliseconds late at most; stands still while the machine is
-// suspended.
+// Cheap (about 5 ns) and at most a few milliseconds late. Stands still
+// while the machine is suspended.
 inline std::uint64_t coarse_ms() {
   return static_cast<std::uint64_t>(clock_ms(CLOCK_MONOTONIC_COARSE));
 }

@@ -16,7 +16,7 @@ enum class Errc {
   insecure_file,        // owner, mode, link count or directory would let somebody else write
   foreign_file,         // not a registry at all
   other_layout,         // a registry of another sessreg version
-  older_layout,         // of an earlier one, whose sessions can be carried over
+  older_layout,         // of an earlier version, whose sessions can be carried over
   truncated,            // shorter than its own header says
   corrupt,              // the header's stamp does not match, or a value is out of range
   other_boot,           // left over from before the last boot
@@ -24,7 +24,7 @@ enum class Errc {
   no_space,             // tmpfs or disk full
   unsupported_fs,       // the file system cannot make unnamed files
   bad_key,              // a key file or a text that holds no key
-  already_exists,       // what was to be made is there, and is never overwritten
+  already_exists,       // what was to be made exists, and is never overwritten
   bad_claims,           // no token can say this
   system,               // any other system call failed
 };
@@ -32,7 +32,7 @@ enum class Errc {
 // A short fixed text for the code, such as "not a session registry".
 const char* text(Errc code);
 
-// `what` is one line, without a final full stop: the thing, what is wrong, and the mend.
+// `what` is one line, without a final full stop: the thing, what is wrong, and how to mend it.
 struct Error {
   Errc code;
   std::string what;
@@ -42,8 +42,8 @@ struct Error {
 // "<action>: <strerror>".
 Error system_error(int errno_value, const std::string& action);
 
-// A value, or why there is none. `E`: another type where callers tell errors apart by more than an
-// Errc.
+// A value, or why there is none. `E` is another type where callers tell
+// errors apart by more than an Errc.
 template <class T, class E = Error>
 class [[nodiscard]] Result {
  public:

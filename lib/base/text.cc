@@ -66,7 +66,7 @@ std::size_t append_safe(std::string& out, std::string_view text) {
   return next.size_bytes;
 }
 
-// What is shown of `rest` begins so that a backslash before it would be misread.
+// Whether `rest`, as shown, begins so that a backslash before it would be misread.
 bool begins_ambiguously(std::string_view rest) {
   if (rest.empty()) return false;
   if (rest.front() == 'x') return true;

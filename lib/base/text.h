@@ -1,4 +1,4 @@
-// Text that comes from outside made safe to show, and message placeholders.
+// Makes text from outside safe to show, and fills in the placeholders of messages.
 #pragma once
 
 #include <cstddef>
@@ -10,11 +10,11 @@ namespace sessreg {
 // Control characters (C0, DEL, C1), invalid UTF-8, line and paragraph separators and bidirectional
 // overrides become \xNN escapes (of their bytes). A backslash becomes \\ only where it could be
 // misread: before an x, a backslash or an escape; so DOM\bob stays as it is and can be pasted back.
-// The result is printable valid UTF-8 without a newline, and no other text has the same.
+// The result is printable valid UTF-8 without a newline, and no two texts have the same result.
 std::string escape_for_terminal(std::string_view text);
 
-// As escape_for_terminal(), at the end of `out`. True: `text` is printable ASCII without a
-// backslash, and so needs no escape.
+// As escape_for_terminal(), but appends to `out`. True: `text` is printable ASCII without a
+// backslash, and so needed no escape.
 bool append_escaped(std::string& out, std::string_view text);
 
 // Escaped as above, but every backslash left alone: for a text whose parts are escaped already.

@@ -1,5 +1,5 @@
-// Undoes a step unless the way was gone to its end: memory may run out (std::bad_alloc) between
-// taking something in shared memory and remembering that it was taken.
+// Undoes a step unless told to keep it: memory may run out (std::bad_alloc) between taking
+// something in shared memory and remembering that it was taken.
 #pragma once
 
 #include <utility>
@@ -16,7 +16,7 @@ class Undo {
   Undo(const Undo&) = delete;
   Undo& operator=(const Undo&) = delete;
 
-  // Nothing is undone any more.
+  // From now on nothing is undone.
   void keep() { armed_ = false; }
 
  private:

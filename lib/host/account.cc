@@ -10,7 +10,7 @@
 namespace sessreg {
 namespace {
 
-// An error number; *ret_found is nullptr where there is no such user.
+// Returns an error number. *ret_found is nullptr if there is no such user.
 int look_up(const char* name, std::span<char> buffer, passwd* entry, passwd** ret_found) {
   int error = 0;
   do {
@@ -23,7 +23,7 @@ int look_up(const char* name, std::span<char> buffer, passwd* entry, passwd** re
 }  // namespace
 
 Account find_account(const std::string& typed) {
-  constexpr std::size_t kMost_bytes = 1 << 20;  // who has more is a fault of the directory
+  constexpr std::size_t kMost_bytes = 1 << 20;  // a larger entry is a fault of the directory
   std::vector<char> buffer(4096);
   passwd entry{};
   passwd* found = nullptr;

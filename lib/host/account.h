@@ -1,5 +1,5 @@
-// The system's account of a user. Not by pam_modutil_getpwnam, which keeps every answer in the PAM
-// handle, and without memory tries that two thousand million times.
+// The system's account of a user. Does not use pam_modutil_getpwnam, which keeps every answer in
+// the PAM handle, and retries that two thousand million times when there is no memory.
 //
 // Thread safety: keeps no state. Asks the name service, which may wait for a server.
 #pragma once
@@ -13,15 +13,15 @@
 namespace sessreg {
 
 struct Account {
-  std::string name;  // as the limits know it: names may be typed in more than one way
+  std::string name;  // as the limits know it; it may be typed in more than one way
   std::optional<std::uint32_t> uid;
   std::optional<unsigned> primary_group;
 };
 
-// As typed and without the rest, if the system does not know the user, or nobody can tell now.
+// The name as typed and nothing else if the system does not know the user or cannot tell now.
 Account find_account(const std::string& typed);
 
-// The same where there is no memory to be had: the uid alone.
+// The same for when there is no memory: only the uid.
 std::optional<uid_t> find_uid(const char* typed) noexcept;
 
 }  // namespace sessreg

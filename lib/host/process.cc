@@ -155,7 +155,7 @@ LiveSids SystemProcesses::live_sids() const {
     for (const pid_t pid : *pids) {
       errno = 0;
       const auto stat = read_process_stat(pid);
-      // Not because it has gone (for want of descriptors, say): then nobody can tell.
+      // It failed, but not because the process is gone (no descriptors left, say): nobody can tell.
       if (!stat && errno != ENOENT && errno != ESRCH) return LiveSids(std::nullopt);
       if (stat && !stat->is_dead_zombie()) sids.push_back(stat->session);
     }

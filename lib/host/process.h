@@ -1,5 +1,5 @@
-// Who is alive: processes named by (pid, start time), and what is left of a session after its
-// leader.
+// Which processes are alive, named by (pid, start time), and what a session leaves
+// behind when its leader is gone.
 //
 // "When in doubt, alive": a process counts as dead only if the kernel says so (kill: ESRCH), or its
 // start time was read and differs, or it is a zombie with no other thread left. proc(5), kill(2).
@@ -52,12 +52,13 @@ std::optional<std::vector<pid_t>> all_pids();
 
 enum class Life {
   alive,
-  gone,    // nobody has the pid, or a zombie: processes with sid == pid may still run
+  gone,    // no process has the pid, or a zombie has: processes with sid == pid may still run
   reused,  // somebody else has the pid: the kernel reuses a number only when no process has it as
            // its sid any more, so nothing of the old session is left
 };
 
-// The sids of all living processes, sorted; what is left of sessions whose leaders are gone.
+// The sids of all living processes, sorted: they show what is left of
+// sessions whose leaders are gone.
 class LiveSids {
  public:
   LiveSids() = default;
@@ -77,7 +78,7 @@ struct TerminalLook {
   std::int64_t typed_realtime_ms = 0;  // found: when the latest of them was last typed on
 };
 
-// An interface so that tests can tell who is dead.
+// An interface, so that tests can say which processes are dead.
 class Processes {
  public:
   virtual ~Processes() = default;
@@ -85,7 +86,7 @@ class Processes {
   virtual LiveSids live_sids() const = 0;
   // The start time of a living process; nullopt: dead. 0: alive, but /proc does not tell.
   virtual std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const = 0;
-  // Fills in what was found of each; /proc is read once for all of them.
+  // Fills in what was found for each; /proc is read once for all of them.
   virtual void look_at_terminals(std::span<TerminalLook> /*looks*/) const {}
 };
 

@@ -24,11 +24,11 @@ class ProcessTable {
   // Living processes only. Empty where /proc cannot be read.
   static ProcessTable read();
 
-  // nullptr: gone, or the pid is somebody else's now.
+  // nullptr: it is gone, or another process has the pid now.
   const Entry* find(const ProcessId& id) const;
   const Entry* find(pid_t pid) const;
 
-  // The processes of a session: `roots` as far as they still live, the processes whose sid is `sid`
+  // The processes of a session: those of `roots` that still live, the processes whose sid is `sid`
   // (0: none), everything descended from these, and everything in a terminal session that one of
   // these leads (a background job whose shell has gone). Never pid 1, never twice.
   std::vector<Entry> closure(std::span<const ProcessId> roots, pid_t sid) const;

@@ -8,7 +8,7 @@
 
 #include "base/fd.h"
 
-// glibc 2.36 does not declare them as C functions ; so they are declared around it.
+// glibc 2.36 does not declare them as C functions, so this is done around its header.
 extern "C" {
 #include <sys/pidfd.h>
 }
@@ -16,10 +16,10 @@ extern "C" {
 namespace sessreg {
 namespace {
 
-// What the leader's children, or itself, are sent.
+// What is sent to the leader or its children.
 enum class Manner {
   term_leader,      // sshd, su, runuser, vsftpd: closes the session, ends its children
-  term_hup_leader,  // sudo: hands on what it is sent, and an interactive shell ignores SIGTERM
+  term_hup_leader,  // sudo: passes on what it is sent, and an interactive shell ignores SIGTERM
   hup_children,     // login: waits for its shell whatever it is sent
   // cron waits until nobody has the job's output open; cockpit for its bridge, which leaves helpers
   // behind.

@@ -13,8 +13,9 @@
 
 namespace sessreg {
 
-// By pidfd, the start time compared after it was opened, so that a pid that was used again is never
-// hit. False: it is gone, or may not be signalled. A stopped process is woken to take it.
+// Sends the signal by pidfd, and compares the start time once that is open, so that a reused pid is
+// never hit. False: the process is gone, or may not be signalled. A stopped process is woken to
+// take the signal.
 bool signal_process(const ProcessId& id, int signal_number);
 
 struct FirstSignal {
@@ -23,7 +24,7 @@ struct FirstSignal {
 };
 
 // What makes this service close the session by itself; see sessreg(8), "How a session is ended".
-// The service is told by the leader's program, as the name of a PAM service may be any. `members`
+// The service is recognized by the leader's program, as a PAM service may have any name. `members`
 // are the session's processes; the leader is alive.
 FirstSignal first_signal(const ProcessId& leader, std::string_view service,
                          const std::vector<ProcessTable::Entry>& members);

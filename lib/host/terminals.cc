@@ -67,7 +67,7 @@ bool has_open(pid_t pid, const struct stat& terminal) {
   return false;
 }
 
-// What was read of /proc/PID was about this process, and it has not changed its terminal.
+// Whether what was read of /proc/PID was about this process, still on the same terminal.
 bool is_still(const ProcessTable::Entry& process) {
   const auto stat = read_process_stat(process.id.pid);
   return stat && stat->start_ticks == process.id.start_ticks &&
@@ -110,7 +110,7 @@ bool ProcessTerminal::write(std::string_view line) const {
 }
 
 std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const ProcessTable& table) {
-  // Where the pid is another process's now, so is the sid.
+  // If the pid is another process's now, so is the sid.
   const ProcessTable::Entry* holder = table.find(leader.pid);
   const bool reused = holder != nullptr && holder->id != leader;
   return table.closure(std::array{leader}, reused ? 0 : leader.pid);
@@ -123,7 +123,7 @@ void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table)
       const std::uint32_t tty = process.tty_device;
       if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
       const auto terminal = ProcessTerminal::find(process, look.uid);
-      if (!terminal) continue;  // another process may have the one of that number that is here
+      if (!terminal) continue;  // another process may have our terminal of that number
       seen.push_back(tty);
       look.typed_realtime_ms =
           look.has_terminal ? std::max(look.typed_realtime_ms, terminal->last_typed_realtime_ms())

@@ -1,9 +1,10 @@
 // The terminals of processes: when they were last typed on, and a line written to them.
 //
-// The device number that /proc/PID/stat gives names a terminal only within one instance of devpts:
-// in a container pts/0 is another terminal than here. So a process's terminal is taken to be ours
-// of that number only if the process sees the same mounts, or has that very device open as its
-// standard input, output or error; and if it belongs to the session's user or to root.
+// The device number that /proc/PID/stat gives names a terminal only within one instance of
+// devpts: pts/0 in a container is not the pts/0 here. So a process's terminal is taken to be
+// the one with that number here only if the process sees the same mounts, or has that very
+// device open as its standard input, output or error; and only if the terminal belongs to
+// the session's user or to root.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +20,7 @@ namespace sessreg {
 
 class ProcessTerminal {
  public:
-  // nullopt: it has none, or none that is surely the one we can reach. `uid`: of the session.
+  // nullopt: it has none, or none that is surely the one we can reach. `uid`: the session's.
   static std::optional<ProcessTerminal> find(const ProcessTable::Entry& process,
                                              std::optional<std::uint32_t> uid);
 
@@ -28,8 +29,8 @@ class ProcessTerminal {
   // When it was last typed on: its access time, as who(1) and w(1) have it.
   std::int64_t last_typed_realtime_ms() const { return last_typed_realtime_ms_; }
 
-  // Writes `line`, escaped already, on a line of its own. Never waits: a terminal that takes
-  // nothing (stopped with Ctrl-S) gets nothing.
+  // Writes `line`, which is escaped already, on a line of its own. Never waits: a terminal that
+  // takes nothing (stopped with Ctrl-S) gets nothing.
   bool write(std::string_view line) const;
 
  private:

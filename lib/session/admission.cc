@@ -94,7 +94,7 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
 
-  // A login by public key has met no auth phase.
+  // A login by public key has not been through an auth phase.
   if (standing_ == Standing::counted)
     if (auto why = blacklisted(*site)) return refused(std::move(*why));
   const RemoteHost host = RemoteHost::from_rhost(login_.host);

@@ -1,13 +1,13 @@
-// The one procedure of a login: from the question whether there is a seat to the end of the
-// session. Its answers are neutral: the PAM module and the C API each put them into their own
-// codes and words.
+// The one procedure of a login, from asking whether there is a seat to the end of the session. Its
+// answers are neutral: the PAM module and the C API each put them into their own codes and words.
 //
 // Rules this file keeps:
-//   1. A seat that was taken MUST have been kept by the login service when the call returns, or be
-//      free again: also if memory runs out (std::bad_alloc, which passes through).
-//   2. A call whose configuration is edited under it begins again.
-//   3. Who cannot be decided about is let through or refused as `on_error` says; root is let
-//      through. Whoever lacks the rights to use the registry opens no session for anybody.
+//   1. When a call returns, a seat that it took MUST have been kept by the login service or be free
+//      again, even if memory runs out (std::bad_alloc, which passes through).
+//   2. If the configuration is edited during a call, the call begins again.
+//   3. A login that cannot be decided about is let through or refused as `on_error`
+//      says; root is let through. A caller that lacks the rights to use the registry
+//      opens no session for anybody.
 //   4. An exempt user is not refused because the session cannot be listed.
 //
 // Thread safety: an object belongs to one thread and one call. Any number of them at once.
@@ -33,7 +33,7 @@ struct Seat {
   std::string registry_path;
   SlotRef ref;
   SessionId id{};
-  ProcessId maker;  // who took it; a child that it forks has the same bytes, and not the seat
+  ProcessId maker;  // who took it; a forked child has the same bytes, but not the seat
 };
 
 struct Refused {
@@ -53,9 +53,9 @@ struct CountedFailure {
 struct LoginAnswer {
   enum class What {
     not_counted,  // ignored or exempt: nothing was taken
-    observed,     // `observe`: told what would have been, nothing was taken
+    observed,     // `observe`: told what would have happened; nothing was taken
     reserved,
-    opened,   // exempt sessions, too; those that could not be listed have no seat kept
+    opened,   // also an exempt session; if it could not be listed, no seat is kept
     already,  // by an earlier call
     refused,
     failed,  // it could not be decided
@@ -82,8 +82,8 @@ class LoginService {
  public:
   virtual ~LoginService() = default;
 
-  // The seat is this login's from now on. If this throws, or anything behind it, it is freed again.
-  // `token`: of an opened session that has one.
+  // From now on the seat is this login's. If this or anything after it throws, the seat is freed
+  // again. `token`: that of an opened session that has one.
   virtual void keep(const Seat& seat, const std::string& token) = 0;
 
   // For the log: a session that gave way, and has been told.
@@ -103,31 +103,31 @@ struct LoginOptions {
   bool observe = false;
   // False: the user is a name of the login service's own, and never root.
   bool is_account = true;
-  // The calling process is the login service of many users at once: it binds the reservation that
-  // it names and no other, and gives none back that it did not name.
+  // The calling process is the login service of many users at once: it binds only the reservation
+  // that it names, and gives no other one back.
   bool serves_many = false;
 };
 
 class LoginProcedure {
  public:
-  // All must outlive it. `login` has everything but self, and is as find_account() knows it;
-  // `primary_group` is that of its account.
+  // All must outlive it. `login` has everything but self, with the user as find_account() knows it;
+  // `primary_group` is the one of its account.
   LoginProcedure(const LoginOptions& options, const Login& login,
                  std::optional<unsigned> primary_group, LoginService& service);
 
   // Refuses a blacklisted remote host, and forgets its failures to log this user in; then takes a
-  // seat until the session is opened. `held`: of an earlier call for the same login, or nullptr.
+  // seat until the session is opened. `held`: from an earlier call for the same login, or nullptr.
   LoginAnswer reserve(const Seat* held);
 
-  // Opens the session. `hint`: of a reservation made in another process; looked at before it is
-  // believed.
+  // Opens the session. `hint`: a reservation made in another process,
+  // checked before it is believed.
   LoginAnswer open(const Seat* held, std::optional<SlotRef> hint);
 
-  // Before authentication. Where it cannot be decided, not_counted: reserve() decides.
+  // Before authentication. If it cannot be decided, not_counted, as reserve() decides.
   LoginAnswer refuse_blacklisted();
   // What reserve() would answer. The same.
   LoginAnswer foresee();
-  // Counts a failed authentication. nullopt: none is counted of that host.
+  // Counts a failed authentication. nullopt: none are counted for that host.
   Result<std::optional<CountedFailure>> count_failure();
 
   // Ends the session of that id, if this process opened it for this login.
@@ -167,16 +167,16 @@ class LoginProcedure {
   Standing standing_ = Standing::counted;
 };
 
-// Frees a seat that is kept, if it is still there: a session, or a reservation with what it took
-// from others. No error where there is none any more.
+// Frees a seat that is kept, if it is still there: a session's, or a reservation's, which gives
+// back what it took from others. No error if there is none any more.
 std::optional<Error> release(const Seat& seat);
 
 // Whether the caller lacks the rights to use a registry, and so opens no session for anybody (a
 // screen locker, a web server).
 bool lacks_rights(const Error& error);
 
-// Gives back a reservation that is of no use any more; nothing if another process made it. It runs
-// out by itself where that fails.
+// Gives back a reservation that is no longer of use; does nothing if another process made it. If
+// that fails, it runs out by itself.
 void give_back(const Seat& seat);
 
 }  // namespace sessreg

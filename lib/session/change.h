@@ -11,13 +11,13 @@ enum class Change {
   returned,  // it is active again
   ending,    // it was revoked or evicted, or it is out of time; its processes still run
   closed,    // it is over
-  // Only where states are compared; the daemon does not tell them.
+  // Only where states are compared; the daemon does not report them.
   reserved,  // a login is under way
   orphaned,  // the process that opened it has gone
-  // Only of a list.
+  // Only in a list.
   listed,  // was there when the first look was taken
-  shown,   // fits the filter now
-  hidden,  // does not any more
+  shown,   // matches the filter now
+  hidden,  // no longer matches it
 };
 
 // The name used in lines and JSON: "opened", …

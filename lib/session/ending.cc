@@ -162,7 +162,7 @@ void Ender::look(Ending& ending, const ProcessTable& table) {
     std::erase(roots, ending.leader);
   }
   ending.processes = table.closure(roots, sid);
-  // The caller in the session that it ends is gone when it has told the result.
+  // A caller inside the session that it ends is gone once it has reported the result.
   std::erase_if(ending.processes, [&](const ProcessTable::Entry& process) {
     return process.id.pid == getpid() || (ending.closed && process.id == ending.leader);
   });

@@ -1,16 +1,17 @@
-// Ending sessions: told why, asked in the way their service understands, then made to.
+// Ending sessions: they are told why, asked in the way their service understands, then forced.
 //
 //   mark      the registry shows the session as ending, with the reason
 //   tell      a line on its terminals
-//   ask       the first signal of its service; most close the session at once. Where a terminal was
-//             told, 0.1 s later: sshd hands on what is written to it, but not once it was asked
+//   ask       the first signal of its service; most close the session at once. If a terminal was
+//             told, 0.1 s later: sshd passes on what is written to it, but not once it was asked
 //   `grace`   later SIGHUP and SIGTERM to what is left of the processes seen at the start and of
 //             their descendants, 2 s later SIGKILL, 1 s later also to the leader: a leader that
 //             dies before its children leaves them running, and closes nothing
 //
 // Rules:
-//   1. A signal goes by pidfd, the start time compared, to a process that belonged to the session.
-//   2. Never to pid 1, the caller, or (unless it asked for that) one of its ancestors.
+//   1. A signal goes only to a process that belonged to the session: by pidfd,
+//      with the start time compared.
+//   2. Never to pid 1, the caller, or (unless the caller asked for that) one of its ancestors.
 //   3. A leader that has closed the session, or leads another one that is to stay, is left alone.
 #pragma once
 
@@ -30,23 +31,23 @@ namespace sessreg {
 
 // --- Its steps, which a login that evicts takes too (send_off.h) ---
 
-// How long a terminal needs to show what it was told: sshd's child must hand it on to the client
-// before it is asked to end.
+// How long a terminal needs to show what it was told: sshd's child must pass it on to the
+// client before it is asked to end.
 inline constexpr std::chrono::milliseconds kTimeToBeShown{100};
 
-// Writes message_revoked and the reason to the terminals of a session's processes. True: it has
-// one.
+// Writes message_revoked and the reason to the terminals of a session's
+// processes. True: it has at least one.
 bool tell(Registry& registry, const Config& config, const RecordImage& session,
           const std::vector<ProcessTable::Entry>& processes, std::string_view reason,
           std::chrono::milliseconds grace);
 
-// Sends a session's processes the first signal, but those in `untouchable`. What an orphaned
+// Sends the first signal to a session's processes, except those in `untouchable`. What an orphaned
 // session left behind gets SIGHUP and SIGTERM: no leader closes it, and nohup(1) ignores SIGHUP.
 void ask(const ProcessId& leader, std::string_view service,
          const std::vector<ProcessTable::Entry>& processes, const ProcessTable& table,
          const std::set<pid_t>& untouchable);
 
-// Of each of these sessions, whether its leader leads one that is not among them, too.
+// For each of these sessions, whether its leader also leads one that is not among them.
 struct Led {
   SlotRef ref;
   ProcessId leader;
@@ -58,7 +59,7 @@ std::vector<bool> lead_others(Registry& registry, const std::vector<Led>& sessio
 enum class EndResult {
   ended,     // no process left, and the seat is free
   ending,    // its process holds another session too, so it was only marked
-  survived,  // processes are left even so
+  survived,  // processes are left all the same
 };
 const char* text(EndResult result);
 
@@ -78,16 +79,16 @@ struct EndingOptions {
 // their leader.
 bool is_own_session(const Session& session, const ProcessTable& table);
 
-// Some sessions on their way out, all at once. Never waits: for a loop that has other work too. The
-// registry must outlive it.
+// Ends several sessions at once. Never waits, so it fits into a loop that has other work too.
+// The registry must outlive it.
 class Ender {
  public:
-  // Marks, tells, and asks those that have no terminal. `table`: as the processes are now.
+  // Marks, tells, and asks those that have no terminal. `table`: the processes as they are now.
   Ender(Registry& registry, const Config& config, const std::vector<Session>& chosen,
         EndingOptions options, const ProcessTable& table = ProcessTable::read());
 
-  // Looks how far they are, and sends what is due. In how long to call it again; nullopt: it is
-  // over.
+  // Looks how far they have got, and sends what is due. Returns in how long to call it
+  // again; nullopt: all is over.
   std::optional<std::chrono::milliseconds> step(const ProcessTable& table = ProcessTable::read());
 
   // In the order of `chosen`.
@@ -127,7 +128,7 @@ class Ender {
   std::chrono::milliseconds pause_{10};  // most end within some milliseconds of the first signal
 };
 
-// The same, waiting for the end. Ignores SIGHUP from then on.
+// The same, but waits for the end. The process ignores SIGHUP from then on.
 std::vector<Ended> end_sessions(Registry& registry, const Config& config,
                                 const std::vector<Session>& chosen, const EndingOptions& options);
 

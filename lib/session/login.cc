@@ -59,9 +59,9 @@ Result<Admission> with_current_limit(Site& site, const Rulebook& rules, Attempt 
   for (int turn = 0; turn < kTurns; ++turn) {
     const ConfiguredLimit published = site.registry->published_limit();
     Admission result = attempt(*terms);
-    // Not const: so it is moved. To copy it could fail, with the seat taken.
+    // Not const, so that it is moved: copying it could fail, with the seat taken.
     if (!result.stale_configuration) return result;
-    // Read behind `published`: whoever edits and logs in after this read makes our publishing fail.
+    // Read after `published`: whoever edits and logs in after this read makes our publishing fail.
     const auto again = load_config(site.config.site, site.config_path);
     if (!again) return again.error();
     if (again->identity != site.config.identity) return result;
@@ -117,7 +117,8 @@ Result<Admission> foresee(Site& site, const Login& login, const Rulebook& rules)
   });
 }
 
-// Login services go on with the same memory, in children too: hence the key goes with the registry.
+// A login service goes on with the same memory, and so do its children: hence
+// the key goes with the registry.
 void issue_tokens(Site& site, const std::string& user, std::function<void(const Error&)> tell) {
   if (!site.config.token) return;
   auto loaded = load_or_make_key(site.config.key_file);

@@ -1,6 +1,6 @@
-// The steps of a login at a site, each under the rules of its configuration. admission.h puts them
-// in order. Decides nothing itself: policy.h says which rules hold, registry.h whether there is
-// room.
+// The steps of a login at a site, each under the rules of its configuration. admission.h
+// puts them in order. Nothing is decided here: policy.h says which rules hold,
+// registry.h whether there is room.
 //
 // Thread safety: as a Site, which must have its registry open.
 #pragma once
@@ -18,8 +18,8 @@
 
 namespace sessreg {
 
-// In the answers of the next four, stale_configuration: the file has another text by now, so read
-// it and begin again. `rules` are those of this login under site.config.
+// If one of the next four answers stale_configuration, the file has changed: read it and begin
+// again. `rules` are those of this login under site.config.
 
 // Takes a seat until the session is opened, for reservation_time at most.
 Result<Admission> reserve(Site& site, const Login& login, const Rulebook& rules);
@@ -36,13 +36,13 @@ Result<Admission> find_and_bind_or_admit(Site& site, const Login& login, const R
 // What reserve() would answer, and who would give way.
 Result<Admission> foresee(Site& site, const Login& login, const Rulebook& rules);
 
-// From now on the sessions of `user` that are opened here get tokens, if the configuration says
-// so. The secret key lives as long as the site's registry is open. A key that cannot be read or
-// made, and what a token cannot say, is told to `tell`; those sessions get none.
+// From now on the sessions of `user` that are opened here get tokens, if the configuration says so.
+// The secret key lives as long as the site's registry is open. `tell` is told of a key that cannot
+// be read or made, and of what a token cannot say; those sessions get none.
 void issue_tokens(Site& site, const std::string& user, std::function<void(const Error&)> tell);
 
-// Failed authentications of that remote host; unset where none are counted: the configuration
-// says so, or the host is nobody or exempt.
+// Failed authentications of that remote host. Unset where none are counted: because the
+// configuration says so, or because there is no remote host, or it is exempt.
 std::optional<Failures> failures_of(Site& site, const RemoteHost& host);
 
 }  // namespace sessreg

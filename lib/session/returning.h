@@ -17,7 +17,7 @@ struct Return {
   Decision decision{};  // waits, ended: which limit leaves no room
 };
 
-// What `on_return` says, for a parked session that was just used. `parked` as it was read.
+// Does what `on_return` says with a parked session that was just used. `parked`: as it was read.
 Return come_back(Registry& registry, const Config& config, const Snapshot& parked);
 
 }  // namespace sessreg

@@ -25,19 +25,19 @@ enum class State : std::uint8_t {
 const char* text(State state);
 std::optional<State> state_named(std::string_view name);
 
-// Of a session that is no reservation and whose leader lives. `has_terminal`: of its own, that can
-// be looked at (see expiry_ms).
+// For a session that is not a reservation and whose leader is alive. `has_terminal`: it has one of
+// its own that can be looked at (see expiry_ms).
 State state_while_alive(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
 
-// Tells states by one look at the processes: /proc is searched when the first leader is found gone,
-// and not again. Make a new one for a newer look. `processes` must outlive it.
+// Tells states from one look at the processes: /proc is searched when the first leader is found to
+// be gone, and not again. Make a new one for a newer look. `processes` must outlive it.
 class StateReader {
  public:
   explicit StateReader(const Processes& processes) : processes_(&processes) {}
 
   // `has_terminal`: as above.
-  // nullopt: it is over, its leader and every process whose sid is the leader's pid have gone. A
-  // reservation is never over here: its end is Registry::reap()'s to decide.
+  // nullopt: it is over, as its leader and every process whose sid is the leader's pid are gone. A
+  // reservation is never over here: Registry::reap() decides when it ends.
   std::optional<State> state_of(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
 
  private:

@@ -20,13 +20,13 @@ std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
                : std::numeric_limits<std::int64_t>::max();
 }
 
-// A reservation's maker is not a session yet, and its terminal somebody else's.
+// A reservation's maker is not a session yet, and its terminal is somebody else's.
 std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const ProcessTable& table) {
   if (snapshot.record.kind == RecordKind::reservation) return {};
   return sessreg::processes_of(leader_of(snapshot.record), table);
 }
 
-// All but the snapshot. Memory that `session` has is used again.
+// Fills in all but the snapshot. Memory that `session` has is used again.
 void fill(Session& session, const std::string& site, State state, bool has_terminal,
           const Now& at) {
   const Snapshot& snapshot = session.snapshot;
@@ -53,8 +53,8 @@ void fill(Session& session, const std::string& site, State state, bool has_termi
   session.idle_ms = at.boottime_ms > last_ms ? at.boottime_ms - last_ms : 0;
 }
 
-// Asks the processes that were read already, and only for others the system: with a million
-// sessions most of the time would go there.
+// Looks among the processes that were read already, and asks the system only about others: with a
+// million sessions most of the time would go there.
 class SeenProcesses final : public Processes {
  public:
   explicit SeenProcesses(const ProcessTable& table) : table_(table) {}
@@ -75,7 +75,7 @@ class SeenProcesses final : public Processes {
   SystemProcesses system_;
 };
 
-// Tells of each leader once whether any process of its session has a terminal.
+// Finds out once for each leader whether any process of its session has a terminal.
 class TerminalOwners {
  public:
   explicit TerminalOwners(const ProcessTable& table) : table_(table) {}
@@ -171,8 +171,8 @@ void SessionScan::look(std::uint32_t first, std::uint32_t end, const VisitSessio
 }
 
 Reaped SessionScan::finish(const VisitSession& visit) {
-  // A session that took its seat, or a reservation's, meanwhile may be in a slot that was looked at
-  // before.
+  // A session that meanwhile took its seat, or a reservation's, may be in a slot
+  // that was looked at before that.
   const bool has_changed = registry_.gate_word() != gate_before_;
   const SeenProcesses processes(table_);
   const Reaped dropped = registry_.reap(rest_, processes, at_.boottime_ms);

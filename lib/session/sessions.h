@@ -29,7 +29,7 @@ struct Session {
   std::optional<std::uint32_t> uid;
   ProcessId leader;
   bool has_seat = false;
-  bool can_idle = false;  // it can be told whether it is used: a terminal, or a token shown
+  bool can_idle = false;  // it can be seen whether it is used: a terminal, or a token shown
   std::int64_t opened_realtime_ms = 0;
   std::int64_t last_activity_realtime_ms = 0;
   std::uint64_t idle_ms = 0;
@@ -41,37 +41,37 @@ struct Session {
   std::string_view host() const { return text_of(snapshot.record.host); }
   std::string_view tty() const { return text_of(snapshot.record.tty); }
 
-  // A session without a terminal (a tunnel, a mount; a container's cannot be seen) that never
-  // showed a token is never idle: nobody can see whether it is used.
+  // A session without a terminal (a tunnel, a mount; a container's terminal cannot be seen) that
+  // never showed a token is never idle: nobody can see whether it is used.
   bool is_idle_for(Seconds time) const;
 };
 
 // The processes of a session that is not over.
 std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table);
 
-// `has_terminal`: of its own processes, that can be looked at.
+// `has_terminal`: its own processes have one that can be looked at.
 Session session_from(const Snapshot& snapshot, const std::string& site, State state,
                      bool has_terminal, const Now& at);
 
-// Takes when its terminals were last typed on as activity, of which a parked session takes a seat
+// Counts the last typing on its terminals as activity, upon which a parked session takes a seat
 // again if it can. True: it has a terminal that can be looked at. `ret_snapshot` is read again.
 bool take_typing_as_activity(Snapshot& ret_snapshot, Registry& registry, const Config& config,
                              const ProcessTable& table, const Now& at);
 
-// Called with each session, in no order. Every visit is of the same object, filled anew.
+// Called with each session, in no particular order. Every visit gets the same object, filled anew.
 using VisitSession = std::function<void(const Session&)>;
 
-// One look at the sessions of a registry, that threads may share: first look() at every slot, then
-// finish(). A login that is under way is shown as its reservation or as its session. Allocates next
-// to nothing for a session.
+// One look at the sessions of a registry, which threads may share: first look() at every slot,
+// then finish(). A login that is under way is shown as its reservation or as its session.
+// Allocates next to nothing per session.
 class SessionScan {
  public:
   // All of these must outlive it.
   SessionScan(Registry& registry, const Config& config, const ProcessTable& table);
 
-  // Visits those sessions in the slots [first, end) of which a look is enough: not parked, their
-  // leader lives, and no process of theirs has a terminal. Several threads may each look at other
-  // slots.
+  // Visits those sessions in the slots [first, end) for which one look is enough: they are not
+  // parked, their leader is alive, and no process of theirs has a terminal. Several threads may do
+  // this at once, each with other slots.
   void look(std::uint32_t first, std::uint32_t end, const VisitSession& visit);
   // Then, by one thread and once: drops what is dead, takes the typing on terminals as activity,
   // and visits the others. Returns what was dropped.
@@ -93,7 +93,7 @@ class SessionScan {
   std::vector<std::uint32_t> rest_;  // slots
 };
 
-// The whole of it by this thread.
+// All of it, by this thread.
 Reaped for_each_session(Registry& registry, const Config& config, const ProcessTable& table,
                         const VisitSession& visit);
 
