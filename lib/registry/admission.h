@@ -1,4 +1,4 @@
-// A login that asks for a seat, and what it is answered.
+// A login that asks for a seat, and the answer it gets.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +22,12 @@ struct Login {
   std::string connection;  // SSH_CONNECTION, or empty
   ProcessId self;          // the process that calls
   ProcessId parent;        // for a reservation
-  // The process that the session lives as long as; unset: self. Of a reservation it is always self.
+  // The session lasts as long as this process; unset: self. For a reservation it is always self.
   std::optional<ProcessId> leader;
 };
 
-// A session that gives way. But for the parked, which just lost their seat, it is for good: the
-// caller tells it why and ends its processes (send_off.h).
+// A session that gives way. Parked sessions just lost their seat; for all others it is for good:
+// the caller tells them why and ends their processes (send_off.h).
 struct Displaced {
   enum class Why { evicted, table_full, returned_in_vain, parked };
   Snapshot session;
@@ -42,7 +42,7 @@ struct Admission {
   std::int32_t limit = -1;    // the one that refused, else the site's
   std::uint32_t count = 0;    // seats taken under it, with this one if it was admitted
   std::uint32_t group = 0;    // group_full: the index of its entry
-  std::uint64_t wait_ms = 0;  // locked: for so long
+  std::uint64_t wait_ms = 0;  // locked: for how long
   SlotRef ref;
   SessionId id{};
   std::string token;  // of a session that was opened, if it has one

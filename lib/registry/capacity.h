@@ -8,7 +8,7 @@ namespace sessreg {
 // 2^20 keeps a generation at 19 bits or more; see words.h.
 inline constexpr std::uint32_t kMaxRegistryCapacity = 1u << 20;
 
-// More than any host has processes at once inside the microseconds between claim and gate.
+// More processes than any host has at once in the microseconds between claim and gate.
 inline constexpr std::uint32_t kHandoverSlots = 1024;
 
 constexpr std::uint32_t slots_for(std::uint32_t capacity) {

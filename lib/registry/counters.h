@@ -1,4 +1,4 @@
-// What a registry counts of itself: statistics, nothing is decided by them.
+// What a registry counts about itself. These are statistics: nothing is decided by them.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// What came of a look for a seat.
+// The outcome of looking for a seat.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ enum class Outcome {
                         // caller's
 };
 
-// With what numbers it was decided: those of the limit that refused, else the site's.
+// The numbers that decided it: those of the limit that refused, else the site's.
 struct Decision {
   Outcome outcome = Outcome::done;
   std::int32_t limit = -1;

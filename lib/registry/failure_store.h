@@ -4,8 +4,8 @@
 // memory. A process may be killed or stopped for ever between any two accesses; nobody waits for
 // it. All zeros is a valid, empty table.
 //
-// A record is never changed. To count a failure is to copy the host's record, to change the copy
-// in a free entry, and to put it in the old one's place in one step:
+// A record is never changed in place. To count a failure, the host's record is copied to a free
+// entry, with the change, and put in the old one's place in one step:
 //
 //   free -> claimed -> live -> free           claimed -> free: not needed, or its claimer is gone
 //
@@ -22,9 +22,9 @@
 //   2. Each word of a record carries the epoch, the generation of the claim it was written under.
 //      A live entry whose words all have its epoch holds one whole record; any other is damaged,
 //      counts as nothing, and is the first to give way.
-//   3. Only the claimer writes into a claimed entry, and only as long as it is its own: a word is
-//      loaded, the state is looked at, the word is replaced by CAS. So a claimer that was taken for
-//      dead and wakes up spoils nothing.
+//   3. Only the claimer writes into a claimed entry, and only while the claim is its own: it loads
+//      a word, looks at the state, and replaces the word by CAS. So a claimer that was taken for
+//      dead and wakes up does no harm.
 //   4. No index, count or time read from the memory is used unchecked, and every loop is bounded.
 //
 // ABA: a CAS could be fooled after 2^24 claims of one entry within one stall of a process, if the
@@ -88,7 +88,7 @@ struct FailureRecord {
   std::uint32_t replaced_epoch;
   std::uint16_t replaced;  // the entry whose place this takes; kNoFailureEntry: none
   std::uint16_t blacklisted;
-  std::uint32_t other_failures;        // of users not kept apart any more
+  std::uint32_t other_failures;        // of users no longer kept apart
   std::array<User, kUsersKept> users;  // the last to fail comes first
   std::array<char, kFailureTextBytes> text;
 };
@@ -98,7 +98,7 @@ inline constexpr std::uint16_t kNoFailureEntry = 0xffff;
 
 // --- The store ---
 
-// Which record gives way to that of a new host when there are as many as fit: the least.
+// The record of the least rank gives way to that of a new host when there are as many as fit.
 struct FailureRank {
   int worth = 0;  // 0: of nobody, also what is damaged
   std::uint64_t time_ms = 0;
@@ -117,8 +117,8 @@ class FailureStore {
       : gate_(&gate), entries_(entries) {}
 
   // The one way to change a host: calls edit(found, ret_next) until what it decides is done.
-  // `found` is the host's record or nullptr; ret_next is what shall be published. The last call is
-  // the one that counts. rank_of(record) is asked if another has to give way. False: it was given
+  // `found` is the host's record or nullptr; ret_next is what is to be published. Only the
+  // last call counts. rank_of(record) is asked if another host has to give way. False: given
   // up; see kMaxTries.
   template <class Rank, class Edit>
   bool change(const HostHash& host, std::uint64_t now_ms, Rank rank_of, Edit edit) {
@@ -154,8 +154,8 @@ class FailureStore {
     return done;
   }
 
-  // Every live record, all as they were at one instant, unless others change the table each of the
-  // times that this is tried; then a host that changed meanwhile may be missing or come twice.
+  // Every live record, all as they were at one instant. If others change the table during every
+  // try, a host that changed meanwhile may be missing or come twice.
   std::vector<FailureRecord> read_all() {
     std::vector<FailureRecord> records;
     for (int tries = 0; tries < kMaxListTries; ++tries) {
@@ -186,8 +186,8 @@ class FailureStore {
   static_assert(kBytesPerWord * 8 + kEpochBits == 64);
   static_assert(kFailureRecordWords * kBytesPerWord >= sizeof(FailureRecord));
 
-  // Only a memory that others change without end can make a call give up: a failure is then not
-  // counted, a host found not blacklisted.
+  // A call gives up only if others change the memory without end: then a failure is not counted, or
+  // a host is found not to be blacklisted.
   static constexpr int kMaxTries = 10'000;
   static constexpr int kMaxListTries = 100;
 
@@ -226,8 +226,8 @@ class FailureStore {
 
   // --- The gate ---
 
-  // Needs no gate: the gate never named this claim, and nobody decides by it. Harmless if it was
-  // taken.
+  // Needs no gate: the gate never named this claim, and nobody decides by it. Does nothing if
+  // the claim was taken.
   void give_back(Ref claim) { settle(claim, EntryStage::claimed, EntryStage::free); }
 
   // The gate, with the operation it names settled.
@@ -239,7 +239,7 @@ class FailureStore {
   }
 
   bool has_moved(std::uint64_t seen) const {
-    // Not before the loads of the look: they are all acquire.
+    // Comes after the loads of the look, as they are all acquire.
     return gate_->load(std::memory_order_acquire) != seen;
   }
 
@@ -256,8 +256,8 @@ class FailureStore {
     return true;
   }
 
-  // Does what is left of the operation that the gate names. Harmless when it is done already, or
-  // the gate has long moved on: the epochs do not fit any more.
+  // Does what is left of the operation that the gate names. Harmless if it is done already, or the
+  // gate has long moved on: then the epochs no longer match.
   void settle(std::uint64_t word) {
     const auto op = static_cast<EntryOp>(word & ((1u << kOpBits) - 1));
     const Ref ref{static_cast<std::uint16_t>(word >> kOpBits),
@@ -291,7 +291,7 @@ class FailureStore {
   // --- Entries ---
 
   std::optional<Ref> claim_entry(const HostHash& host, std::uint64_t now_ms) {
-    std::uint64_t start = 0;  // not the same for all, who would meet at the same free entry
+    std::uint64_t start = 0;  // differs, or all would meet at the same free entry
     std::memcpy(&start, host.data(), sizeof start);
     const std::size_t n = entries_.size();
     for (std::size_t tried = 0; tried < n; ++tried) {
@@ -314,8 +314,8 @@ class FailureStore {
     const auto words = words_of(record, claim.epoch);
     for (std::size_t i = 0; i < words.size(); ++i) {
       Atom& word = entries_[claim.entry].record[i];
-      // Acquire: pairs with the CAS below of somebody who took the claim. If that is what is seen
-      // here, the state shows it; if it comes after this load, the CAS fails.
+      // Acquire: pairs with the CAS below by whoever took the claim. If its word is seen here, the
+      // state shows the loss; if it comes after this load, the CAS fails.
       std::uint64_t seen = word.load(std::memory_order_acquire);
       if (!is_claimed(claim)) return false;
       if (!word.compare_exchange_strong(seen, words[i], std::memory_order_acq_rel,
@@ -352,8 +352,8 @@ class FailureStore {
     return words;
   }
 
-  // The host's live entry. All of the table is looked at, two words an entry: a thousand entries
-  // take a few microseconds, and an index would be one more thing that can be wrong.
+  // The host's live entry. The whole table is searched, two words an entry: a thousand entries take
+  // a few microseconds, and an index would be one more thing that can be wrong.
   std::optional<Found> find(const HostHash& host) const {
     FailureRecord sought{};
     sought.host_hash = host;
@@ -371,7 +371,7 @@ class FailureStore {
 
   // --- Who gives way ---
 
-  // The host in whose place a new one comes; nullopt: there is room.
+  // The host that gives way to a new one; nullopt: there is room.
   template <class Rank>
   std::optional<Ref> gives_way(Rank rank_of) const {
     std::size_t live = 0;
@@ -393,8 +393,8 @@ class FailureStore {
     return stalest;
   }
 
-  // No entry is free: the oldest claim, whose claimer is dead or can claim another; if there is
-  // none (only in a damaged file), any entry.
+  // To free when no entry is: the oldest claim, whose claimer is dead or can claim another; if
+  // there is none (only in a damaged file), any entry.
   template <class Rank>
   std::optional<Ref> unclaimable(std::uint64_t now_ms, Rank rank_of) const {
     std::optional<Ref> oldest;

@@ -1,19 +1,19 @@
-// What is counted of failed authentications, and forgotten, by remote host.
+// Which failed authentications are counted, and when they are forgotten, by remote host.
 //
 // Concurrency: as failure_store.h, which keeps the records.
 //
 // Rules:
 //   1. A host whose failures reach the limit is blacklisted. Each attempt while it is (also a
 //      failure that was under way) starts the time anew; after it the host starts from zero.
-//   2. A host that is not blacklisted starts from zero, too, when its last failure is as old as the
-//      blacklist would last, and at least kForgetFailures_ms. (Not each failure by itself: a host
-//      that goes on slowly gets nothing back.)
+//   2. A host that is not blacklisted also starts from zero when its last failure is as old as the
+//      blacklist would last, and at least kForgetFailures_ms. (Failures do not expire one by one: a
+//      host that goes on slowly gets nothing back.)
 //   3. A user's success erases that user's failures from that host. For each host the last
 //      kUsersKept users who failed are kept apart; the failures of earlier ones stay in the host's
-//      number, and only 1 and 2 end them. A success does not lift a blacklist.
+//      total, and only 1 and 2 end them. A success does not lift a blacklist.
 //   4. When there are as many hosts as fit, a new one takes the place of a host that counts as
-//      nothing (damaged, or from zero by 1 and 2), else of the one whose last failure is oldest;
-//      of a blacklisted one only if all are blacklisted, then of the one that is so the shortest.
+//      nothing (damaged, or from zero by 1 and 2), else of the one whose last failure is oldest. A
+//      blacklisted host gives way only if all are blacklisted: the one whose time ends first.
 #pragma once
 
 #include <algorithm>
@@ -34,7 +34,7 @@ namespace sessreg {
 inline constexpr std::uint64_t kForgetFailures_ms = 15 * 60 * 1000;  // as pam_faillock(8)
 
 // Callers read the clock before they look, so a time may be a little ahead of theirs. One that is
-// more so is damage: believed, it would last for ever.
+// further ahead is damage: if it were believed, it would last for ever.
 inline constexpr std::uint64_t kClockSlack_ms = 60 * 1000;
 
 template <class Atom>
@@ -132,8 +132,8 @@ class FailureTable {
     return counted;
   }
 
-  // Each host that has failures that count: all as they were at one instant, but see read_all() of
-  // the store.
+  // Each host that has failures that count, all as they were at one instant; but see
+  // read_all() of the store.
   std::vector<HostFailures> list(std::uint64_t now_ms) {
     std::vector<HostFailures> hosts;
     for (const FailureRecord& record : store_.read_all()) {

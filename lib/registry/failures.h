@@ -1,5 +1,5 @@
-// Failed authentications by remote host: who is counted, and who is blacklisted. What counts and
-// what is forgotten is said in failure_table.h.
+// Failed authentications by remote host: who is counted, and who is blacklisted. failure_table.h
+// says what counts and what is forgotten.
 //
 // Concurrency: as Registry; without locks. Times are milliseconds of CLOCK_BOOTTIME.
 #pragma once
@@ -25,7 +25,7 @@ struct FailureRules {
 struct FailureStatus {
   std::uint32_t failures = 0;
   bool blacklisted = false;
-  std::uint64_t until_ms = 0;  // blacklisted: until then, if there is no attempt before
+  std::uint64_t until_ms = 0;  // blacklisted: until when, if there is no attempt before
 };
 
 struct HostFailures {
@@ -65,9 +65,8 @@ class Failures {
   // Forgets every host that is known when it begins. Returns how many counted.
   std::size_t reset_all(std::uint64_t now_ms);
 
-  // Each host that has failures that count: all as they were at one instant, unless others change
-  // the table each of the times that this is tried; then a host that changed meanwhile may be
-  // missing or come twice.
+  // Each host that has failures that count, all as they were at one instant. If others change the
+  // table during every try, a host that changed meanwhile may be missing or come twice.
   std::vector<HostFailures> list(std::uint64_t now_ms);
 
  private:

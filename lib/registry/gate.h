@@ -40,7 +40,7 @@ struct Rules {
   std::span<const GroupRule> groups;
 };
 
-// A session that is to give its seat up.
+// A session that is to give up its seat.
 struct Victim {
   std::uint32_t slot = kNoSlot;
   std::uint32_t generation = 0;  // while seated
@@ -71,12 +71,12 @@ class Gate {
 
   // Whoever takes a seat is active: the time is written between gate load and CAS. So a search,
   // which begins with a NOP, either finds a session or knows that it is no older than the search.
-  // (Of those that are never idle nobody asks; they are spared the clock.)
+  // (Nobody asks this of sessions that are never idle; they are spared the clock.)
 
   // ADD: claimed -> seated, count + 1, if every limit leaves room. On anything but `done` the claim
   // is still the caller's.
   Decision add(SlotRef claim, const Rules& rules) {
-    // What a hand-over wrote that came to nothing: nobody's seat is to be given back for this one.
+    // Clears what a hand-over that failed wrote: nobody's seat is to be given back for this one.
     table_.write_victim(claim, kNoSlot, 0, VictimFate::freed);
     for (;;) {
       std::uint64_t seen = settled_gate();
@@ -115,9 +115,9 @@ class Gate {
     }
   }
 
-  // MOVE with eviction: the victim's seat goes to the claim if, the victim counted as gone, every
-  // limit leaves room. `fate`: evicted, or evicted_at_bind where the claim is a reservation's,
-  // which may give the seat back.
+  // MOVE with eviction: the victim's seat goes to the claim if every limit leaves room once the
+  // victim is counted as gone. `fate`: evicted, or evicted_at_bind where the claim is a
+  // reservation's, which may give the seat back.
   Decision evict(SlotRef claim, const Victim& victim, VictimFate fate, const Rules& rules) {
     table_.write_victim(claim, victim.slot, victim.generation, fate);
     for (;;) {
@@ -131,9 +131,9 @@ class Gate {
     }
   }
 
-  // MOVE of an idle session's seat, where no limit would leave room for an ADD (`has_room`), but
-  // every one does with the victim gone (else more than one has to give way: park() first). The
-  // victim is parked if it was not used since `idle_since_ms` (CLOCK_BOOTTIME).
+  // MOVE of an idle session's seat, where the limits leave no room for an ADD (if they do:
+  // `has_room`), but all do with the victim gone (if not, more than one has to give way: park()
+  // first). The victim is parked if it was not used since `idle_since_ms` (CLOCK_BOOTTIME).
   Decision take_idle(SlotRef claim, const Victim& victim, std::uint64_t idle_since_ms,
                      const Rules& rules) {
     table_.write_victim(claim, victim.slot, victim.generation, VictimFate::parked);
@@ -153,7 +153,7 @@ class Gate {
     }
   }
 
-  // RETURN: parked -> seated, count + 1, if every limit leaves room. `over_limit`: if not, too.
+  // RETURN: parked -> seated, count + 1, if every limit leaves room. `over_limit`: even if not.
   Decision return_to_seat(std::uint32_t slot, std::uint32_t generation, const Rules& rules,
                           bool over_limit) {
     if (slot >= table_.size()) return {Outcome::gone, -1, 0};
@@ -163,7 +163,8 @@ class Gate {
       if (!decision.done() && has_moved(seen)) continue;
       const bool stale = decision.outcome == Outcome::stale_configuration;
       if (!decision.done() && (!over_limit || stale)) return decision;
-      // Before the stage: if the slot has another occupant by then, nobody's activity is marked.
+      // Read before the stage: if the slot has another occupant by then, nobody's
+      // activity is marked.
       const std::uint32_t epoch = table_.epoch_of(slot);
       if (!table_.is_at(slot, generation, Stage::parked)) return {Outcome::gone, -1, 0};
       const std::uint32_t count = widths().gate(seen).count;
@@ -171,7 +172,8 @@ class Gate {
         return {Outcome::table_full, static_cast<std::int32_t>(capacity_), count};
       const auto activity = table_.touch({slot, epoch}, clock_(), false, clock_);
       if (change_gate(seen, {count + 1, slot, generation, GateOp::return_})) {
-        // That CAS has moved the gate. Where it fails the bit stays, and the next touch moves it.
+        // That CAS has moved the gate. If it fails the bit stays, and the next
+        // touch moves the gate.
         if (activity) table_.woken(slot, *activity);
         return {Outcome::done, decision.limit, count + 1};
       }
@@ -264,9 +266,9 @@ class Gate {
     }
   }
 
-  // Marks activity. An idle look begun before it fails once this has returned: where the activity
-  // ends a rest, or another touch that ends one is not done yet, the gate is moved. False: the slot
-  // has another occupant.
+  // Marks activity. A look for the idle that began before this fails once this has returned: if the
+  // activity ends a rest, or another touch that ends one is not done yet, the gate is moved. False:
+  // the slot has another occupant.
   bool touch(SlotRef ref, std::uint64_t boottime_ms, bool by_token = false) {
     const auto activity = table_.touch(ref, boottime_ms, by_token, clock_);
     if (!activity) return false;
@@ -288,9 +290,9 @@ class Gate {
     if ((word & kLimitSet) == 0) return std::nullopt;
     return static_cast<std::int32_t>(word & 0xffffffff);
   }
-  // First stored, then NOP: a login that looked before the store finds the gate moved, or was
+  // Stored first, then a NOP: a login that looked before the store finds the gate moved, or was
   // admitted before the change. Nobody inside is thrown out.
-  // False: `seen` is not what is stored any more.
+  // False: `seen` is no longer what is stored.
   bool set_configured(ConfiguredLimit seen, ConfiguredLimit limit) {
     std::uint64_t expected = limit_word(seen);
     if (!shared_->configured.compare_exchange_strong(
@@ -324,7 +326,7 @@ class Gate {
   void note_group_limit(std::uint32_t index, std::int32_t limit) {
     const std::uint64_t word = limit < 0 ? 0 : kLimitSet | static_cast<std::uint32_t>(limit);
     Atom& noted = shared_->groups[index].limit;
-    // Mostly the same: the line is shared.
+    // Mostly it has not changed, and is not written then: the cache line is shared.
     if (noted.load(std::memory_order_relaxed) != word) noted.store(word, std::memory_order_relaxed);
   }
   std::int32_t group_limit(std::uint32_t index) const {
@@ -361,8 +363,8 @@ class Gate {
   }
 
   // A refusal must be true of one instant: what was looked at (limits, groups, the user's slots)
-  // goes with the count only if the gate did not move meanwhile. Behind an acquire fence, so that
-  // the loads of the look come first.
+  // goes with the count only if the gate did not move meanwhile. This load comes after an acquire
+  // fence, so that the loads of the look come first.
   bool has_moved(std::uint64_t seen) const {
     std::atomic_thread_fence(std::memory_order_acquire);
     return shared_->gate.load(std::memory_order_acquire) != seen;
@@ -383,8 +385,8 @@ class Gate {
 
   // --- Settling ---
 
-  // Does what is left of the operation that the gate names. Harmless when it is done already, or
-  // when the gate has long moved on: the generations do not fit any more.
+  // Does what is left of the operation that the gate names. Harmless if it is done already, or the
+  // gate has long moved on: then the generations no longer match.
   void settle(std::uint64_t word) {
     const GateWord gate = widths().gate(word);
     switch (gate.op) {
@@ -533,7 +535,7 @@ class Gate {
 
   // Whether every limit leaves room if `more` seats are taken, and the victim's seat and the place
   // it has in the limits of its user and groups go to the newcomer. The narrowest limit comes
-  // first: a user at the own one can make room for it.
+  // first: a user at their own limit can make room for themselves.
   Decision look_for_room(std::uint64_t seen, const Rules& rules, std::uint32_t more,
                          const Victim* victim) {
     Decision site{Outcome::done, rules.site.limit, widths().gate(seen).count};
@@ -574,7 +576,7 @@ class Gate {
     return site;
   }
 
-  // Whether the session that the reservation in that slot took its seat from may have it again: the
+  // Whether the session that the reservation in that slot took its seat from may have it back: the
   // site's count does not change, but its user or group may have filled up since.
   bool may_get_back(std::uint32_t reservation) {
     const auto owner = table_.victim_of(reservation);

@@ -1,5 +1,4 @@
-// What a registry file looks like. The file is native-endian and belongs to one boot of one
-// machine.
+// What a registry file looks like. It is native-endian and belongs to one boot of one machine.
 //
 //   0       +---------------------------+
 //           | HeaderImage               |  constant after creation; read with pread and checked
@@ -24,9 +23,9 @@
 //           | …                         |
 //           +---------------------------+  kSlotsOffset + slots * kSlotBytes
 //
-// There are more slots than the capacity promises: a quarter more, so that a free one is found
-// after a few steps in a full registry, and kHandoverSlots, for a bind needs a second slot for a
-// moment, and logins that will be refused hold a claim for a moment.
+// There are more slots than the capacity promises: a quarter more, so that even in a full registry
+// a free one is found after a few steps; and kHandoverSlots more, because a bind needs a second
+// slot for a moment, and logins that will be refused hold a claim for a moment.
 #pragma once
 
 #include <array>
@@ -72,7 +71,7 @@ static_assert(offsetof(RecordImage, victim_slot) % 8 == 4 &&
 template <class Atom>
 struct alignas(64) Slot {
   Atom state;          // StateWord
-  Atom stray;          // StrayWord, of the bucket that this slot's index is
+  Atom stray;          // StrayWord of the bucket with this slot's index
   Atom last_activity;  // epoch << 32 | CLOCK_BOOTTIME in kActivityUnit_ms << 2 | ActivityBits
   Atom mark;           // epoch << 32 | reason checksum << 16 | grace in s << 2 | MarkStage
   std::array<Atom, kRecordWords> record;
@@ -84,7 +83,7 @@ enum ActivityBits : std::uint64_t {
   kTokenShown = 2,  // the session's token was shown at least once
 };
 
-inline constexpr std::uint32_t kLongestGrace_s = 0x3fff;  // longer ones are told as that
+inline constexpr std::uint32_t kLongestGrace_s = 0x3fff;  // longer ones are shown as this
 
 inline constexpr std::size_t kCounterWords = 24;  // with room for more
 static_assert(kCounters <= kCounterWords);

@@ -2,15 +2,15 @@
 // sessions that are open.
 //
 // Rules this file and layout.h keep:
-//   1. Whatever changes in a registry file behind its HeaderImage, or in the image behind `slots`,
-//      raises kLayoutVersion. Magic, version and stamp stay as they are in every version, so that a
-//      file of another version is told from a damaged one by its stamp.
-//   2. A version that was in use stays known here until no host can have been up since: a change of
-//      layout adds a reader that makes today's records of the old ones.
+//   1. Any change to a registry file after its HeaderImage, or to the image after `slots`, raises
+//      kLayoutVersion. Magic, version and stamp stay as they are in every version, so that the
+//      stamp tells a file of another version from a damaged one.
+//   2. A version that was in use stays known here until no host that ran it can still be up: a
+//      change of layout adds a reader that turns the old records into today's.
 //   3. A file of a known older version is carried over by the first login, sessregd or command that
-//      opens it: sessions with their ids, seats, last activity and revocations,
-//      and the limit that was set; see registry_file.h. Reservations are not: the login under way
-//      is of the older version, finds a file it cannot read, and is tried again by its user.
+//      opens it: sessions with their ids, seats, last activity and revocations, and the limit that
+//      was set; see registry_file.h. Reservations are not: the login under way is of the older
+//      version, finds a file it cannot read, and its user tries again.
 //   4. A newer version, or one not known here, is the error other_layout.
 //   5. A change of layout also raises the versions in the Breaks of debian/control, so that module,
 //      tool, daemon and library come together.
@@ -45,8 +45,9 @@ struct OlderRegistry {
 
 bool is_older_layout(std::uint32_t version);
 
-// `header` was read from `fd`, its stamp fits and its version is_older_layout(). Reads what others
-// may still be changing: each session as it was at one moment. Errors: corrupt, truncated, system.
+// `header` was read from `fd`, its stamp fits and its version is_older_layout(). Others may
+// still be changing the file: each session is read as it was at one moment. Errors: corrupt,
+// truncated, system.
 Result<OlderRegistry> read_older_registry(int fd, const HeaderImage& header,
                                           const std::string& path);
 

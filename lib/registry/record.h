@@ -66,8 +66,8 @@ enum class VictimFate : std::uint32_t {
 inline constexpr std::size_t kMaxGroups = 32;
 
 // One user session, written while its slot is claimed and never again. Strings are NUL-padded and
-// may be cut short: they are shown; the hashes decide. What looks at limits and searches read comes
-// first: it shares the cache line of the slot's own words.
+// may be cut short: they are shown; the hashes decide. The fields that checks of limits and
+// searches read come first, so that they share the cache line of the slot's own words.
 struct RecordImage {
   std::array<std::uint8_t, 16> user_hash;
   std::uint32_t idle_after_s;  // 0: never idle
@@ -80,7 +80,7 @@ struct RecordImage {
   VictimFate victim_fate;           // MOVE: what becomes of the victim
   std::uint32_t uid;
   RecordKind kind;
-  std::int32_t user_limit;  // of the seats of its user, when it was admitted; negative: none
+  std::int32_t user_limit;  // of its user's seats, when it was admitted; negative: none
   RecordFlags flags;
   std::uint32_t leader_pid;  // of the process that opened the session or made the reservation
   std::uint32_t parent_pid;
@@ -100,8 +100,8 @@ struct RecordImage {
 inline constexpr std::size_t kRecordWords = 36;
 static_assert(sizeof(RecordImage) == kRecordWords * 8 && std::is_trivially_copyable_v<RecordImage>);
 
-// How exactly the last activity is known: 30 bits of these are 6 years of uptime, and whole seconds
-// are told exactly.
+// The resolution of the last activity: 30 bits of these are 6 years of uptime, and whole
+// seconds are exact.
 inline constexpr std::uint64_t kActivityUnit_ms = 200;
 
 enum class MarkStage : std::uint32_t { none = 0, writing = 1, revoked = 2 };
@@ -116,7 +116,7 @@ struct Snapshot {
   std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
   bool token_shown;
   MarkStage mark;
-  std::uint32_t grace_s;  // that the revoker gives it
+  std::uint32_t grace_s;  // as given by the revoker
   std::uint16_t reason_checksum;
   std::array<char, kReasonBytes> reason;
 };
@@ -139,7 +139,7 @@ std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_termina
 
 // The text of a mark, if it is whole; empty: no reason was given, or it cannot be read.
 std::string reason_of(const Snapshot& session);
-// What the mark says of it.
+// The checksum that the mark has of it.
 std::uint16_t checksum_of_reason(std::string_view reason);
 
 // A fixed-size, NUL-padded string of a record.

@@ -25,7 +25,7 @@ enum class Refusal : std::uint8_t {
 };
 inline constexpr auto kRefusals = static_cast<std::size_t>(Refusal::count);
 
-// For a static_assert behind a table that has a row for each from `first` on, in their order.
+// For a static_assert after a table that has a row for each from `first` on, in their order.
 template <class Table>
 constexpr bool has_row_for_each(const Table& rows, Refusal first) {
   auto next = static_cast<std::size_t>(first);

@@ -11,7 +11,7 @@
 namespace sessreg {
 namespace {
 
-// More than any session changes its stage in the course of a call; a damaged one may never end.
+// More often than any session changes its stage during a call; a damaged one may never stop.
 constexpr int kReleaseTurns = 1000;
 
 }  // namespace
@@ -94,7 +94,7 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   record.user_limit = held.record.user_limit;
   record.flags = held.record.flags;
   Admission result;
-  result.displaced.reserve(1);  // behind the gate operation nothing may fail
+  result.displaced.reserve(1);  // after the gate operation nothing may fail
   auto claim = parts_->claim_for(login, record, result);
   if (!claim) {
     reap(processes, boottime_ms());

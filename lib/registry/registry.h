@@ -2,8 +2,8 @@
 //
 // Concurrency: any number of processes and threads may use the same registry at once; no function
 // waits for another process, and any process may be killed or stopped inside any of them. An object
-// belongs to one thread, but for what says otherwise; it must not outlive the PAM phase or command
-// that opened it.
+// belongs to one thread, except where a function says otherwise; it must not outlive the PAM phase
+// or command that opened it.
 //
 // Times are milliseconds of CLOCK_BOOTTIME unless their name says otherwise.
 #pragma once
@@ -51,11 +51,11 @@ struct Reaped {
 inline constexpr std::uint64_t kMakerDeathGrace_ms = 10'000;
 
 // Before a login is refused, the table is searched for the dead and the idle. A refusal goes
-// without if the last search is younger than 10 times what it cost, and than a second (the longest
-// that a death may go unseen), and nothing could go idle or run out since: so a storm of refusals
-// spends at most a tenth of a processor on searching, and each of the others costs the same in a
-// table of any size. A search that is cheap beside the login itself is only believed by the object
-// that made it: a new login does not wait for what is just being given back.
+// without a search if the last one is younger than 10 times what it cost and than a second (the
+// longest that a death may go unseen), and nothing can have gone idle or run out since. So a storm
+// of refusals spends at most a tenth of a processor on searching, and every other refusal costs the
+// same in a table of any size. A search that is cheap compared to the login itself is only believed
+// by the object that made it, so that a new login sees a seat that is given back just then.
 inline constexpr std::uint64_t kSearchCostFactor = 10;
 inline constexpr std::uint64_t kCheapSearch_us = 5'000;
 inline constexpr std::uint64_t kDeathCheck_ms = 1'000;
@@ -69,7 +69,7 @@ class Registry {
   // an older layout are carried over. Further errors: no_space, unsupported_fs.
   static Result<Registry> open_or_create(const std::string& path, const HostIdentity& host,
                                          std::uint32_t capacity);
-  // As open_or_create(), and a file that is itself unusable is moved aside, to *ret_aside. Empty:
+  // As open_or_create(), but a file that is itself unusable is moved aside, to *ret_aside. Empty:
   // the file there was usable and stayed, or there was none.
   static Result<Registry> rebuild(const std::string& path, const HostIdentity& host,
                                   std::uint32_t capacity, std::string* ret_aside);
@@ -93,9 +93,9 @@ class Registry {
   // Takes a seat for a session at once.
   Admission admit(const Login& login, const Terms& terms, const Processes& processes);
   // Turns a reservation into a session; the seat stays taken all the while. nullopt: the
-  // reservation has gone; reserve and bind in one step with admit(). Refused (table_full): there is
-  // no slot for the session, and the reservation stays. Of the terms, what the session is recorded
-  // with.
+  // reservation has gone; reserve and bind in one step with admit(). Refused (table_full): there
+  // is no slot for the session, and the reservation stays. Only those terms are used that are
+  // recorded with the session.
   std::optional<Admission> bind(SlotRef reservation, const Login& login, const Terms& terms,
                                 const Processes& processes);
   // A session that is listed, and neither counted nor refused. False: the table is full.
@@ -112,18 +112,18 @@ class Registry {
 
   // Frees that occupancy, if it is still there.
   bool release(SlotRef ref);
-  // Releases a reservation that was not bound; never a session. Whoever lost a seat to it has it
-  // again.
+  // Releases a reservation that was not bound; never a session. Whoever lost a seat
+  // to it gets it back.
   bool release_reservation(SlotRef ref);
   // What reserve() would answer, and who would give way. Takes nothing; frees what is dead.
   Admission foresee(const Login& login, const Terms& terms, const Processes& processes);
   // A parked session that is not revoked takes a seat again, under the user's limit it was admitted
-  // with. `or_over_limit`: also if no limit leaves room.
+  // with. `or_over_limit`: even if a limit leaves no room.
   Decision return_to_seat(SlotRef ref, const Terms& terms, bool or_over_limit);
 
   // --- Upkeep ---
 
-  // Failed authentications by remote host. Holds as long as this object.
+  // Failed authentications by remote host. Valid as long as this object.
   Failures failures(FailureRules rules);
 
   // Statistics.
@@ -137,12 +137,12 @@ class Registry {
 
   // The entry of that limited group, made if there is none; nullopt: there are kMaxGroups others.
   std::optional<std::uint32_t> group_index(std::string_view name, std::int32_t limit);
-  // How many entries there would be with those of these groups.
+  // How many entries there would be if each of these groups had one.
   std::size_t group_entries_with(std::span<const std::string_view> names) const;
 
   // Marks activity; false: that session has gone.
   bool touch(SlotRef ref, std::uint64_t now_ms, bool by_token = false);
-  // `grace_s`: for so long its revoker waits before it signals a second time.
+  // `grace_s`: how long its revoker waits before it signals a second time.
   bool mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s = 0);
 
   // What a session's record knows its token by: a keyed hash of the text.
@@ -160,10 +160,10 @@ class Registry {
   // Changes whenever a seat changes hands.
   std::uint64_t gate_word() const;
 
-  // CLOCK_BOOTTIME of a time that was taken from CLOCK_REALTIME since the last note_clock(), also
-  // where that clock has been set meanwhile; 0: long ago.
+  // The CLOCK_BOOTTIME of a time taken from CLOCK_REALTIME since the last note_clock(), even if
+  // that clock has been set meanwhile; 0: long ago.
   std::uint64_t boottime_of(std::int64_t realtime_ms, const Now& at) const;
-  // The activity of all sessions up to now has been taken from their terminals.
+  // Notes that the activity of all sessions up to now has been taken from their terminals.
   void note_clock(const Now& at);
 
   // The limit that the last login read from its configuration; identity 0: none yet.
@@ -171,7 +171,7 @@ class Registry {
   // Puts `limit` in the place of `seen`; false: somebody else has published meanwhile.
   bool publish_limit(ConfiguredLimit seen, ConfiguredLimit limit);
   void set_override(std::optional<std::int32_t> limit);
-  // `configured`: by the caller's file, which holds where no login has published its limit yet.
+  // `configured`: the limit in the caller's file, which holds until a login has published its own.
   std::int32_t limit_in_force(std::int32_t configured) const;
   std::optional<std::int32_t> override_limit() const;
 
@@ -186,8 +186,8 @@ class Registry {
     for (std::uint32_t slot = 0; find_snapshot(slot, held); ++slot)
       visit(static_cast<const Snapshot&>(held));
   }
-  // Calls visit(slot, state, marked) with each occupied slot: one cache line of each, so cheap
-  // enough to be repeated. Who is new, gone or elsewhere shows in the state.
+  // Calls visit(slot, state, marked) with each occupied slot. Reads one cache line of each, so it
+  // is cheap enough to be repeated. The state shows who is new, gone or elsewhere.
   template <class Visit>
   void glance(Visit visit) {
     count();
@@ -200,7 +200,7 @@ class Registry {
   // Whoever is in that slot.
   bool snapshot(std::uint32_t slot, Snapshot& ret) const;
   bool is_free(std::uint32_t slot) const;
-  // By the whole name, also where the record shows it cut short.
+  // By the whole name, even where the record shows it cut short.
   bool is_user_of(const RecordImage& record, std::string_view user) const;
   bool is_service_of(const RecordImage& record, std::string_view service) const;
   std::uint32_t count();
@@ -222,11 +222,11 @@ class Registry {
 
   explicit Registry(std::unique_ptr<Parts> parts);
 
-  // Makes the sessions of an earlier layout its own, in a registry that nobody else knows yet.
-  // Those that find no free slot are not listed.
+  // Takes over the sessions of an earlier layout, into a registry that nobody else knows yet. Those
+  // that find no free slot are not listed.
   void adopt(const OlderRegistry& older);
 
-  // The first occupied slot at or behind `slot`; false: there is none.
+  // The first occupied slot at or after `slot`; false: there is none.
   bool find_snapshot(std::uint32_t& slot, Snapshot& ret) const;
   bool find_glance(std::uint32_t& slot, Glance& ret) const;
 

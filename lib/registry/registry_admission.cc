@@ -93,7 +93,7 @@ bool Registry::Attempt::take_claim() {
     search.search_table();
     claim = parts().claim_for(login, record, result);
   }
-  // The longest parked has to go, for it has no seat to lose.
+  // The longest parked has to go, as it has no seat to lose.
   while (!claim && drop_stalest_parked())
     claim = parts().claim_for(login, record, result);
   return claim.has_value();

@@ -61,8 +61,8 @@ bool is_trusted_owner(uid_t uid) {
   return uid == 0 || uid == geteuid();
 }
 
-// An error number. Piece by piece, as kernels give up a whole call at any signal: a host with a
-// timer would never come to the end of a large file.
+// Returns an error number. Allocates piece by piece, as kernels give up a whole call at any signal:
+// a host process with a timer would never come to the end of a large file.
 int allocate(const Fd& fd, std::uint64_t bytes) {
   constexpr std::uint64_t kPiece_bytes = 1 << 20;
   for (std::uint64_t done = 0; done < bytes;) {
@@ -183,7 +183,7 @@ Result<MappedRegistry> map_in(const Fd& dir, const std::string& path, const std:
   return map_descriptor(fd, header, path);
 }
 
-// A new registry without a name. `older`: whose hashes of names it shall understand.
+// A new registry without a name. `older`: the one whose hashes of names it is to understand.
 Result<Fd> make_in(const Fd& dir, const std::string& path, const HostIdentity& host,
                    std::uint32_t capacity, const HeaderImage* older, HeaderImage& header) {
   Fd fd(openat(dir.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
@@ -225,7 +225,7 @@ Result<Fd> make_in(const Fd& dir, const std::string& path, const HostIdentity& h
   return fd;
 }
 
-// False: errno; EEXIST is somebody else's file.
+// False: see errno; EEXIST is somebody else's file.
 bool give_name(const Fd& fd, const Fd& dir, const std::string& name) {
   char proc_path[32];
   snprintf(proc_path, sizeof proc_path, "/proc/self/fd/%d", fd.get());
@@ -279,7 +279,8 @@ bool is_about_the_file(Errc code) {
   }
 }
 
-// Opens, creates, and moves aside a file whose error `replaces` says so. ret_aside: its new name.
+// Opens, creates, or moves aside a file if `replaces` says so of its error.
+// ret_aside: its new name.
 template <class Replaces>
 Result<MappedRegistry> open_create_replace(const std::string& path, const HostIdentity& host,
                                            std::uint32_t capacity, Replaces replaces,
@@ -336,8 +337,8 @@ Result<MappedRegistry> open_or_create_registry_file(const std::string& path,
 
 // The new file is complete before it takes the old one's place, in one step: whoever comes
 // meanwhile finds one of the two, and a process that stops before has changed nothing. The places
-// are exchanged, so that who stopped just before the exchange and goes on when another has done it
-// sees that it has taken that one's place, and takes it back.
+// are exchanged, so that a process that stopped just before the exchange, and goes on when another
+// has done it, sees that it has taken that one's place, and takes it back.
 std::optional<Error> replace_older_registry_file(const std::string& path, const HostIdentity& host,
                                                  std::uint32_t capacity, const FillRegistry& fill) {
   const Location at = split(path);

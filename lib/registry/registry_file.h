@@ -7,12 +7,11 @@
 //      and are never read from the mapping again.
 //   3. A file MUST be complete before it has a name (O_TMPFILE, posix_fallocate, then linkat), so
 //      a creator that is killed leaves nothing behind, and a full tmpfs is an error and not SIGBUS.
-//   4. A file that must go is moved aside or replaced by name, never written over: somebody may
-//   have
-//      it mapped.
+//   4. A file that must go is moved aside or replaced by name, never written over: somebody
+//      may have it mapped.
 //   5. No descriptor or mapping may outlive the object: login services fork without exec.
 //
-// Thread safety: functions keep no state. MappedRegistry is as a unique_ptr.
+// Thread safety: functions keep no state. A MappedRegistry is as a unique_ptr.
 #pragma once
 
 #include <atomic>
@@ -47,8 +46,8 @@ class MappedRegistry {
   MappedRegistry(boost::interprocess::mapped_region region, const HeaderImage& header)
       : region_(std::move(region)), header_(header) {}
 
-  // For a process with threads that fork meanwhile. Whoever has it after a fork, and uses it there,
-  // is killed by SIGSEGV: not for an object that children are to share.
+  // For a process with threads that fork meanwhile. A child that uses the object after the fork is
+  // killed by SIGSEGV, so not for an object that children are to share.
   void hide_from_children();
 
   const HeaderImage& header() const { return header_; }  // a private copy
@@ -70,8 +69,7 @@ class MappedRegistry {
 };
 
 // Errors: not_found, permission_denied, insecure_file, foreign_file, other_layout, older_layout,
-// truncated,
-// corrupt, other_boot, other_pid_namespace, system.
+// truncated, corrupt, other_boot, other_pid_namespace, system.
 Result<MappedRegistry> open_registry_file(const std::string& path, const HostIdentity& host);
 
 // As above, but a missing file is created for `capacity` seats, with its directory (0755) if only
@@ -81,15 +79,15 @@ Result<MappedRegistry> open_or_create_registry_file(const std::string& path,
                                                     const HostIdentity& host,
                                                     std::uint32_t capacity);
 
-// Puts a registry of this layout in the place of one of an earlier (older_layout), once `fill` has
+// Replaces a registry of an earlier layout (older_layout) by one of this layout, once `fill` has
 // put into it what the older one held. No error if somebody else has done so meanwhile. What a
-// process of the earlier version changes in the older file between its reading and the replacement
-// is lost.
+// process of the earlier version changes in the older file after it was read, and before it is
+// replaced, is lost.
 using FillRegistry = std::function<void(const OlderRegistry& older, MappedRegistry made)>;
 std::optional<Error> replace_older_registry_file(const std::string& path, const HostIdentity& host,
                                                  std::uint32_t capacity, const FillRegistry& fill);
 
-// As above, and a file that is itself unusable (any error above that is about the file) is moved
+// As above, but a file that is itself unusable (any error above that is about the file) is moved
 // aside as well, to *ret_aside. Empty: the file there was usable and stayed, or there was none.
 Result<MappedRegistry> rebuild_registry_file(const std::string& path, const HostIdentity& host,
                                              std::uint32_t capacity, std::string* ret_aside);

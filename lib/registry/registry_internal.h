@@ -110,7 +110,7 @@ struct Registry::Search {
   Registry& registry;
   const Processes& processes;
   std::uint64_t now_ms;
-  // What the idle are looked for with; nullptr: only the dead are looked for.
+  // The terms by which sessions are idle; nullptr: only the dead are looked for.
   const Terms* terms = nullptr;
   const UserHash* user = nullptr;  // only this user's sessions, idle or not
   std::vector<Candidate>* ret = nullptr;

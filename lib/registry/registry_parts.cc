@@ -31,7 +31,7 @@ Registry::Parts::Parts(MappedRegistry mapped_file)
       gate(mapped.shared(), mapped.slots(), mapped.header().capacity) {
   if (shared().clock_offset_ms.load(std::memory_order_relaxed) == 0) note_clock(now());
   if (random_bytes(id_key)) return;
-  // A kernel without randomness to give: unique still, only not unguessable (no secret anyway).
+  // The kernel has no randomness to give: still unique, only not unguessable (it is no secret).
   const std::array<std::uint64_t, 2> ticks = {
       static_cast<std::uint64_t>(getpid()),
       static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count())};

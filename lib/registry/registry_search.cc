@@ -215,9 +215,9 @@ void Registry::Search::publish(std::uint64_t began_ms, std::uint64_t cost_us) {
 }
 
 std::uint64_t Registry::boottime_of(std::int64_t realtime_ms, const Now& at) const {
-  // What the clock was when that time was taken nobody knows: as it is now, or as it was at the
-  // last look. If it was set in between, one of the two is off by that; a time to come cannot be
-  // right, and of two that can the later is, in doubt for the user.
+  // Nobody knows how the clock was set when that time was taken: as now, or as at the last look. If
+  // it was set in between, one of the two is off by that. A time in the future cannot be right; if
+  // both can, the later one is taken: a doubt goes in the user's favour.
   const auto before =
       static_cast<std::int64_t>(parts_->shared().clock_offset_ms.load(std::memory_order_relaxed));
   const auto now_ms = static_cast<std::int64_t>(at.boottime_ms);

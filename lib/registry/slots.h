@@ -5,9 +5,9 @@
 //
 // Placement is the index. The sessions of a user stand at the user's home (a slot index made of the
 // hash of the name) or after it, modulo the number of slots; the home's stray word says how far.
-// The order that keeps it true: claim, raise the stray word, and only then take a seat. Every claim
-// raises the word's version even when the distance does not grow, so a distance is lowered only if
-// no claim came in between: read the word, look at the slots, CAS the word.
+// The order that keeps this true: claim, raise the stray word, and only then take a seat. Every
+// claim raises the word's version even when the distance does not grow, so a distance is lowered
+// only if no claim came in between: read the word, look at the slots, CAS the word.
 #pragma once
 
 #include <algorithm>
@@ -108,7 +108,7 @@ class SlotTable {
     return word.stage == stage && word.generation == generation;
   }
 
-  // Harmless when done already: the generation does not fit any more.
+  // Harmless if it is done already: the generation no longer matches.
   bool change_stage(std::uint32_t slot, std::uint32_t generation, Stage from, Stage to) {
     if (slot >= slots_.size()) return false;
     std::uint64_t seen = slots_[slot].state.load(std::memory_order_acquire);
@@ -165,8 +165,8 @@ class SlotTable {
 
   // --- Reading and marking ---
 
-  // A consistent copy of an occupied slot; false: it is free or claimed, or changed each of the few
-  // times it was tried, and nothing in `ret` means anything.
+  // A consistent copy of an occupied slot. False: it is free or claimed, or changed during each of
+  // a few tries, and nothing in `ret` means anything.
   bool snapshot(std::uint32_t index, Snapshot& ret) const {
     const Slot<Atom>& slot = slots_[index];
     for (int attempt = 0; attempt < 8; ++attempt) {
@@ -199,7 +199,7 @@ class SlotTable {
     return false;
   }
 
-  // Whether its occupant, as far as it has one, is revoked.
+  // Whether its occupant, if it has one, is revoked.
   bool is_marked(std::uint32_t slot) const {
     return (slots_[slot].mark.load(std::memory_order_relaxed) & 3) != 0;
   }
@@ -209,17 +209,17 @@ class SlotTable {
     return time_of(slots_[slot].last_activity.load(std::memory_order_relaxed));
   }
 
-  // The claimer's activity is now. Only the claimer may, while it is claimed: nobody else writes
-  // the word then, as its epoch fits no other occupancy.
+  // Sets the claim's last activity. Only the claimer may, and only while the slot is claimed:
+  // nobody else writes the word then, as its epoch fits no other occupancy.
   void stamp(SlotRef claim, std::uint64_t boottime_ms) {
     slots_[claim.slot].last_activity.store(activity_word(claim.epoch, boottime_ms),
                                            std::memory_order_relaxed);
   }
 
-  // Moves the last activity of that occupancy upwards. nullopt: the slot has another occupant; else
-  // the word as it is now. Where a rest of more than half of the session's idle time ends with it,
-  // or the end of one is still being made known, the word has kWaking: the caller moves the gate,
-  // then calls woken().
+  // Moves the last activity of that occupancy forward, and returns the word as it is now; nullopt:
+  // the slot has another occupant. If this ends a rest of more than half of the session's idle
+  // time, or the end of one is still being made known, the word has kWaking: the caller moves the
+  // gate, then calls woken().
   std::optional<std::uint64_t> touch(SlotRef ref, std::uint64_t boottime_ms, bool by_token,
                                      std::uint64_t (*clock)()) {
     Atom& word = slots_[ref.slot].last_activity;
@@ -229,9 +229,9 @@ class SlotTable {
     while (seen >> 32 == ref.epoch) {
       std::uint64_t next = std::max(seen & ~kActivityBitsMask, mine & ~kActivityBitsMask) |
                            (seen & kActivityBitsMask) | (by_token ? std::uint64_t{kTokenShown} : 0);
-      // By the clock as it is between load and CAS, not by the time that is told: several that were
-      // taken long ago could each seem to end a short rest only.
-      // Sessions that are never idle are spared the clock.
+      // By the clock as it is between load and CAS, not by the time given: several times that
+      // were taken long ago could each seem to end only a short rest. Sessions that are never
+      // idle are spared the clock.
       const std::uint64_t idle_ms = idle_after_ms(ref.slot);
       if (idle_ms != 0 && clock() >= time_of(seen) + idle_ms / 2) next |= kWaking;
       if (next == seen || word.compare_exchange_strong(seen, next, std::memory_order_acq_rel,
@@ -241,15 +241,15 @@ class SlotTable {
     return std::nullopt;
   }
 
-  // The gate has moved since `seen` was there. If the word has changed, whoever changed it does the
-  // same.
+  // The gate has moved since the word was `seen`. If it has changed, whoever
+  // changed it does the same.
   void woken(std::uint32_t slot, std::uint64_t seen) {
     slots_[slot].last_activity.compare_exchange_strong(
         seen, seen & ~std::uint64_t{kWaking}, std::memory_order_release, std::memory_order_relaxed);
   }
 
-  // Marks that occupancy as revoked. The first to mark it writes the reason (one that died half-way
-  // shows as a revocation without a reason). False: another occupant.
+  // Marks that occupancy as revoked. The first to mark it writes the reason (if that one dies
+  // half-way, the revocation has no reason). False: another occupant.
   bool mark_revoked(SlotRef ref, std::span<const char> reason, std::uint16_t checksum,
                     std::uint32_t grace_s = 0) {
     Slot<Atom>& slot = slots_[ref.slot];
@@ -279,7 +279,7 @@ class SlotTable {
     std::uint32_t generation;
     VictimFate fate;
   };
-  // To be believed only if the slot's state is read again behind an acquire fence.
+  // To be believed only if the slot's state is read again after an acquire fence.
   Loser victim_of(std::uint32_t slot) const {
     const auto& record = slots_[slot].record;
     const std::uint64_t generation = record[kVictimGenerationWord].load(std::memory_order_relaxed);
@@ -287,7 +287,8 @@ class SlotTable {
         static_cast<std::uint32_t>(record[kVictimSlotWord].load(std::memory_order_relaxed) >> 32),
         static_cast<std::uint32_t>(generation), static_cast<VictimFate>(generation >> 32)};
   }
-  // Of the record's words, below: of no meaning if the slot has another occupant by now.
+  // What follows comes from the words of the record, and means nothing if the slot has
+  // another occupant by now.
 
   // 0: never idle.
   std::uint64_t idle_after_ms(std::uint32_t slot) const {

@@ -1,4 +1,4 @@
-// Under what rules a login is admitted.
+// The rules under which a login is admitted.
 #pragma once
 
 #include <cstdint>
@@ -26,11 +26,11 @@ struct Terms {
   Terms(ConfiguredLimit limit) : site(limit) {}  // NOLINT(google-explicit-constructor)
 
   ConfiguredLimit site{};
-  std::int32_t reserved_seats = 0;  // the last ones, kept for those who …
-  bool may_use_reserved = true;     // … as this login
+  std::int32_t reserved_seats = 0;  // the last ones, kept for those who may use them
+  bool may_use_reserved = true;     // whether this login may
   std::int32_t user_limit = -1;
-  // At the user's limit its stalest session gives way once it was opened so long ago; unset: the
-  // newcomer is refused.
+  // At the user's limit the user's stalest session gives way if it was opened at least this long
+  // ago; unset: the newcomer is refused.
   std::optional<std::uint64_t> evict_after_ms;
   std::vector<GroupRule> groups;
   std::uint32_t idle_after_s = 0;  // 0: never idle

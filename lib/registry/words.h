@@ -26,7 +26,8 @@
 
 namespace sessreg {
 
-// What made the gate what it is; see gate.h. The names end in an underscore where C++ has the word.
+// The operation that made the gate what it is; see gate.h. return_ has an underscore as
+// `return` is a keyword.
 enum class GateOp : std::uint8_t {
   none = 0,
   add = 1,
