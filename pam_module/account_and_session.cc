@@ -17,7 +17,7 @@ int open_session(LoginContext& context) {
       PAM_SUCCESS);
 }
 
-// Costs no lookup, as a rule: what is to be released was kept when it was opened.
+// Usually costs no lookup: what is to be released was kept when it was opened.
 int close_session(LoginContext& context) {
   const Held* held = get_held(context.pamh(), context.arguments().site);
   std::optional<Error> error;

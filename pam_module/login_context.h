@@ -19,7 +19,7 @@ class LoginContext final : public LoginService {
   // Whether a login service that does not know the user yet is made to ask.
   enum class AskForUser { no, yes };
 
-  // Takes the login's data from PAM. `words`: what stands behind the module on its line.
+  // Takes the login's data from PAM. `words`: what follows the module on its line.
   LoginContext(pam_handle_t* pamh, std::span<const char* const> words, AskForUser ask);
 
   // What PAM does not tell: the user as the system knows it. Must come before procedure().
@@ -33,8 +33,8 @@ class LoginContext final : public LoginService {
 
   LoginProcedure procedure() { return {options_, login_, primary_group_, *this}; }
 
-  // The one place where an answer becomes a PAM code. `code_if_passed`: of a login that is not
-  // counted, or let through though it could not be decided.
+  // The one place where an answer becomes a PAM code. `code_if_passed`: for a login that is not
+  // counted, or is let through though it could not be decided.
   int code_of(const LoginAnswer& answer, int code_if_passed) const;
 
   // One line of key=value fields in the auth log.
@@ -62,8 +62,8 @@ class LoginContext final : public LoginService {
 };
 
 // For an open phase in another process than the account phase's (sshd, keyboard-interactive), which
-// has its environment, but not its data. A hint only, as users may set the environment: it spares
-// a search of the table for what is then checked.
+// has its environment, but not its data. Only a hint, as users may set the environment: what it
+// says is checked, and it spares a search of the table.
 std::optional<SlotRef> hinted_reservation(pam_handle_t* pamh);
 
 // When there is no memory to decide anything: root is let through, and `observe` and on_error= of

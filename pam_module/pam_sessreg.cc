@@ -6,22 +6,23 @@
 
 #include "phases.h"
 
-// libstdc++'s own (libsupc++/eh_alloc.cc): frees the memory kept for exceptions in need.
+// libstdc++'s own (libsupc++/eh_alloc.cc): frees its emergency memory for exceptions.
 namespace __gnu_cxx {
 void __freeres();
 }
 
 namespace {
 
-// The module brings its own libstdc++, which gets 72 KB when it is loaded and leaves them when it
-// is unloaded. A host that runs one transaction after another would grow by that each time.
+// The module brings its own libstdc++, which allocates 72 KB when it is loaded and leaves them
+// behind when it is unloaded. A host process that runs one transaction after another would grow
+// by that each time.
 [[gnu::destructor]] void free_exception_pool() {
   __gnu_cxx::__freeres();
 }
 
-// What libstdc++ keeps for each thread that throws it gets at the first throw, which may be for
-// want of memory; and libc ends the process if it cannot get that. So it is got now, for this
-// thread.
+// libstdc++ allocates what it keeps for each thread at that thread's first throw, which may
+// be for want of memory; and libc ends the process if it cannot get that. So it is allocated
+// now, for this thread.
 [[gnu::constructor]] void get_ready_to_throw() {
   [[maybe_unused]] void* volatile got = abi::__cxa_get_globals();  // or it would be left out
 }
@@ -54,7 +55,7 @@ int pam_sm_authenticate(pam_handle_t* pamh, int /*flags*/, int argc, const char*
     LoginContext context(pamh, words_of(argc, argv), LoginContext::AskForUser::no);
     return sessreg::authenticate(context);
   } catch (...) {
-    // The account phase decides. `authfail` stands behind a password module that failed.
+    // The account phase decides. `authfail` stands after a password module that failed.
     return sessreg::parse_pam_arguments(words_of(argc, argv)).authfail ? PAM_AUTH_ERR : PAM_IGNORE;
   }
 }

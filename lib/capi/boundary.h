@@ -27,7 +27,7 @@ struct Answer {
 
 Answer invalid(std::string text);
 
-// What could not be done. `file_code`: the one for faults of the file that it is about.
+// The answer for what could not be done. `file_code`: for faults of the file that it is about.
 Answer answer_of(const Error& error, int file_code);
 
 // Whether what the program passed can be written to. It may be NULL.
@@ -35,7 +35,7 @@ bool is_usable(const sessreg_error* error);
 // Fills it in as far as the program knows it, and returns the code.
 int report(sessreg_error* ret_error, const Answer& answer) noexcept;
 
-// The thread is not cancelled in here, which would be an exception, and errno stays as it was.
+// While one exists the thread is not cancelled, which would be an exception. Restores errno.
 class Undisturbed {
  public:
   Undisturbed() { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state_); }

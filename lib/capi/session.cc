@@ -95,7 +95,7 @@ Answer touch(const sessreg_session& session) {
   Snapshot held;
   if (!snapshot_of(session, *registry, held)) return ended();
   Config config;
-  // Only what is without a seat asks what is configured; a fault there is not everybody's.
+  // Only a session without a seat needs the configuration; a fault in it must not hit the others.
   if (held.state.stage == Stage::parked) {
     auto read = session.site.read_config();
     if (!read) return capi::answer_of(read.error(), SESSREG_ECONFIG);

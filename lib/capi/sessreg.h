@@ -12,31 +12,31 @@
  * For all functions:
  *
  * Errors. A function that can fail returns an enum sessreg_code, and fills in *error: one line that
- * says what, where, and the mend; of a refusal, the configured message for the user. `error` may be
- * NULL. A ret_ pointer to a handle is set to NULL unless the answer is SESSREG_OK. No function
+ * says what, where, and the remedy; for a refusal, the configured message to the user. `error` may
+ * be NULL. A ret_ pointer to a handle is set to NULL unless the answer is SESSREG_OK. No function
  * throws, exits, or is a cancellation point; errno, the locale, the umask, the environment and
  * signal handlers stay as they are.
  *
- * Text that is passed in is copied, has no control characters, and at most the length that is said.
- * Text that comes back of a session is as some login service had it, maybe from a stranger: escape
- * it where you show it. Texts of errors are escaped.
+ * Text that is passed in is copied. It must hold no control characters, and be no longer than is
+ * said there. Text that comes back about a session is as some login service got it, maybe from a
+ * stranger: escape it where you show it. Texts of errors are escaped.
  *
- * Structures are the caller's and made with their _INIT; `size` tells the library by which version
- * of this header. New members come at the end, and their 0 will mean what was done before.
+ * Structures are the caller's and made with their _INIT; `size` tells the library which version of
+ * this header made them. New members come at the end, and 0 in them will mean what was done before.
  *
  * Threads. A site, a list and keys never change: any number of threads may use one at once. A
  * session is for one thread at a time. No function waits for another thread or process, neither in
  * the registry nor on a lock of its own; one that ends an older session for a newer one pauses for
- * a tenth of a second, so that what that session's terminal is told is read. Looking up a user asks
- * the system's name service, which may wait for a server: see SESSREG_NAME_AS_GIVEN.
+ * a tenth of a second, so that what is written to that session's terminal is shown. Looking up a
+ * user asks the system's name service, which may wait for a server: see SESSREG_NAME_AS_GIVEN.
  *
  * Forks. Sites and sessions belong to the process that made them. In a child, functions that take
- * one answer SESSREG_EFORKED, but for those that free and those that only read the handle. Open the
- * site again there; sessreg_find gets at a session. No descriptor and no mapping stays open between
+ * one answer SESSREG_EFORKED, except those that free and those that only read the handle. Open the
+ * site again there; sessreg_find finds the session. No descriptor and no mapping stays open between
  * calls. Of what is open inside a call, exec closes the descriptors, and a child that another
  * thread forks just then does not get the mapping.
  *
- * Rights. Root's for whatever looks into the registry; to verify tokens needs none.
+ * Rights. Whatever looks into the registry needs root's; verifying tokens needs none.
  *
  * Times are in seconds: since 1970 by CLOCK_REALTIME, or for how long.
  */
@@ -75,7 +75,7 @@ enum sessreg_code {
   SESSREG_EINVAL = 1,       /* an argument is wrong: the text says which */
   SESSREG_EUNSUPPORTED = 2, /* a newer program asks for what this library does not know */
   SESSREG_EFORKED = 3,      /* the object belongs to the parent process */
-  SESSREG_ESTATE = 4,       /* not in this order: a session that is bound, not yet, or closed */
+  SESSREG_ESTATE = 4,       /* out of order: the session is bound, not yet bound, or closed */
   SESSREG_ENOMEM = 5,
   SESSREG_ECONFIG = 6,     /* the configuration is missing, wrong or could be changed by others */
   SESSREG_EREGISTRY = 7,   /* the registry is damaged, not one, or of another version or host */
@@ -93,9 +93,9 @@ enum sessreg_code {
   SESSREG_TABLE_FULL = 37,  /* sessions without a seat take up the table, too */
   SESSREG_BLACKLISTED = 38, /* the host, for `seconds` */
 
-  /* 64 to 95: what there is to say of a session or token */
+  /* 64 to 95: the state of a session or token */
   SESSREG_NO_SESSION = 64,
-  SESSREG_REVOKED = 65, /* it is to end; the text tells why */
+  SESSREG_REVOKED = 65, /* it has to end; the text says why */
   SESSREG_EXPIRED = 66, /* session or token: out of time */
   SESSREG_BAD_TOKEN = 67
 };
@@ -109,15 +109,15 @@ const char* sessreg_strerror(int code);
 int sessreg_version(void);
 
 /* What went wrong, or was refused. After a success all but `text` is 0, and `text` is empty or says
- * what went on without: no token (the key could not be read), an exempt session not listed. */
+ * what is missing: no token (the key could not be read), an exempt session not listed. */
 typedef struct sessreg_error {
   size_t size;
   int code;
-  /* 1: it could not be decided, and is to be let through uncounted all the same: the user is root,
-   * or the site has on_error = allow. */
+  /* 1: it could not be decided, but the login is to be let through uncounted all the same: the
+   * user is root, or the site has on_error = allow. */
   int let_through;
-  uint32_t seconds; /* until it is worth while to try again (as for Retry-After); 0: not known */
-  int32_t limit;    /* of a refusal: the limit that was reached */
+  uint32_t seconds; /* until it is worth trying again (as for Retry-After); 0: not known */
+  int32_t limit;    /* for a refusal: the limit that was reached */
   uint32_t count;   /* and how many there are */
   char text[1024];  /* one line of printable UTF-8, cut if it must be */
 } sessreg_error;
@@ -140,8 +140,8 @@ void sessreg_site_free(sessreg_site* site);
 
 /* --- Logging in and out --- */
 
-/* No account of the system is looked up for `user`: it is the name that counts, it has no uid and
- * is in no group, and nothing waits for the name service. */
+/* No account of the system is looked up for `user`: only the name counts, it has no uid and is in
+ * no group, and nothing waits for the name service. */
 #define SESSREG_NAME_AS_GIVEN 1u
 
 typedef struct sessreg_login {
@@ -167,7 +167,7 @@ enum sessreg_standing {
 /* Takes a seat. It is kept for the session until sessreg_bind, sessreg_close, the end of this
  * process, or for `reservation_time` (130 s unless configured), whichever is first. The
  * configuration is read anew. A blacklisted host is refused; else the user's failures from there
- * are forgotten, as in PAM's account phase, so call it behind the authentication. An exempt user or
+ * are forgotten, as in PAM's account phase, so call it after the authentication. An exempt user or
  * ignored service is admitted without a seat, and goes on like the others. Errors: the refusals;
  * EINVAL, EUNSUPPORTED, EFORKED, ECONFIG, EREGISTRY, EPERMISSION, ENOSPACE, ENOMEM, ESYSTEM. */
 int sessreg_admit(const sessreg_site* site, const sessreg_login* login,
@@ -175,7 +175,7 @@ int sessreg_admit(const sessreg_site* site, const sessreg_login* login,
 
 typedef struct sessreg_binding {
   size_t size;
-  pid_t leader;    /* the process that the session lives as long as; 0: the calling one */
+  pid_t leader;    /* the session lasts as long as this process; 0: the calling one */
   const char* tty; /* NULL: as it was admitted with */
 } sessreg_binding;
 #define SESSREG_BINDING_INIT \
@@ -198,8 +198,8 @@ const char* sessreg_session_id(const sessreg_session* session);
  * can use it as long as the session lives. */
 const char* sessreg_session_token(const sessreg_session* session);
 
-/* The session of that id, whole, which was bound for that service by whichever process: so after a
- * restart of the service, or in a child. Reads the whole table, some 0.3 ms for 4096 seats.
+/* The session with that id (all of it), whichever process bound it for that service: to be used
+ * after a restart of the service, or in a child. Reads the whole table, some 0.3 ms for 4096 seats.
  * Errors: NO_SESSION, EINVAL, EFORKED, ECONFIG, EREGISTRY, EPERMISSION, ENOMEM, ESYSTEM. */
 int sessreg_find(const sessreg_site* site, const char* id, const char* service,
                  sessreg_session** ret_session, sessreg_error* error) SESSREG_CHECK_RESULT;
@@ -216,9 +216,9 @@ int sessreg_touch(sessreg_session* session, sessreg_error* error) SESSREG_CHECK_
 int sessreg_touch_token(const sessreg_site* site, const char* token,
                         sessreg_error* error) SESSREG_CHECK_RESULT;
 
-/* Frees the seat, of a reservation or a session; what the process does is its own affair. Closing
- * again, or a session that has ended by itself, is no error. Errors: EINVAL, EFORKED, EREGISTRY,
- * EPERMISSION, ENOMEM, ESYSTEM; then try again, or it ends with its processes. */
+/* Frees the seat of a reservation or a session; what the process does is its own affair. Closing it
+ * again, or closing a session that has ended by itself, is no error. Errors: EINVAL, EFORKED,
+ * EREGISTRY, EPERMISSION, ENOMEM, ESYSTEM; then try again, or it ends with its processes. */
 int sessreg_close(sessreg_session* session, sessreg_error* error);
 
 /* Frees the handle, and wipes the token in it; NULL is fine. Closes nothing. */
@@ -232,8 +232,8 @@ enum sessreg_state {
   SESSREG_ACTIVE = 0,   /* holds a seat */
   SESSREG_PARKED = 1,   /* lives on without one, which somebody else needed while it was idle */
   SESSREG_RESERVED = 2, /* a seat that is not bound to a session yet */
-  SESSREG_ORPHANED = 3, /* its leader is gone, other processes of it still run */
-  SESSREG_ENDING = 4,   /* to end, and its processes have not gone yet */
+  SESSREG_ORPHANED = 3, /* its leader is gone, but other processes of it still run */
+  SESSREG_ENDING = 4,   /* has to end, but its processes have not gone yet */
   SESSREG_LISTED = 5    /* exempt */
 };
 
@@ -246,7 +246,7 @@ typedef struct sessreg_entry {
   const char* service;
   const char* host;
   const char* tty;
-  const char* reason; /* why it is to end */
+  const char* reason; /* why it has to end */
   int state;          /* enum sessreg_state */
   int has_seat;
   int64_t uid; /* -1: no account of the system */

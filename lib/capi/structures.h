@@ -1,4 +1,4 @@
-// Structures that the program made by some version of sessreg.h, its `size` says which.
+// Structures that the program made by some version of sessreg.h: their `size` says which.
 #pragma once
 
 #include <string.h>

@@ -110,8 +110,9 @@ bool is_valid_site_name(std::string_view name);
 // "/etc/security/sessreg.conf" for "default", else "/etc/security/sessreg.d/SITE.conf".
 std::string default_config_path(std::string_view site);
 
-// The file's text into a Config. `file` is only used in messages: "FILE:LINE: reason". Unknown
-// keys, bad values, duplicates and over-long lines refuse the whole text (Errc::invalid_config).
+// Turns the file's text into a Config. `file` is only used in messages: "FILE:LINE: reason".
+// Unknown keys, bad values, duplicates and over-long lines refuse the whole text
+// (Errc::invalid_config).
 Result<Config> parse_config(std::string_view text, const std::string& file, std::string_view site);
 
 // Reads and parses. `path` empty: the site's default path, where a missing file of the site

@@ -91,8 +91,8 @@ Rulebook rules_for(const Config& config, std::string_view user, std::string_view
   std::vector<const Section*> order;
   if (of_user != nullptr) order.push_back(of_user);
   if (of_service != nullptr) order.push_back(of_service);
-  // "The first matching group" is asked key by key: one that does not set a key leaves it to the
-  // next.
+  // "The first matching group" is asked key by key: a group that does not set a key leaves
+  // it to the next one.
   order.insert(order.end(), of_groups.begin(), of_groups.end());
 
   const auto choose = [&](auto& ret, const auto& at_top, auto SectionSettings::*key) {

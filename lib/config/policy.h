@@ -1,5 +1,4 @@
-// Whom the limits are for, and which: plain values in, decisions out. Knows neither PAM nor the
-// registry.
+// Which limits hold for whom: plain values in, decisions out. Knows neither PAM nor the registry.
 #pragma once
 
 #include <functional>

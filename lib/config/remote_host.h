@@ -1,5 +1,5 @@
-// The remote host of a login as PAM_RHOST names it, in the form in which failed authentications are
-// counted.
+// The remote host of a login as PAM_RHOST names it, in the form by which failed authentications
+// are counted.
 //
 // Thread safety: a RemoteHost is plain data.
 //
@@ -43,7 +43,7 @@ class RemoteHost {
   // "192.0.2.1", "2001:db8::/64", or the name, raw: escape it before it is shown.
   std::string text() const;
 
-  // The bytes that are equal for the same host only. What to hash.
+  // Bytes that are equal for the same host only: what to hash.
   std::string identity() const;
 
   // By the whole address: one exempt IPv6 address does not exempt its network. An IPv6 block holds

@@ -10,8 +10,8 @@ namespace sessreg {
 // ASCII case.
 //
 // A known word that takes a value ends in '='; `word` may have its value behind it. Both are
-// compared up to there, and of two that are equally close the one is meant that has a value where
-// `word` has one.
+// compared up to there. Of two that are equally close, the one wins that takes a value if and only
+// if `word` has one.
 std::string_view nearest_spelling(std::string_view word, std::span<const std::string_view> known);
 
 }  // namespace sessreg

@@ -53,8 +53,8 @@ std::optional<std::vector<pid_t>> all_pids();
 enum class Life {
   alive,
   gone,    // no process has the pid, or a zombie has: processes with sid == pid may still run
-  reused,  // somebody else has the pid: the kernel reuses a number only when no process has it as
-           // its sid any more, so nothing of the old session is left
+  reused,  // another process has the pid: the kernel reuses a number only when no process has it
+           // as its sid any more, so nothing of the old session is left
 };
 
 // The sids of all living processes, sorted: they show what is left of

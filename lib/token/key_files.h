@@ -5,7 +5,7 @@
 //      it, before anything in it is made or believed.
 //   2. What is checked is the opened file, not its name; opening never blocks or follows a link.
 //   3. A file MUST be complete, and on the disk, before it has its name. A writer that fails leaves
-//      nothing behind; one that is killed at most a hidden file that its successor removes.
+//      nothing behind; one that is killed leaves at most a hidden file that its successor removes.
 //   4. No descriptor may be inherited by a program that is started (O_CLOEXEC), nor outlive its
 //      object: login services fork without exec.
 //
@@ -40,7 +40,7 @@ struct OpenedFile {
   struct stat status {};
 };
 
-// A regular file of root or the caller of which nobody else has the rights `forbidden_mode`.
+// Opens a regular file that root or the caller owns and whose mode has none of `forbidden_mode`.
 // Errors: not_found, permission_denied, insecure_file, system.
 Result<OpenedFile> open_key_file(const KeyPlace& at, mode_t forbidden_mode);
 

@@ -17,8 +17,7 @@
 //   6. Secret bytes MUST lie in SecretBytes alone, never in a string, and be encoded and decoded
 //      without branches or table look-ups that depend on them (libsodium's base64 does that).
 //   7. A public key MUST NOT be read where a secret one is meant or the other way round: each
-//   PASERK
-//      type is a type of its own here.
+//      PASERK type is a type of its own here.
 //
 // Sources: github.com/paseto-standard/paseto-spec (docs/01-Protocol-Versions/Version4.md, Common.md
 // for PAE), github.com/paseto-standard/paserk (types k4.public, k4.secret, k4.pid).

@@ -24,7 +24,7 @@ namespace sessreg {
 inline constexpr std::string_view kTokenIssuer = "sessreg";
 // The longest user name: PAM's own bound for an answer (PAM_MAX_RESP_SIZE).
 inline constexpr std::size_t kMaxTokenUserBytes = 512;
-// Enough for a name of that length of which every byte must be escaped (\u0001).
+// Enough for a name of that length in which every byte must be escaped (\u0001).
 inline constexpr std::size_t kMaxTokenBytes = 5120;
 
 struct TokenClaims {

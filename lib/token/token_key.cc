@@ -105,8 +105,8 @@ std::string public_file_text(const std::vector<SitePublicKey>& keys) {
   return text;
 }
 
-// The key file, held so that no other rotation goes on. Only who may read the secret key can hold
-// it, so nobody else can keep a rotation waiting.
+// The key file, held so that no other rotation goes on. Only those who may read the secret key can
+// hold it, so nobody else can keep a rotation waiting.
 Result<OpenedFile> open_and_hold(const KeyPlace& at) {
   constexpr timespec kPause{0, 20'000'000};
   for (int attempt = 0; attempt < 500; ++attempt) {
@@ -134,7 +134,7 @@ std::vector<SitePublicKey> rotated(const std::vector<SitePublicKey>& before, con
   std::vector<SitePublicKey> keys{{current, std::nullopt}, {old, now_s}};
   for (const SitePublicKey& each : before) {
     if (each.key == old) continue;
-    // Not marked: of a rotation that went no further, or written there by hand.
+    // Not marked as retired: left by a rotation that got no further, or written there by hand.
     const std::int64_t retired_s = each.retired_s.value_or(now_s);
     if (retired_s + longest_life_s + kClockSlack_s >= now_s) keys.push_back({each.key, retired_s});
   }
@@ -212,8 +212,8 @@ Result<SigningKey> rotate_key(const std::string& key_path, std::int64_t now_s,
     remove_successor(*secret_at, *next_secret);
     return put.error();
   }
-  // Should this fail, SITE.pub says of the old key that it is retired, and it goes on all the same:
-  // the next rotation retires it anew.
+  // If this fails, SITE.pub calls the old key retired although it stays in use: the next
+  // rotation retires it anew.
   if (const auto put = put_in_place(*secret_at, *next_secret); !put) return put.error();
   return current;
 }

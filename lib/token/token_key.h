@@ -3,15 +3,15 @@
 //   SITE.key   0600   k4.secret.…                            one line (PASERK)
 //   SITE.pub   0644   k4.public.…                            the current key, then
 //                     # retired 2026-01-31T12:00:00Z         for each key that still has tokens
-//                     k4.public.…                            about: when, and the key
+//                     k4.public.…                            in use: when, and the key
 //
 // Rules this file keeps, besides those of key_files.h:
-//   1. A secret key MUST NOT be overwritten: made only where there is none, replaced only by
-//   rotation.
-//   2. A public key MUST stay in SITE.pub as long as a token of its may be valid. SITE.pub names a
-//      new key before SITE.key does, so that no token is about of which nobody knows the key.
-//   3. The file of a secret key MUST be its owner's alone: what others could read others can sign.
-//   4. Secret bytes MUST be wiped from every buffer, also where it ends in an error.
+//   1. A secret key MUST NOT be overwritten: it is made only where there is none, and
+//      replaced only by rotation.
+//   2. A public key MUST stay in SITE.pub as long as a token signed with it may be valid. SITE.pub
+//      names a new key before SITE.key does, so that there is never a token whose key nobody knows.
+//   3. The file of a secret key MUST be its owner's alone: whoever can read it can sign.
+//   4. Secret bytes MUST be wiped from every buffer, even when an error occurs.
 //
 // Thread safety: functions keep no state; any number of processes may call them at once. No
 // function leaves a descriptor open. Paths in errors are escaped for the terminal. Errors of all:
@@ -43,9 +43,9 @@ Result<SigningKey> load_or_make_key(const std::string& key_path);
 Result<SigningKey> load_key(const std::string& key_path);
 // A key where there is none: already_exists.
 Result<SigningKey> make_key(const std::string& key_path);
-// A new key in the place of the existing one, which is retired. Retired keys go once no token of
-// theirs can be valid, `longest_life_s` after they were retired. Rotations at once follow one
-// another.
+// Replaces the existing key, which is retired, by a new one. Retired keys are removed once no token
+// of theirs can be valid: `longest_life_s` after they were retired. Of several rotations at once,
+// each waits for the one before.
 Result<SigningKey> rotate_key(const std::string& key_path, std::int64_t now_s,
                               std::int64_t longest_life_s = kUsualTokenLife_s);
 
@@ -58,8 +58,7 @@ struct SitePublicKey {
 // one. `shown` names the text in errors.
 Result<std::vector<SitePublicKey>> parse_public_keys(std::string_view text,
                                                      const std::string& shown);
-// A file that root or the caller owns and nobody else can write. Needs no other right than to read
-// it.
+// A file that root or the caller owns and nobody else can write. Needs only the right to read it.
 Result<std::vector<SitePublicKey>> read_public_keys(const std::string& path);
 
 }  // namespace sessreg

@@ -3,11 +3,11 @@
 // Rules this file keeps, besides those of paseto.h:
 //   1. The signature MUST be right before the payload is parsed. Until then the footer is compared,
 //      byte by byte, with the one form that token.h gives it, and only chooses among trusted keys.
-//   2. Every claim MUST be there once, of its type and in the form that token.h writes, and no
-//   other
-//      claim: what this code does not know it cannot keep (as a "nbf"), and nobody else signs.
+//   2. Every claim MUST be there once, of its type and in the form that token.h writes, and
+//      no other claim: what this code does not know it cannot honour (an "nbf", say), and
+//      nobody else signs.
 //   3. What was not verified MUST NOT look verified: the two have different types, and only
-//      verify_token makes the one.
+//      verify_token makes the verified one.
 //   4. A token longer than kMaxTokenBytes MUST be refused before anything of it is copied.
 //
 // Not linked into the PAM module. Thread safety: pure functions.
