@@ -1,4 +1,4 @@
-// What a PAM transaction knows of a login, and how it is told what became of it: PAM codes, the
+// What a PAM transaction knows of a login, and how it learns what became of it: PAM codes, the
 // user's message, the auth log. Throws std::bad_alloc only.
 #pragma once
 

@@ -1,5 +1,5 @@
-// Undoes a step unless told to keep it: memory may run out (std::bad_alloc) between taking
-// something in shared memory and remembering that it was taken.
+// Undoes a step unless told to keep it: memory may run out (std::bad_alloc) between taking something
+// in shared memory and remembering that it was taken.
 #pragma once
 
 #include <utility>

@@ -47,7 +47,7 @@ std::optional<Answer> fault_of(const sessreg_login& login) {
   return answer;
 }
 
-// How the procedure of a login is told to a program.
+// How a program learns what the procedure of a login does.
 class Gateway final : public LoginService {
  public:
   explicit Gateway(sessreg_session& session) : session_(session) {}
@@ -118,7 +118,7 @@ class Gateway final : public LoginService {
   bool is_kept_ = false;
 };
 
-// The process that a session is to live as long as.
+// The process that a session is to last as long as.
 std::optional<ProcessId> leader_of(const sessreg_binding& binding) {
   if (binding.leader == 0) return self_id();
   if (binding.leader < 0) return std::nullopt;

@@ -60,7 +60,7 @@ bool snapshot_of(const sessreg_session& session, const Registry& registry, Snaps
   return registry.snapshot(session.seat->ref, ret) && ret.record.id == session.seat->id;
 }
 
-// Of a token that no session knows: what its signature says.
+// For a token that no session knows: what its signature says.
 Answer about_unknown(const Config& config, const char* token) {
   std::vector<PublicKey> keys;
   const auto known = read_public_keys(public_key_path(config.key_file));

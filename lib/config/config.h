@@ -100,7 +100,7 @@ struct Config {
 
 inline constexpr std::int32_t kMaxCapacity = 1 << 20;
 
-// Whether the file sets that key above its first section, be it to the default.
+// Whether the file sets that key above its first section, even to the default.
 bool is_set_at_top(const Config& config, std::string_view key);
 
 // A site name is 1–64 characters of [A-Za-z0-9_.-], not starting with a dot or a dash: it becomes

@@ -8,7 +8,7 @@
 
 #include "base/fd.h"
 
-// glibc 2.36 does not declare them as C functions, so this is done around its header.
+// glibc 2.36 does not declare these as C functions, so that is done around its header.
 extern "C" {
 #include <sys/pidfd.h>
 }
@@ -81,7 +81,7 @@ bool signal_process(const ProcessId& id, int signal_number) {
   if (id.pid <= 1 || id.start_ticks == 0 || id.pid == getpid()) return false;
   const Fd fd(pidfd_open(id.pid, 0));
   if (!fd) return false;
-  // While the descriptor is open its process keeps the number, so what is read now is about it.
+  // While the descriptor is open its process keeps the number, so what is read now belongs to it.
   const auto stat = read_process_stat(id.pid);
   if (!stat || stat->start_ticks != id.start_ticks) return false;
   if (pidfd_send_signal(fd.get(), signal_number, nullptr, 0) != 0) return false;

@@ -11,7 +11,7 @@ enum class Outcome {
   user_full,            // the user's own limit
   group_full,           // a limit of one of the user's groups
   table_full,           // count >= capacity
-  gone,                 // the session, or the victim, is not in the expected stage any more
+  gone,                 // the session, or the victim, is no longer in the expected stage
   not_idle,             // the victim was used meanwhile
   has_room,             // nobody need give way: use add()
   stale_configuration,  // the limit in the registry comes from another configuration than the

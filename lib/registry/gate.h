@@ -182,7 +182,7 @@ class Gate {
 
   // --- Giving a seat up ---
 
-  // REMOVE: seated -> free, count - 1. False: not seated in that generation any more.
+  // REMOVE: seated -> free, count - 1. False: no longer seated in that generation.
   bool remove(std::uint32_t slot, std::uint32_t generation) {
     return give_up(slot, generation, Stage::seated, GateOp::remove);
   }
@@ -206,7 +206,7 @@ class Gate {
 
   // Ends a reservation. The session whose seat it had taken over gets that back in the same step
   // (RETURN that names a seated slot) if it is still parked and its own limits allow; else REMOVE.
-  // False: not seated in that generation any more.
+  // False: no longer seated in that generation.
   bool give_back(std::uint32_t slot, std::uint32_t generation) {
     for (;;) {
       std::uint64_t seen = settled_gate();
@@ -245,7 +245,7 @@ class Gate {
   }
 
   // Frees the claim of a dead process. It may have died after its gate operation, so that is
-  // settled first; then the slot is not claimed any more and this does nothing. The claimer was
+  // settled first; then the slot is no longer claimed and this does nothing. The claimer was
   // seen dead before this gate load, so it cannot make the gate name the slot later.
   bool free_dead_claim(std::uint32_t slot, std::uint32_t generation) {
     settled_gate();

@@ -12,7 +12,7 @@
 namespace sessreg {
 namespace {
 
-// Version 2: slots begin right behind a header of 2048 bytes, and there are 1024 more than seats.
+// Version 2: slots begin right after a header of 2048 bytes, and there are 1024 more than seats.
 constexpr std::uint32_t kVersion2 = 2;
 constexpr std::uint32_t kHeaderBytes2 = 2048;
 constexpr std::uint32_t kSlotBytes2 = 384;
@@ -57,7 +57,7 @@ struct Slot2 {
 };
 static_assert(sizeof(Record2) == 288 && sizeof(Slot2) == kSlotBytes2);
 
-// What does not fit any more is cut; it is only shown.
+// What no longer fits is cut; it is only shown.
 template <std::size_t N, std::size_t M>
 void copy_cut(const std::array<char, M>& from, std::array<char, N>& to) {
   std::copy_n(from.begin(), std::min(N, M), to.begin());

@@ -258,7 +258,7 @@ Admission Registry::Attempt::refuse(const Decision& decision) {
 
 Decision Registry::return_to_seat(SlotRef ref, const Terms& terms, bool or_over_limit) {
   Snapshot session;
-  // Whoever is revoked has no claim to a seat any more.
+  // Whoever is revoked no longer has a claim to a seat.
   if (!snapshot(ref, session) || session.state.stage != Stage::parked ||
       session.mark != MarkStage::none)
     return {Outcome::gone, -1, 0};

@@ -1,5 +1,5 @@
 // Searching the table: for the dead, whose seats are freed, and for the idle, whose seats may be
-// taken. The same functions as everywhere, told who is dead.
+// taken. Seats change hands by the same functions as everywhere else.
 #include <algorithm>
 
 #include "registry/registry_internal.h"

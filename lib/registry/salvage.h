@@ -1,4 +1,4 @@
-// What can still be read of a registry that cannot be used any more: for the administrator to know
+// What can still be read of a registry that has become unusable, so that the administrator knows
 // who goes on without a seat. Nothing is decided by it.
 #pragma once
 

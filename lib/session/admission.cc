@@ -123,7 +123,7 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   if (!config) return failed(config.error(), nullptr);
   standing_ = standing(*config);
   const bool reserved = held != nullptr && held->what == Seat::What::reservation;
-  // The configuration was edited since it was reserved: the seat is of no use any more.
+  // The configuration was edited since it was reserved: the seat is of no more use.
   const bool in_vain =
       reserved && (standing_ != Standing::counted || held->registry_path != config->registry);
   if (in_vain) give_back(*held);

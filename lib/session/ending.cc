@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kAfterTerm{2000};
 constexpr std::chrono::milliseconds kAfterKill{1000};
 constexpr std::chrono::milliseconds kLongestPause{200};
 
-// Rounded up: a grace of some milliseconds is not none.
+// Rounded up: a grace of a few milliseconds is not zero.
 std::int64_t seconds_of(std::chrono::milliseconds grace) {
   return std::chrono::ceil<std::chrono::seconds>(grace).count();
 }
@@ -158,7 +158,7 @@ void Ender::look(Ending& ending, const ProcessTable& table) {
     const ProcessTable::Entry* holder = table.find(ending.leader.pid);
     if (holder == nullptr || holder->id == ending.leader) sid = ending.leader.pid;
   } else {
-    // Rule 3: from now on it is about something else.
+    // Rule 3: from now on the leader has something else to do.
     std::erase(roots, ending.leader);
   }
   ending.processes = table.closure(roots, sid);

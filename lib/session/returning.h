@@ -9,9 +9,9 @@ namespace sessreg {
 struct Return {
   enum class What {
     seated,  // it has a seat again
-    waits,   // there is none: it goes on without (on_return = refuse)
+    waits,   // there is none: it goes on without one (on_return = refuse)
     ended,   // there is none: it was told and asked to go (on_return = end)
-    gone,    // it is not parked any more, or is being ended already
+    gone,    // it is no longer parked, or is being ended already
   };
   What what = What::gone;
   Decision decision{};  // waits, ended: which limit leaves no room

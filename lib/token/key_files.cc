@@ -38,7 +38,7 @@ int write_and_sync(int fd, std::string_view content, mode_t mode) {
   return fsync(fd) == 0 ? 0 : errno;
 }
 
-// 0 or an errno. ret_errno of a failed write is what is told, not that of the clean-up.
+// 0 or an errno: that of a failed write, not that of the clean-up after it.
 int write_named(int directory, const std::string& name, std::string_view content, mode_t mode) {
   const Fd fd(openat(directory, name.c_str(),
                      O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
