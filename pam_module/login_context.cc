@@ -183,8 +183,13 @@ void LoginContext::log(int priority, const char* event, const std::string& field
              fields.empty() ? "" : " ", fields.c_str());
 }
 
+// A login that has its seat does not fail for want of memory for this line.
 void LoginContext::debug(const char* event) const {
-  if (arguments_.debug) log(LOG_DEBUG, event);
+  if (!arguments_.debug) return;
+  try {
+    log(LOG_DEBUG, event);
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 std::optional<SlotRef> hinted_reservation(pam_handle_t* pamh) {

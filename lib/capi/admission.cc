@@ -72,6 +72,7 @@ class Gateway final : public LoginService {
   void keep(const Seat& seat, const std::string& token) override {
     session_.seat = seat;
     is_kept_ = true;
+    if (!token.empty()) went_without_.clear();  // what an earlier turn said
     if (seat.what == Seat::What::reservation) return;
     session_.id_text = to_hex(seat.id);
     session_.token = token;
@@ -93,7 +94,7 @@ class Gateway final : public LoginService {
   }
 
   Answer answer_of(const LoginAnswer& told) {
-    session_.standing = to_c(told.standing);
+    if (told.what != LoginAnswer::What::failed) session_.standing = to_c(told.standing);
     Answer answer;
     if (told.what == LoginAnswer::What::refused) {
       answer.code = code_of(told.refused.refusal);

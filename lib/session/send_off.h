@@ -12,8 +12,8 @@ namespace sessreg {
 const char* text(Displaced::Why why);
 
 // Marks the session, writes the message to its terminals, and sends its service's first signal.
-// Signals go by pidfd with the start time compared; never to the caller or one of its ancestors,
-// nor to a process that also leads another session.
+// Signals go by pidfd with the start time compared; never to the caller or one of its ancestors. A
+// leader that leads another session too is only marked and told.
 void send_off(Registry& registry, const Config& config, const Displaced& displaced);
 
 }  // namespace sessreg
