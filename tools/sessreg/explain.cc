@@ -471,7 +471,7 @@ int run_explain(const GlobalOptions& global, const ExplainOptions& options) {
 
 Runner declare_explain(Options& command) {
   auto options = std::make_shared<ExplainOptions>();
-  command.add_argument("USER", options->user, "who would log in").required().not_empty();
+  command.add_argument("USER", options->user, "the user who would log in").required().not_empty();
   command.add_option("--service", options->service, "through this PAM service (default sshd)")
       .not_empty()
       .value_name("SERVICE");

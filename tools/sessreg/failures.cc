@@ -173,10 +173,12 @@ int run_failures(const GlobalOptions& global, const FailuresOptions& options) {
 
 Runner declare_failures(Options& command) {
   auto options = std::make_shared<FailuresOptions>();
-  command.add_option("--reset", options->reset, "forget this host's failures, and its blacklisting")
+  command
+      .add_option("--reset", options->reset,
+                  "forget this host's failures, and lift its blacklisting")
       .not_empty()
       .value_name("HOST");
-  command.add_flag("--reset-all", options->reset_all, "forget those of every host");
+  command.add_flag("--reset-all", options->reset_all, "do the same for every host");
   return [options](const GlobalOptions& global) { return run_failures(global, *options); };
 }
 

@@ -114,7 +114,7 @@ Runner declare_limit(Options& command) {
   auto options = std::make_shared<LimitOptions>();
   command
       .add_argument("N", options->limit,
-                    "the most seats from now until the next boot; 0 admits nobody new, -1 is no "
+                    "the limit from now until the next boot; 0 admits nobody new, -1 means no "
                     "limit")
       .not_empty();
   command.add_flag("--configured", options->configured, "go back to the configured limit");

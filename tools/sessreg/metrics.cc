@@ -208,7 +208,7 @@ int run_metrics(const GlobalOptions& global, bool of_all_sites) {
 
 Runner declare_metrics(Options& command) {
   auto of_all_sites = std::make_shared<bool>(false);
-  command.add_flag("--all-sites", *of_all_sites, "those of every site of this host");
+  command.add_flag("--all-sites", *of_all_sites, "the metrics of every site of this host");
   return [of_all_sites](const GlobalOptions& global) { return run_metrics(global, *of_all_sites); };
 }
 

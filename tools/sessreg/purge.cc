@@ -166,7 +166,7 @@ int run_purge(const GlobalOptions& global, bool rebuild) {
 Runner declare_purge(Options& command) {
   auto rebuild = std::make_shared<bool>(false);
   command.add_flag("--rebuild", *rebuild,
-                   "replace a registry that cannot be used, saying what is lost");
+                   "replace a registry that cannot be used, and say what is lost");
   return [rebuild](const GlobalOptions& global) { return run_purge(global, *rebuild); };
 }
 

@@ -111,11 +111,12 @@ Runner declare_touch(Options& command) {
   auto options = std::make_shared<TouchOptions>();
   command
       .add_argument("TOKEN", options->token,
-                    "'-': from standard input; without it, $SESSREG_TOKEN. Others can see a token "
-                    "that stands here")
+                    "the token (others can see it in /proc), or - to read standard input; "
+                    "default: $SESSREG_TOKEN")
       .not_empty()
       .value_name("[TOKEN]");
-  command.add_flag("--quiet", options->quiet, "print nothing, not even errors: only exit");
+  command.add_flag("--quiet", options->quiet,
+                   "print nothing, not even errors; only set the exit code");
   return [options](const GlobalOptions& global) { return run_touch(global, *options); };
 }
 

@@ -197,7 +197,7 @@ Runner declare_list(Options& command) {
       .not_empty()
       .value_name("STATE,...");
   command.add_flag("--by-user", options->by_user,
-                   "one line for each user, with most dangling sessions first");
+                   "one line for each user, those with most dangling sessions first");
   command.add_flag("--all-sites", options->all_sites, "the sessions of every site of this host");
   command
       .add_option("--sort", options->sort,
@@ -205,11 +205,11 @@ Runner declare_list(Options& command) {
                   "service or state; with --by-user also dangling (the default) and sessions")
       .not_empty()
       .value_name("ORDER");
-  command.add_flag("--reverse", options->reverse, "the other way round");
+  command.add_flag("--reverse", options->reverse, "reverse the order");
   command.add_flag("--csv", options->csv, "print CSV (RFC 4180)");
   command.add_flag("--tsv", options->tsv, "print tab-separated fields, for scripts");
   command.add_flag("--watch", options->watch,
-                   "refresh the list in place, until q is typed; without a terminal, or with "
+                   "refresh the list in place until q is pressed; without a terminal, or with "
                    "--json, print a line for each change");
   return [options](const GlobalOptions& global) { return run_list(global, *options); };
 }
