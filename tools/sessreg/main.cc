@@ -76,7 +76,7 @@ bool asks_for_json(int argc, char** argv) {
   return false;
 }
 
-// Where this throws, global.json tells how to report it.
+// If this throws, global.json says how to report it.
 int run(int argc, char** argv, GlobalOptions& global) {
   Runner runner;
 

@@ -1,6 +1,6 @@
-// sessreg metrics: what status tells, in the text format of Prometheus (exposition format 0.0.4).
+// sessreg metrics: what status shows, in the text format of Prometheus (exposition format 0.0.4).
 //
-// Labels hold sites, states and reasons, whose number is bounded, and never a name of a user or a
+// Labels hold sites, states and reasons, whose number is bounded, and never the name of a user or a
 // host.
 #include <fmt/core.h>
 
@@ -29,7 +29,7 @@ constexpr NamedCounter kReaped[] = {
 
 struct Measured {
   std::string site;
-  bool is_up = false;  // else only `site` counts
+  bool is_up = false;  // if not, only `site` is valid
   std::array<std::size_t, kStates.size()> sessions{};
   std::size_t dangling = 0;
   std::uint32_t seats = 0;
@@ -64,7 +64,8 @@ Measured measure(const GlobalOptions& global, const ProcessTable& table) {
   return measured;
 }
 
-// One metric of all sites: its HELP, its TYPE and its samples stand together, as the format asks.
+// Writes one metric of all sites at a time: the format wants its HELP, its TYPE and its samples to
+// stand together.
 class Exposition {
  public:
   explicit Exposition(const std::vector<Measured>& sites) : sites_(sites) {}
@@ -93,7 +94,7 @@ class Exposition {
   void begin(const char* name, const char* type, const char* help) {
     text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
   }
-  // The name of a site needs no escape: see is_valid_site_name().
+  // The name of a site needs no escaping: see is_valid_site_name().
   void line(const char* name, const std::string& site, const std::string& more_labels,
             const std::string& value) {
     text_ += fmt::format("{}{{site=\"{}\"{}}} {}\n", name, site, more_labels, value);
@@ -186,7 +187,7 @@ int run_metrics(const GlobalOptions& global, bool of_all_sites) {
     print(exposition_of({measure(global, table)}));
     return kExitDone;
   }
-  // One site that cannot be read does not hide the others.
+  // A site that cannot be read does not hide the others.
   int code = kExitDone;
   std::vector<Measured> sites;
   for (const std::string& name : all_sites()) {

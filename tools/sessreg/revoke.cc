@@ -70,8 +70,8 @@ std::string description(const Session& session) {
                      session.host().empty() ? "" : " from " + escape_for_terminal(session.host()));
 }
 
-// Leaves out the caller's own sessions, and says so; where they were named, or nothing else is
-// left, that is an error.
+// Leaves out the caller's own sessions, and says so. If they were named, or nothing else is left,
+// that is an error.
 std::vector<Session> without_own(const std::vector<Session>& chosen, const ProcessTable& table,
                                  const RevokeOptions& options) {
   std::vector<Session> others, own;
@@ -161,7 +161,7 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
   }
   if (chosen.size() > 1 && !options.yes) ask(chosen);
 
-  // Before the first signal, which may end the caller with --self. The daemon has its own records.
+  // Before the first signal: with --self it may end the caller. The daemon keeps its own records.
   for (const Session& session : chosen)
     if (!site.is_remote())
       audit("revoke", session.site,

@@ -39,7 +39,7 @@ std::vector<SitePublicKey> site_public_keys(const GlobalOptions& global, const C
   auto keys = read_public_keys(path);
   if (keys) return std::move(*keys);
   if (keys.error().code != Errc::not_found) throw failure_of(keys.error(), called_as(global));
-  // The next login makes the file of a key that is there; root can do without.
+  // The secret key may exist without this file, which the next login makes. Root can derive it.
   if (const auto key = load_key(config.key_file)) return {{key->public_key(), std::nullopt}};
   Error error = keys.error();
   error.what += fmt::format(
@@ -137,7 +137,7 @@ int run_keygen(const GlobalOptions& global) {
   return kExitDone;
 }
 
-// No token of the site is good for longer, as it is configured now.
+// As the site is configured now, no token of it is valid for longer.
 std::int64_t longest_token_life_s(const Config& config) {
   std::int64_t longest_s = std::max(kUsualTokenLife_s, config.session_lifetime.count());
   for (const Section& section : config.sections)
