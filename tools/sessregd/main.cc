@@ -31,12 +31,12 @@ void log_to_stderr(int priority, const std::string& line) {
 }
 
 void log_to_syslog(int priority, const std::string& line) {
-  openlog(kName, LOG_PID, LOG_DAEMON);  // anew: an audit line has another name
+  openlog(kName, LOG_PID, LOG_DAEMON);  // each time: audit lines are logged under another name
   syslog(LOG_DAEMON | priority, "%s", one_line(line).c_str());
 }
 
-// The parent waits until the child is ready or has failed, and says which; the child returns, with
-// the descriptor to write to when it is ready.
+// The parent waits until the child is ready or has failed, and exits with a status that says which.
+// The child returns, with the descriptor to write to when it is ready.
 Fd go_to_background() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0)
