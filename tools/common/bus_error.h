@@ -5,8 +5,7 @@
 namespace sessreg {
 
 // From now on such an error ends the process with kExitUnusable, after one call of `say` with what
-// happened. `say` may allocate and lock: the signal comes from reading the mapping, not from inside
-// libc.
+// happened. `say` may allocate and lock: the signal comes from reading the mapping, not from libc.
 void report_bus_errors(void (*say)(const char* what));
 
 }  // namespace sessreg

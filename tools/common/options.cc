@@ -14,7 +14,7 @@
 namespace sessreg {
 namespace {
 
-// A flag is given or not: `--dry-run=no` must not pass for its absence, nor `--watch=3` for an
+// A flag takes no value: nobody must take `--dry-run=no` for its absence, or `--watch=3` for an
 // interval.
 void refuse_values_of_flags(CLI::App& parser) {
   for (CLI::Option* option : parser.get_options())

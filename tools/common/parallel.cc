@@ -59,8 +59,7 @@ void write_items(Output& output, std::size_t count,
   }
   output.flush();
   // Whichever thread finishes a block writes all finished blocks that are next in line, so that
-  // threads wait for the reader but never for their turn. Blocks are small enough to stay in the
-  // caches.
+  // threads wait for the reader, never for their turn. Blocks are small enough for the caches.
   constexpr std::size_t kBlock = 256;
   const std::size_t blocks = (count + kBlock - 1) / kBlock;
   struct Text {

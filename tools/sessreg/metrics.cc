@@ -1,7 +1,6 @@
 // sessreg metrics: what status shows, in the text format of Prometheus (exposition format 0.0.4).
 //
-// Labels hold sites, states and reasons, whose number is bounded, and never the name of a user or a
-// host.
+// Labels hold sites, states and reasons, whose number is bounded, and never users or hosts.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -4,8 +4,7 @@
 // Rules:
 //   1. No session is out of time before its terminals were looked at.
 //   2. Whoever revokes or evicts a session also ends it. If that has not happened in time, for
-//      example because the revoker died, the session is ended from here, and its user is not told
-//      again.
+//      example because the revoker died, it is ended from here, and its user is not told again.
 //   3. Sessions whose time is up at the same moment are ended together, because a whole class can
 //      run out at once: 500 at most. The rest follow at the next tick.
 //

@@ -12,8 +12,7 @@
 //
 // Rules:
 //   1. The parts live as long as the registry's file is the one that was opened, and safe to read.
-//      If there is another one, all sessions count as closed, and new parts look after the new
-//      file.
+//      If there is another, all sessions count as closed, and new parts look after the new file.
 //   2. If a configuration cannot be read, that is logged, and the old one stays in force.
 //
 // Thread safety: none; it belongs to the loop's thread.

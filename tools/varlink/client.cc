@@ -71,8 +71,7 @@ Client Client::connect(const std::string& path, const ClientOptions& options) {
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) throw ClientError(ClientErrc::system, "cannot make a socket: " + system_text(errno));
   if (options.timeout.count() >= 0) {
-    // Holds for connect() too, which waits while the daemon's queue is full. Zero would mean for
-    // ever.
+    // For connect() too, which waits while the daemon's queue is full. Zero would be for ever.
     const auto us = std::max<long>(std::chrono::microseconds(options.timeout).count(), 1000);
     const timeval wait{us / 1'000'000, us % 1'000'000};
     (void)setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);

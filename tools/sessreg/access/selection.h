@@ -17,8 +17,7 @@ struct Filter {
   std::string idle;    // a duration
   std::string states;  // separated by commas
   bool dangling = false;
-  // A host that may have been cut when it was recorded fits no --host. For commands that cannot be
-  // undone.
+  // For what cannot be undone: a host that may have been cut when recorded fits no --host.
   bool whole_hosts_only = false;
 
   bool is_empty() const;

@@ -26,8 +26,7 @@ class SiteSessions {
 
   const Config& config() const { return site_.config; }
   std::string called() const { return called_as(site_); }
-  // The daemon does not say whether the registry exists, and a caller who may not read it cannot
-  // know.
+  // The daemon does not say whether a registry exists, and the caller may not look.
   bool has_registry() const { return remote_ || site_.registry; }
   bool is_remote() const { return remote_.has_value(); }
   // nullptr: there is none, or the caller may not read it.

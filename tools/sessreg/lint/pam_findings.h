@@ -27,8 +27,7 @@ struct PamCheck {
   bool is_named = false;  // whether any line names the module
 };
 
-// `configuration` reads a site's configuration. `module_directories`: where libpam may look for the
-// module.
+// `configuration` reads that of a site. `module_directories`: where libpam may look for the module.
 PamCheck check_pam_stacks(const PamStacks& stacks,
                           const std::function<const Result<Config>&(const PamSite&)>& configuration,
                           const std::vector<std::string>& module_directories);

@@ -1,9 +1,9 @@
 // The PAM stacks of a host as libpam reads them: pam.d(5), libpam/pam_handlers.c, and Debian's
 // "@include".
 //
-// The files may hold anything. What is read is bounded: files (host_file.h), includes to
-// kMostIncludes deep, and a stack to kMostLines. Texts are kept as read: escape them before showing
-// them.
+// The files may hold anything, so there are bounds: on files (host_file.h), on nested includes
+// (kMostIncludes) and on the lines of a stack (kMostLines). Texts are kept as read: escape them
+// before showing them.
 #pragma once
 
 #include <map>

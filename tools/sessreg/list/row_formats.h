@@ -9,8 +9,8 @@
 //
 // Tab-separated lines have no header, end in LF, and may get more fields at their end one day.
 // Texts are escaped as for a terminal, so that no field holds a tab or a newline. What is null in
-// JSON is "-", so that a shell's `read` does not take two tabs for one; a text that is just "-" is
-// \x2d.
+// JSON is "-", so that a shell's `read` does not take two tabs for one. A text that is just "-"
+// becomes \x2d.
 #pragma once
 
 #include <string>

@@ -20,7 +20,7 @@ class Screen {
  public:
   enum class Event { timeout, key, resized, interrupted, ended };
 
-  // Standard output must be a terminal. Keys come from standard input, if that is one. Throws
+  // Standard output must be a terminal; keys come from standard input, if that is one too. Throws
   // Failure.
   Screen();
   ~Screen();
