@@ -37,7 +37,7 @@ constexpr std::array kCommands = {
             "revoke 834d70e2                           one session\n"
             "revoke --user anna --dry-run              look first\n"
             "revoke --user anna --yes --reason 'maintenance until noon'\n"
-            "revoke --dangling                         sessions left behind; asks first"},
+            "revoke --dangling                         forgotten sessions; asks first"},
     Command{"limit", declare_limit, "show or change the sessions limit",
             "limit               what is in force\n"
             "limit 20            until the next boot\n"

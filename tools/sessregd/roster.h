@@ -2,7 +2,7 @@
 // id and by token.
 //
 // Rules:
-//   1. The registry is the truth, and this is a memory of it: whoever acts on an entry reads its
+//   1. The registry is the truth, and this only remembers it: whoever acts on an entry reads its
 //      slot again first.
 //   2. An entry is of one session, or of one reservation. What takes the slot later gets an entry
 //      of its own, after the earlier one was reported as closed.
