@@ -1,4 +1,4 @@
-// Processes that tests start, and end by pid alone.
+// Processes that tests start, and end only by pid.
 #pragma once
 
 #include <poll.h>
@@ -26,7 +26,7 @@ class Pipe {
   void close_read() { close_end(ends_[0]); }
   void close_write() { close_end(ends_[1]); }
   bool put(char c) { return write(ends_[1], &c, 1) == 1; }
-  // The next byte; -1: the writers are gone, or nothing came for half a minute.
+  // The next byte; -1: the writers have gone, or nothing came for half a minute.
   int get() {
     pollfd wait_for{ends_[0], POLLIN, 0};
     if (poll(&wait_for, 1, 30'000) != 1) return -1;
@@ -42,7 +42,7 @@ class Pipe {
   int ends_[2] = {-1, -1};
 };
 
-// A forked child; killed and waited for with the object. It leaves with what `body` returns.
+// A forked child, killed and waited for by the destructor. Its exit status is what `body` returns.
 class Child {
  public:
   explicit Child(const std::function<int()>& body) : pid_(fork()) {
@@ -69,7 +69,7 @@ class Child {
     const int status = wait_status();
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
   }
-  // As waitpid(2) gives it; -1: it was waited for already.
+  // The status as waitpid(2) gives it; -1: it was waited for already.
   int wait_status() {
     int status = 0;
     if (pid_ <= 0 || waitpid(pid_, &status, 0) != pid_) return -1;

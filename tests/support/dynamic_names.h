@@ -1,4 +1,4 @@
-// What a shared object says of itself.
+// What a shared object says about itself.
 #pragma once
 
 #include <elf.h>

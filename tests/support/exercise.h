@@ -1,12 +1,12 @@
-// Every operation on a registry file that may hold anything: each call has to return, and nothing
-// may be touched outside the mapping. What the answers are does not matter.
+// Calls every operation on a registry file that may hold anything: each call has to return, and
+// nothing outside the mapping may be touched. What the answers are does not matter.
 #pragma once
 
 #include <string>
 
 #include "registry/registry.h"
 
-// The processes of a host on which odd pids live and the others have gone.
+// The processes of a host on which odd pids are alive and even ones have gone.
 class OddProcesses final : public sessreg::Processes {
  public:
   sessreg::Life life(const sessreg::ProcessId& id) const override {

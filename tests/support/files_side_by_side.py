@@ -18,7 +18,7 @@ def main(program):
     files = re.findall(r"\[#\w+\]", listed.stdout)
 
     def run(file):
-        # Without the hidden tests, as when all are run.
+        # Without the hidden tests, as in a run of all tests.
         done = subprocess.run([program, "--use-colour", "no", "-#", file + "~[.]"],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               errors="replace")

@@ -17,7 +17,7 @@
 #include "base/fd.h"
 #include "sanitized.h"
 
-// A byte pattern kept so that the searcher itself does not hold it anywhere.
+// A byte pattern, kept masked so that the search does not find the searcher's own copy.
 struct Masked {
   std::string masked;
   explicit Masked(std::string_view bytes) {
@@ -31,8 +31,8 @@ struct Masked {
   }
 };
 
-// How often the pattern lies in this process's writable memory. The block that memory is read into
-// is left out, and wiped.
+// How often the pattern occurs in this process's writable memory. The block that memory is read
+// into is left out, and wiped.
 inline int found_in_memory(const Masked& pattern) {
   static std::array<char, 1 << 16> block;
   const auto own = reinterpret_cast<std::uintptr_t>(block.data());

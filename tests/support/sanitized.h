@@ -1,5 +1,5 @@
-// Whether this build maps terabytes of shadow memory, keeps what was freed, and opens descriptors
-// of its own: bounds on memory and descriptors mean nothing then.
+// Whether this build maps terabytes of shadow memory, keeps freed memory, and opens descriptors of
+// its own: bounds on memory and descriptors mean nothing then.
 #pragma once
 
 #if defined(__has_feature)

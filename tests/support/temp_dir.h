@@ -1,4 +1,4 @@
-// A private directory that goes with the object.
+// A private directory that is removed with the object.
 #pragma once
 
 #include <stdlib.h>

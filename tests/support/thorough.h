@@ -1,6 +1,6 @@
 // The exhaustive suites (model, crash, schedule, soak) have two bounds. The default one takes a
-// tenth of the time and still shows each mutant dead; with SESSREG_THOROUGH=1 in the environment,
-// which `meson test` sets where the build has -Dthorough=true, nothing is left out.
+// tenth of the time and still kills every mutant. With SESSREG_THOROUGH=1 in the environment, which
+// `meson test` sets if the build has -Dthorough=true, nothing is left out.
 #pragma once
 
 #include <cstdlib>

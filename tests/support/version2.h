@@ -17,7 +17,7 @@ inline constexpr std::size_t kHeader = 2048;
 inline constexpr std::size_t kSlot = 384;
 inline constexpr HashKey kKey = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
 
-// A file of version 2 in memory. Offsets are of its slots' and records' fields.
+// A file of version 2 in memory. The offsets are those of its slots' and records' fields.
 class Version2 {
  public:
   explicit Version2(const HostIdentity& host) : bytes_(kHeader + kSlots * kSlot, '\0') {

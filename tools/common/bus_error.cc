@@ -15,11 +15,11 @@ void (*say_it)(const char* what) = nullptr;
 void on_bus_error(int number, siginfo_t* info, void* /*context*/) {
   if (info->si_code != BUS_ADRERR) {
     signal(number, SIG_DFL);
-    raise(number);  // somebody's kill(2), or the hardware: not about a file
+    raise(number);  // from somebody's kill(2), or from the hardware: not about a file
     return;
   }
-  // Threads that read the same file find it at the same time. (A second one in this thread ends the
-  // process: the signal is blocked here.)
+  // Threads that read the same file hit this at the same time: only the first says so. (A second
+  // SIGBUS in this thread ends the process: the signal is blocked here.)
   static std::atomic_flag is_said = ATOMIC_FLAG_INIT;
   while (is_said.test_and_set())
     pause();

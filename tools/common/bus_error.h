@@ -1,11 +1,11 @@
-// A mapped file that somebody cuts short while it is read ends its reader by SIGBUS. No login
-// service is the module's to give a handler to; the tool and the daemon have one.
+// If somebody truncates a mapped file, its reader dies of SIGBUS. The module must not install a
+// signal handler in a login service, which is not its own; the tool and the daemon have one.
 #pragma once
 
 namespace sessreg {
 
-// From now on that ends the process with kExitUnusable, after one call of `say` with what happened.
-// `say` may allocate and lock: the error comes out of reading the mapping, not out of libc.
+// From now on such an error ends the process with kExitUnusable, after one call of `say` with what
+// happened. `say` may allocate and lock: the signal comes from reading the mapping, not from libc.
 void report_bus_errors(void (*say)(const char* what));
 
 }  // namespace sessreg

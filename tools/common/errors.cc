@@ -26,7 +26,7 @@ const char* name_of(Errc code) {
   return kNames.at(static_cast<std::size_t>(code));
 }
 
-// The library knows the tool's name, not how it was called.
+// The library knows the tool's name, but not how it has to be called for this site.
 void name_the_site(std::string& what, const std::string& called) {
   const std::string hint = std::string("'") + kToolName + " purge";
   const std::size_t at = what.rfind(hint);
@@ -40,7 +40,7 @@ Failure usage_failure(const std::string& what) {
 }
 
 Failure failure_of(const Error& error, const std::string& called) {
-  // The library has escaped what it quotes; a path it was given may still hold anything.
+  // The library has escaped what it quotes, but a path it was given may still hold anything.
   std::string what = one_line(error.what);
   name_the_site(what, called);
   if (error.code != Errc::permission_denied) return {kExitUnusable, name_of(error.code), what};

@@ -40,15 +40,14 @@ class Failure : public std::exception {
 // A wrong command line: exit code 2.
 Failure usage_failure(const std::string& what);
 
-// An error of the library as the tool reports it. Where it names a command of the tool as the mend,
-// that is given as it must be called: `called` is the tool's name with the options that choose the
-// site.
+// An error of the library as the tool reports it. If its mend is a command of the tool, the command
+// is shown as it must be called: `called` is the tool's name with the options that choose the site.
 Failure failure_of(const Error& error, const std::string& called);
 
-// The line on standard error; with `json`, an object on one line.
+// Prints the line on standard error; with `json`, an object on one line.
 void report(const Failure& failure, bool json);
 
-// A remark on standard error that is not a failure.
+// Prints a remark on standard error that is not a failure.
 void remark(const std::string& text);
 
 }  // namespace sessreg

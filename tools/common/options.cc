@@ -14,8 +14,8 @@
 namespace sessreg {
 namespace {
 
-// A flag is there or not: `--dry-run=no` must not be taken for a word that is not there, nor
-// `--watch=3` for an interval.
+// A flag takes no value: nobody must take `--dry-run=no` for its absence, or `--watch=3` for an
+// interval.
 void refuse_values_of_flags(CLI::App& parser) {
   for (CLI::Option* option : parser.get_options())
     if (option->get_items_expected_max() == 0) option->disable_flag_override();
@@ -23,8 +23,8 @@ void refuse_values_of_flags(CLI::App& parser) {
     refuse_values_of_flags(*command);
 }
 
-// After "--" there are no options. CLI11 would take them for global ones there, where the command
-// itself does not want the word; a number may be negative.
+// After "--" there are no options. CLI11 would still take a word that the command itself does not
+// want for a global option. A number may be negative.
 void refuse_options_after_double_dash(const CLI::App& program, int argc, char** argv) {
   char** const end = argv + argc;
   for (char** word = std::find(argv, end, std::string_view("--")); word < end; ++word) {
@@ -36,14 +36,14 @@ void refuse_options_after_double_dash(const CLI::App& program, int argc, char** 
   }
 }
 
-// Whose --help explains what was wrong: that of the command, as far as there is one.
+// Names the --help that explains what was wrong: that of the command, if one was given.
 std::string see_help(const CLI::App& program) {
   const auto commands = program.get_subcommands();
   return fmt::format("see '{} {}--help'", program.get_name(),
                      commands.empty() ? "" : commands.front()->get_name() + " ");
 }
 
-// An option that takes one value, given more than once.
+// Refuses an option that takes one value and is given more than once.
 void refuse_repeated_option(const CLI::App& parser) {
   for (const CLI::Option* option : parser.get_options())
     if (option->get_items_expected_max() == 1 && option->count() > 1 &&
@@ -141,7 +141,7 @@ void ProgramOptions::set_footer(const std::string& text) {
 
 bool ProgramOptions::parse(int argc, char** argv) {
   CLI::App& program = *parser_;
-  // Where there are commands, more can be mistaken than CLI11 sees, and is told in our own words.
+  // With commands, more can go wrong than CLI11 notices. That is reported in our own words.
   const bool has_commands = !program.get_subcommands({}).empty();
   if (has_commands) {
     refuse_values_of_flags(program);

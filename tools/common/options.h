@@ -1,9 +1,9 @@
 // What a program takes on its command line, and reading it.
 //
 // A program makes ProgramOptions, adds its own options, then its commands with theirs, and calls
-// parse() once. parse() writes to the variables that were named when they were added: these must
-// live until then, and keep their values where nothing is given. Whoever adds anything passes names
-// and texts that are string literals or copied: nothing is kept by address but the variables.
+// parse() once. parse() writes to the variables that were passed when the options were added. They
+// must live until then, and keep their values if nothing is given. Nothing is kept by address but
+// these variables: names and texts are copied.
 //
 // CLI11 does the work. Its header takes ten seconds to compile, so only options.cc includes it.
 //
@@ -25,11 +25,11 @@ namespace sessreg {
 // An option or argument that takes a value. Lives no longer than the Options it was added to.
 class Option {
  public:
-  // What stands for the value in --help; without it, TEXT.
+  // The placeholder for the value in --help; TEXT unless set.
   Option& value_name(const std::string& name);
   // An empty value is a usage error.
   Option& not_empty();
-  // Only for what is always needed.
+  // Leaving it out is a usage error.
   Option& required();
   // Not in --help.
   Option& hidden();
@@ -44,24 +44,24 @@ class Option {
   CLI::Option* option_;
 };
 
-// The options of a program or of one of its commands; a copy means the same ones. --help lists them
-// in the order in which they are added.
+// The options of a program or of one of its commands; a copy refers to the same ones. --help lists
+// them in the order in which they are added.
 class Options {
  public:
-  // An option is at most given once, but for one with several values.
+  // May be given at most once, unless it takes several values.
   Option add_option(const std::string& name, std::string& value, const std::string& help = "");
   Option add_option(const std::string& name, std::vector<std::string>& values,
                     const std::string& help);
-  // A word without dashes, by its place; with several values, any number of them.
+  // A positional argument; with several values, any number of them.
   Option add_argument(const std::string& name, std::string& value, const std::string& help);
   Option add_argument(const std::string& name, std::vector<std::string>& values,
                       const std::string& help);
-  // Is there or not; may be given more than once.
+  // Takes no value; may be given more than once.
   void add_flag(const std::string& name, bool& given, const std::string& help);
 
-  // A command takes the options of the program too, before or after it. `footer` stands below the
-  // options in its --help. At most one command is chosen; parse() then calls what when_chosen()
-  // got.
+  // A command takes the options of the program too, before or after its name. `footer` stands below
+  // the options in its --help. At most one command is chosen; parse() then calls what was passed to
+  // its when_chosen().
   Options add_command(const std::string& name, const std::string& help, const std::string& footer);
   void when_chosen(std::function<void()> act);
 
@@ -76,14 +76,14 @@ class ProgramOptions : public Options {
   // `about` opens --help.
   ProgramOptions(const std::string& name, const std::string& about);
 
-  // After the program's own options, as --help shows these two last; before any command, as
-  // commands have --help from here.
+  // Call it after adding the program's own options, because --help shows these two last, and before
+  // adding any command, because commands inherit --help from here.
   void add_version_and_help(const std::string& version);
   // Stands at the end of --help.
   void set_footer(const std::string& text);
 
-  // False: --help or --version was there, and has been printed. Throws Failure: usage, for a wrong
-  // command line, naming the --help that explains it.
+  // False: --help or --version was given, and has been answered. For a wrong command line, throws a
+  // usage Failure that names the --help that explains it.
   bool parse(int argc, char** argv);
 };
 

@@ -21,8 +21,8 @@ void prepare_standard_streams() {
   signal(SIGPIPE, SIG_IGN);
   for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (fcntl(fd, F_GETFD) >= 0) continue;
-    // The lowest free number is this one. Standard output is not writable, so that a result that
-    // nobody gets is an error.
+    // open() returns the lowest free number, which is this one. Standard output is opened for
+    // reading only, so that printing a result that nobody gets is an error.
     const int opened = open("/dev/null", fd == STDERR_FILENO ? O_WRONLY : O_RDONLY);
     if (opened != fd) abort();
   }
@@ -45,7 +45,7 @@ bool write_all(int fd, std::string_view text) {
 
 void print(std::string_view text) {
   if (write_all(STDOUT_FILENO, text)) return;
-  // Whoever reads (head, a pager) has seen enough: nobody has to be told.
+  // The reader (head, a pager) has seen enough: there is nobody to tell.
   if (errno == EPIPE) throw Failure(kExitFailed, "output", "");
   throw Failure(
       kExitFailed, "output",

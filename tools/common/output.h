@@ -1,4 +1,4 @@
-// Writing results so that a failure to write is noticed, and what the terminal can show.
+// Writes results so that a failure to write is noticed, and finds out what the terminal can show.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -11,16 +11,16 @@ namespace sessreg {
 // them closed, and turns SIGPIPE into a write error. Call first.
 void prepare_standard_streams();
 
-// False: errno tells why not everything was written.
+// False: not everything was written; errno tells why.
 [[nodiscard]] bool write_all(int fd, std::string_view text);
 
 // Writes a whole result to standard output; throws Failure (exit code 1) if that fails.
 void print(std::string_view text);
 
-// A long result, written piece by piece as print() does.
+// A long result, written piece by piece in the way of print().
 class Output {
  public:
-  // What is to be written; append to it.
+  // The text to be written; append to it.
   std::string& text() { return text_; }
   // Call after each line: writes once there is enough.
   void line_done() {
@@ -34,7 +34,7 @@ class Output {
 };
 
 // Indented JSON and a newline. Strings need not be UTF-8: what is invalid becomes U+FFFD. Only
-// ASCII is written (the rest as \uXXXX), so that no string can drive a terminal.
+// ASCII is written (the rest as \uXXXX), so that no string can control a terminal.
 std::string json_text(const nlohmann::ordered_json& value);
 // The same on one line.
 std::string json_line(const nlohmann::ordered_json& value);

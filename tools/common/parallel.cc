@@ -13,7 +13,7 @@ namespace sessreg {
 
 std::size_t threads_for(std::size_t sessions) {
   constexpr std::size_t kEach = 16'384;
-  // Those that this process may use.
+  // The processors that this process may use.
   cpu_set_t set;
   const bool known = sched_getaffinity(0, sizeof set, &set) == 0;
   const std::size_t processors = known ? static_cast<std::size_t>(CPU_COUNT(&set)) : 1;
@@ -36,7 +36,7 @@ void share_work(std::size_t parts, const std::function<void(std::size_t)>& work)
     for (; part < parts; ++part)
       threads.emplace_back(run, part);
   } catch (const std::exception&) {
-    // The system gives no more of them, or no memory for them: the rest is this one's.
+    // No more threads, or no memory for them: this one does the rest.
   }
   run(0);
   for (; part < parts; ++part)
@@ -58,8 +58,8 @@ void write_items(Output& output, std::size_t count,
     return;
   }
   output.flush();
-  // What is done is written by whoever did the block that is next, so that nobody waits for
-  // another's turn, only for the reader. Blocks are small enough to stay in the caches.
+  // Whichever thread finishes a block writes all finished blocks that are next in line, so that
+  // threads wait for the reader, never for their turn. Blocks are small enough for the caches.
   constexpr std::size_t kBlock = 256;
   const std::size_t blocks = (count + kBlock - 1) / kBlock;
   struct Text {

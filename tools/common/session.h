@@ -14,8 +14,8 @@ namespace sessreg {
 bool take_typing_as_activity(Snapshot& ret_snapshot, Site& site, const ProcessTable& table,
                              const Now& at);
 Reaped for_each_session(Site& site, const ProcessTable& table, const VisitSession& visit);
-// The same by up to as many threads as there are `visits`, each of which only one of them calls;
-// the first, this one.
+// The same with up to one thread for each of `visits`. Only one thread calls each of them, and the
+// calling thread calls the first.
 Reaped for_each_session(Site& site, const ProcessTable& table,
                         std::span<const VisitSession> visits);
 std::vector<Session> read_sessions(Site& site, const ProcessTable& table);

@@ -20,7 +20,7 @@ constexpr const char* kSitesDirectory = "/etc/security/sessreg.d";
 // Longer than the daemon is ever busy between two rounds.
 constexpr std::uint64_t kDaemonSilence_ms = 10'000;
 
-// As a word of a shell command.
+// Quoted as one word of a shell command.
 std::string quoted(const std::string& word) {
   constexpr std::string_view kPlain =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@%,=";

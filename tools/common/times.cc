@@ -18,7 +18,7 @@ time_t seconds_of(std::int64_t realtime_ms) {
   return static_cast<time_t>(realtime_ms / 1000 - (realtime_ms % 1000 < 0 ? 1 : 0));
 }
 
-// Makes `seconds` the number of the unit that it returns the letter of.
+// Converts `seconds` to the largest fitting unit, and returns the unit's letter.
 char in_unit(std::uint64_t& seconds) {
   struct Unit {
     std::uint64_t seconds;
@@ -46,7 +46,7 @@ struct Distance {
 };
 Distance distance(std::int64_t realtime_ms, std::int64_t now_ms) {
   const bool past = realtime_ms <= now_ms;
-  // Unsigned, as the distance of two hostile values may not fit a signed one.
+  // Unsigned, because the distance between two hostile values may not fit a signed type.
   const auto from = static_cast<std::uint64_t>(past ? realtime_ms : now_ms);
   const auto to = static_cast<std::uint64_t>(past ? now_ms : realtime_ms);
   std::uint64_t number = (to - from) / 1000;
@@ -56,17 +56,17 @@ Distance distance(std::int64_t realtime_ms, std::int64_t now_ms) {
 
 constexpr std::size_t kToMinute_bytes = std::string_view("2026-11-22 14:03:").size();
 
-// Breaking a time down is most of the cost of a long list, in which many share a minute. Not where
-// a zone's minutes begin at other seconds than those of UTC, as some did long ago.
+// Breaking down times is most of the cost of a long list, in which many share a minute. Not used
+// where a zone's minutes begin at other seconds than those of UTC, as some did long ago.
 class MinuteCache {
  public:
   using BreakDown = tm* (*)(const time_t*, tm*);
-  // `format`: of kToMinute_bytes.
+  // `format`: must give kToMinute_bytes.
   MinuteCache(BreakDown break_down, const char* format)
       : break_down_(break_down), format_(format) {}
 
-  // Writes kToMinute_bytes and two digits for the second; false: no calendar of years with four
-  // digits shows it.
+  // Writes kToMinute_bytes and two digits for the second. False: no calendar with four-digit years
+  // can show it.
   bool write(std::int64_t realtime_ms, char* out) {
     constexpr int kMinute = 60;
     const time_t seconds = seconds_of(realtime_ms);
@@ -101,7 +101,7 @@ class MinuteCache {
 
   BreakDown break_down_;
   const char* format_;
-  std::array<Entry, 512> entries_{};  // by minute: of some hours
+  std::array<Entry, 512> entries_{};  // by minute: enough for some hours
 };
 
 }  // namespace
@@ -152,7 +152,7 @@ std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms) {
   return std::string(TimeWithRelative(realtime_ms, now_ms).text());
 }
 
-// Copies whole arrays: a size that is known takes no call.
+// Copies whole arrays: a copy whose size the compiler knows needs no call.
 TimeWithRelative::TimeWithRelative(std::int64_t realtime_ms, std::int64_t now_ms) {
   const LocalTime time(realtime_ms);
   const RelativeTime relative(realtime_ms, now_ms);

@@ -1,4 +1,4 @@
-// Times as people and programs read them. Milliseconds since the epoch in, text out; a value that
+// Times as people and programs read them: milliseconds since the epoch in, text out. A value that
 // no calendar can show (only a damaged registry has one) gives "-" or, for programs, nullopt.
 #pragma once
 
@@ -15,7 +15,7 @@ namespace sessreg {
 // "2026-11-22 14:03:11" in the local time zone.
 std::string local_time(std::int64_t realtime_ms);
 
-// "now", "45s ago", "5m ago", "3h ago", "4d ago", "6w ago"; "in 5m" for what is to come.
+// "now", "45s ago", "5m ago", "3h ago", "4d ago", "6w ago"; "in 5m" for the future.
 std::string relative_time(std::int64_t realtime_ms, std::int64_t now_ms);
 
 // "2026-11-22 14:03:11 (5m ago)"
@@ -24,8 +24,8 @@ std::string time_with_relative(std::int64_t realtime_ms, std::int64_t now_ms);
 // RFC 3339 in UTC: "2026-11-22T13:03:11Z".
 std::optional<std::string> utc_time(std::int64_t realtime_ms);
 
-// The same four without an allocation, for lists of a million: what is behind the text in these
-// arrays is never set.
+// The same four without an allocation, for lists of a million. The bytes after the text in these
+// arrays are never set.
 class UtcTime {
  public:
   explicit UtcTime(std::int64_t realtime_ms);
@@ -71,7 +71,7 @@ class TimeWithRelative {
   std::size_t size_ = 0, relative_at_ = 0, relative_size_ = 0;
 };
 
-// A duration of the command line; throws a usage Failure that names the option.
+// A duration from the command line; throws a usage Failure that names the option.
 Seconds duration_argument(const std::string& option, const std::string& text);
 
 }  // namespace sessreg

@@ -1,4 +1,4 @@
-// The names the build gives the tool; X.Org has a sessreg of its own, so it may be another.
+// The names the build gives the tool. X.Org has a sessreg of its own, so it may need another name.
 #pragma once
 
 namespace sessreg {

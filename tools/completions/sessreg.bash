@@ -1,7 +1,7 @@
 # Completion of sessreg(8) for bash. Sessions, users and hosts come from the tool itself, in its
 # tab-separated form; what it cannot tell (not root, no registry) is not offered.
 
-# What the tool prints for these words, about the site that the words before choose.
+# What the tool prints for these words, for the site that the earlier words choose.
 _@FUNCTION@_tool() {
   local -a site=()
   local i
@@ -11,7 +11,7 @@ _@FUNCTION@_tool() {
       --site | --conf)
         local value=${COMP_WORDS[i + 1]}
         [[ $value != = ]] || value=${COMP_WORDS[i + 2]}
-        # As typed: without its quotes and backslashes, or not at all.
+        # Passed on as typed, so not if it has quotes or backslashes.
         [[ $value == *[\'\"\\\$\`]* ]] || site+=("${COMP_WORDS[i]}" "$value")
         ;;
     esac
@@ -49,7 +49,7 @@ _@FUNCTION@_sites() {
   done
 }
 
-# Ids with who it is; only the id if it is the one that is left.
+# Ids, each with whose session it is; just the id if only one is left.
 _@FUNCTION@_ids() {
   local id site user uid service host rest
   local -a found=() described=()
@@ -59,7 +59,7 @@ _@FUNCTION@_ids() {
     described+=("$id  ($user, $service, $host)")
   done < <(_@FUNCTION@_sessions)
   if ((${#found[@]} > 1)) && [[ ${COMP_TYPE:-} == 63 ]]; then
-    COMPREPLY=("${described[@]}")  # a list that is only shown
+    COMPREPLY=("${described[@]}")  # this list is only shown
   else
     COMPREPLY=("${found[@]}")
   fi

@@ -41,10 +41,10 @@ enum class Place { terminal, nowhere };
 
 struct Person {
   pid_t pid = -1;
-  int terminal = -1;  // the side of the user
+  int terminal = -1;  // the user's side
 };
 
-// Sleeps until somebody ends it, or all who could care for it have gone.
+// Sleeps until somebody ends it, or until everyone who looks after it has gone.
 [[noreturn]] void live(pid_t stage, pid_t parent) {
   for (;;) {
     const pid_t now = getppid();
@@ -53,8 +53,8 @@ struct Person {
   }
 }
 
-// A process in a session of its own, as a login service has one for each user. With `leaves_job`
-// it has a child that takes no hangup, as with nohup(1).
+// A process in a session of its own, as a login service has for each user. With `leaves_job` it has
+// a child that ignores hangups, as with nohup(1).
 Person start(Place place, bool leaves_job = false) {
   const pid_t stage = getpid();
   Person person;
@@ -87,7 +87,7 @@ Person start(Place place, bool leaves_job = false) {
   return person;
 }
 
-// What typing does; the kernel itself notes it in steps of 8 seconds only.
+// Sets the time that typing sets: the kernel itself updates it only in steps of 8 seconds.
 void type_something(const Person& person) {
   const timespec times[2] = {{0, UTIME_NOW}, {0, UTIME_OMIT}};
   if (const char* name = ptsname(person.terminal)) utimensat(AT_FDCWD, name, times, 0);
@@ -96,7 +96,7 @@ void type_something(const Person& person) {
 Login login_of(const char* user, const char* service, const char* host, const Person& person) {
   Login login;
   login.user = user;
-  login.uid = geteuid();  // whom the terminals belong to
+  login.uid = geteuid();  // the owner of the terminals
   login.service = service;
   login.host = host;
   if (person.terminal >= 0) {
@@ -135,7 +135,7 @@ bool has_child_left() {
   return false;
 }
 
-// Orphans have become children of this process. A child's number is nobody else's until it was
+// Orphans have become children of this process. A child's pid is not reused until it has been
 // waited for.
 void end_all() {
   while (has_child_left()) {
@@ -149,7 +149,7 @@ void end_all() {
   }
 }
 
-// Waits for the end of standard input; a message there is not looked at.
+// Waits for the end of standard input, and ignores anything written there.
 bool is_over(int most_ms) {
   pollfd input{STDIN_FILENO, POLLIN, 0};
   if (poll(&input, 1, most_ms) <= 0) return false;
@@ -164,7 +164,7 @@ void play(const std::string& path) {
   if (!opened) die(opened.error().what);
   Site& site = *opened;
 
-  // Six seats. The one who was in first will be idle longest.
+  // Six seats. The first to log in will be idle longest.
   const Person emil = start(Place::terminal), ben = start(Place::terminal),
                anna = start(Place::terminal), carla = start(Place::nowhere),
                dora = start(Place::terminal, true), gina = start(Place::nowhere),
@@ -188,7 +188,7 @@ void play(const std::string& path) {
     site.registry->count(kFailedAuths);
   }
 
-  // The one who opened dora's session goes without closing it.
+  // The process that opened dora's session dies without closing it.
   kill(dora.pid, SIGKILL);
   waitpid(dora.pid, nullptr, 0);
 
@@ -205,7 +205,7 @@ void play(const std::string& path) {
   while (!is_over(1000)) {
     type_something(anna);
     type_something(fred);
-    // What their terminals are told is read, as it would be.
+    // Reads what is written to their terminals, as a real user's side would.
     for (const Person* person : writers) {
       char text[4096];
       while (read(person->terminal, text, sizeof text) > 0) {
@@ -223,7 +223,7 @@ int main(int argc, char** argv) {
   using namespace sessreg;
   if (argc != 2) die("usage: playground_people CONFIGURATION");
   prctl(PR_SET_CHILD_SUBREAPER, 1);
-  // Whoever started it says when it is over, by the end of its standard input.
+  // The end of standard input is what says that it is over, not a signal.
   for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE})
     signal(number, SIG_IGN);
   atexit(end_all);

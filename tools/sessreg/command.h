@@ -1,5 +1,5 @@
-// A command of the tool. Its declare function adds what the command takes to its options, and
-// returns what runs it once they are parsed; the table in main.cc names them all.
+// The commands of the tool. Each has a declare function, which adds the command's options and
+// returns what runs it once they are parsed. The table in main.cc names them all.
 #pragma once
 
 #include <functional>
@@ -9,7 +9,7 @@
 
 namespace sessreg {
 
-// What stands below the options in a command's --help. Examples are a line each: what follows the
+// The text below the options in a command's --help. Each example is one line: what follows the
 // tool's name, two spaces or more, what it is for.
 std::string help_footer(const char* examples);
 

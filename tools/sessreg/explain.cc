@@ -1,8 +1,8 @@
 // sessreg explain
 //
-// Asks the code that decides logins, with the user's own groups; nothing here decides. What that
-// code would note in the registry for a login is taken back; without a registry it is asked about
-// an empty one that nobody else can see.
+// Asks the code that decides logins, with the user's own groups; nothing is decided here. Whatever
+// that code writes to the registry for a login is undone. If there is no registry, it is given an
+// empty one that nobody else can see.
 #include <fmt/core.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -54,20 +54,20 @@ struct Rule {
   std::string value;
   nlohmann::ordered_json raw;
   std::string from;
-  std::string now;  // what it means at the moment; may be empty
+  std::string now;  // how things stand at present, such as "3 held"; may be empty
 };
 
 struct Failed {
   std::uint32_t failures = 0;
   bool blacklisted = false;
-  bool counted = true;  // false: nothing is counted of that host
+  bool counted = true;  // false: failures from that host are not counted
 };
 
 struct Explanation {
   Account user;
-  std::string because;  // of the exempt and the ignored: which entry says so
+  std::string because;  // for exempt and ignored: which entry says so
   std::vector<Rule> rules;
-  std::optional<Failed> failed;  // of the host, if one was given
+  std::optional<Failed> failed;  // from the host, if one was given
   std::vector<Session> holders;  // of the user's seats
   std::vector<Displaced> displaced;
   Verdict verdict = Verdict::admitted;
@@ -221,7 +221,7 @@ class ScratchDirectory {
   bool made_ = false;
 };
 
-// The site; if it has no registry, with an empty one whose name is gone at once.
+// The site; if it has no registry, with an empty one whose file is unlinked at once.
 Result<Site> open_to_ask(const Site& open, const GlobalOptions& global) {
   if (open.registry) return Site::open(open.config, global.conf, Site::IfMissing::create);
   constexpr std::int32_t kScratchCapacity = 16;  // enough for one login
@@ -303,7 +303,7 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
   told.seats = open.seats_taken();
 
   const Rulebook book = rules_for(config, told.user.name, options.service, in_group);
-  // The limit is for the next login to publish.
+  // Publishing a new limit is left to the next login: it is undone below.
   const ConfiguredLimit published = site->registry->published_limit();
   const auto admission = foresee(*site, login, book);
   if (const ConfiguredLimit ours = site->registry->published_limit();
@@ -471,7 +471,7 @@ int run_explain(const GlobalOptions& global, const ExplainOptions& options) {
 
 Runner declare_explain(Options& command) {
   auto options = std::make_shared<ExplainOptions>();
-  command.add_argument("USER", options->user, "who would log in").required().not_empty();
+  command.add_argument("USER", options->user, "the user who would log in").required().not_empty();
   command.add_option("--service", options->service, "through this PAM service (default sshd)")
       .not_empty()
       .value_name("SERVICE");

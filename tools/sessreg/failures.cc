@@ -117,7 +117,7 @@ std::string hosts_text(const Site& site, const std::vector<Host>& hosts, const N
   return text;
 }
 
-// The host itself; else, as a long name is cut where it is listed, whoever is listed by that text.
+// The host itself, or else every host that is listed by that text: the list cuts long names.
 std::size_t reset_host(Failures failures, const std::string& shown, std::uint64_t now_ms) {
   if (failures.reset(RemoteHost::from_shown(shown), now_ms)) return 1;
   std::size_t number = 0;
@@ -173,10 +173,12 @@ int run_failures(const GlobalOptions& global, const FailuresOptions& options) {
 
 Runner declare_failures(Options& command) {
   auto options = std::make_shared<FailuresOptions>();
-  command.add_option("--reset", options->reset, "forget this host's failures, and its blacklisting")
+  command
+      .add_option("--reset", options->reset,
+                  "forget this host's failures, and lift its blacklisting")
       .not_empty()
       .value_name("HOST");
-  command.add_flag("--reset-all", options->reset_all, "forget those of every host");
+  command.add_flag("--reset-all", options->reset_all, "do the same for every host");
   return [options](const GlobalOptions& global) { return run_failures(global, *options); };
 }
 

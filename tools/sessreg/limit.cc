@@ -34,7 +34,7 @@ std::int32_t parse_limit(const std::string& text) {
 std::string limit_text(const Site& site, std::int32_t limit) {
   if (limit < 0) return "unlimited";
   if (limit == 0) return "0 (nobody new is admitted)";
-  // It was made for another configuration.
+  // The registry was made for an earlier configuration.
   if (site.registry && limit > static_cast<std::int64_t>(site.registry->capacity()))
     return fmt::format("{} (the registry has {} slots until the next boot)", limit,
                        site.registry->capacity());
@@ -60,7 +60,7 @@ int run_limit(const GlobalOptions& global, const LimitOptions& options) {
   Site site = open_site(global);
   if (limit) {
     if (!site.registry) {
-      // Asked before a registry is made for it.
+      // Checked before a registry is made for it.
       if (*limit > site.config.capacity)
         throw usage_failure(
             fmt::format("{} is more than 'capacity', {}", *limit, site.config.capacity));
@@ -114,7 +114,7 @@ Runner declare_limit(Options& command) {
   auto options = std::make_shared<LimitOptions>();
   command
       .add_argument("N", options->limit,
-                    "the most seats from now until the next boot; 0 admits nobody new, -1 is no "
+                    "the limit from now until the next boot; 0 admits nobody new, -1 means no "
                     "limit")
       .not_empty();
   command.add_flag("--configured", options->configured, "go back to the configured limit");

@@ -8,11 +8,11 @@
 
 namespace sessreg {
 
-// "7", "unlimited", "0 (nobody new is admitted)", "9000 (the registry has 4096 slots until the next
-// boot)".
+// "7", "unlimited", "0 (nobody new is admitted)",
+// "9000 (the registry has 4096 slots until the next boot)".
 std::string configured_limit_text(const Site& site);
 
-// The same, with where it comes from, if not from the configuration as it is now.
+// The limit in force, and where it comes from unless that is the present configuration.
 std::string limit_in_force_text(const Site& site);
 
 // {"limit": in force, "limit_configured": …, "limit_override": … or null}

@@ -37,32 +37,32 @@ constexpr std::array kCommands = {
             "revoke 834d70e2                           one session\n"
             "revoke --user anna --dry-run              look first\n"
             "revoke --user anna --yes --reason 'maintenance until noon'\n"
-            "revoke --dangling                         whoever forgot to log out; asks"},
+            "revoke --dangling                         forgotten sessions; asks first"},
     Command{"limit", declare_limit, "show or change the sessions limit",
             "limit               what is in force\n"
             "limit 20            until the next boot\n"
             "limit 0             admit nobody new\n"
-            "limit --configured  as the file says"},
+            "limit --configured  back to what the file says"},
     Command{"purge", declare_purge, "drop dead and abandoned entries",
-            "purge            now; logins do it by themselves when seats are short\n"
+            "purge            now; logins do this themselves when seats run short\n"
             "purge --rebuild  replace a registry that cannot be used"},
     Command{"failures", declare_failures, "show or forget failed authentications by host",
             "failures                    who guesses passwords\n"
             "failures --reset 192.0.2.7  let that host try again"},
     Command{"touch", declare_touch, "mark a session as used now, by its token",
-            "touch                           by $SESSREG_TOKEN\n"
-            "touch - < /run/app/token        by standard input"},
-    Command{"token", declare_token, "look into and verify activity tokens, and keep their keys",
-            "token verify   whether $SESSREG_TOKEN is good\n"
+            "touch                     the session of $SESSREG_TOKEN\n"
+            "touch - < /run/app/token  the session of the token in that file"},
+    Command{"token", declare_token, "inspect and verify activity tokens, and manage their keys",
+            "token verify   whether $SESSREG_TOKEN is valid\n"
             "token inspect  what it says, unverified\n"
-            "token rotate   new tokens by a new key; old ones stay good\n"
-            "token public   the public key, for whoever verifies"},
-    Command{"explain", declare_explain, "say which rules a login would meet, and how it would end",
-            "explain anna                   by sshd, now\n"
+            "token rotate   sign new tokens with a new key; old ones stay valid\n"
+            "token public   the public key, for whoever verifies tokens"},
+    Command{"explain", declare_explain, "show which rules a login would meet, and its outcome",
+            "explain anna                   through sshd, now\n"
             "explain anna --service login   at the console\n"
             "explain anna --host 192.0.2.7  from there"},
     Command{"check", declare_check, "look for mistakes in configuration, registry and PAM stacks",
-            "check                                all that is in place\n"
+            "check                                everything in place\n"
             "check --conf /root/sessreg.conf.new  a file before it is put in place"},
 };
 
@@ -76,7 +76,7 @@ bool asks_for_json(int argc, char** argv) {
   return false;
 }
 
-// Where this throws, global.json tells how to report it.
+// If this throws, global.json says how to report it.
 int run(int argc, char** argv, GlobalOptions& global) {
   Runner runner;
 
@@ -95,7 +95,7 @@ int run(int argc, char** argv, GlobalOptions& global) {
     options.when_chosen([&runner, run = command.declare(options)] { runner = run; });
   }
   program.set_footer(
-      fmt::format("Global options may stand before or after the command.\n"
+      fmt::format("Global options may be given before or after the command.\n"
                   "'{} COMMAND --help' explains a command.",
                   kToolName));
 

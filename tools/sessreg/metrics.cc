@@ -1,7 +1,6 @@
-// sessreg metrics: what status tells, in the text format of Prometheus (exposition format 0.0.4).
+// sessreg metrics: what status shows, in the text format of Prometheus (exposition format 0.0.4).
 //
-// Labels hold sites, states and reasons, whose number is bounded, and never a name of a user or a
-// host.
+// Labels hold sites, states and reasons, whose number is bounded, and never users or hosts.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -29,7 +28,7 @@ constexpr NamedCounter kReaped[] = {
 
 struct Measured {
   std::string site;
-  bool is_up = false;  // else only `site` counts
+  bool is_up = false;  // if not, only `site` is valid
   std::array<std::size_t, kStates.size()> sessions{};
   std::size_t dangling = 0;
   std::uint32_t seats = 0;
@@ -64,7 +63,8 @@ Measured measure(const GlobalOptions& global, const ProcessTable& table) {
   return measured;
 }
 
-// One metric of all sites: its HELP, its TYPE and its samples stand together, as the format asks.
+// Writes one metric of all sites at a time: the format wants its HELP, its TYPE and its samples to
+// stand together.
 class Exposition {
  public:
   explicit Exposition(const std::vector<Measured>& sites) : sites_(sites) {}
@@ -93,7 +93,7 @@ class Exposition {
   void begin(const char* name, const char* type, const char* help) {
     text_ += fmt::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
   }
-  // The name of a site needs no escape: see is_valid_site_name().
+  // The name of a site needs no escaping: see is_valid_site_name().
   void line(const char* name, const std::string& site, const std::string& more_labels,
             const std::string& value) {
     text_ += fmt::format("{}{{site=\"{}\"{}}} {}\n", name, site, more_labels, value);
@@ -186,7 +186,7 @@ int run_metrics(const GlobalOptions& global, bool of_all_sites) {
     print(exposition_of({measure(global, table)}));
     return kExitDone;
   }
-  // One site that cannot be read does not hide the others.
+  // A site that cannot be read does not hide the others.
   int code = kExitDone;
   std::vector<Measured> sites;
   for (const std::string& name : all_sites()) {
@@ -208,7 +208,7 @@ int run_metrics(const GlobalOptions& global, bool of_all_sites) {
 
 Runner declare_metrics(Options& command) {
   auto of_all_sites = std::make_shared<bool>(false);
-  command.add_flag("--all-sites", *of_all_sites, "those of every site of this host");
+  command.add_flag("--all-sites", *of_all_sites, "the metrics of every site of this host");
   return [of_all_sites](const GlobalOptions& global) { return run_metrics(global, *of_all_sites); };
 }
 

@@ -24,7 +24,7 @@ struct Replaced {
   LostRecords lost;
 };
 
-// nullopt: it can be used, or there is none.
+// nullopt: the registry can be used, or there is none.
 std::optional<Replaced> replace_if_unusable(const Config& config, const std::string& called) {
   const auto host = host_identity();
   if (!host) throw failure_of(host.error(), called);
@@ -95,7 +95,8 @@ struct EndedOverdue {
   unsigned left = 0;
 };
 
-// Out of time, evicted or revoked, and still there. Who died a moment ago is dropped on the way.
+// Ends the sessions that are out of time, evicted or revoked, and still there. Those that died a
+// moment ago are dropped on the way.
 EndedOverdue end_overdue(Site& site, Reaped& reaped) {
   std::vector<Session> overdue;
   const Reaped dropped = for_each_session(site, ProcessTable::read(), [&](const Session& session) {
@@ -166,7 +167,7 @@ int run_purge(const GlobalOptions& global, bool rebuild) {
 Runner declare_purge(Options& command) {
   auto rebuild = std::make_shared<bool>(false);
   command.add_flag("--rebuild", *rebuild,
-                   "replace a registry that cannot be used, saying what is lost");
+                   "replace a registry that cannot be used, and say what is lost");
   return [rebuild](const GlobalOptions& global) { return run_purge(global, *rebuild); };
 }
 

@@ -70,8 +70,8 @@ std::string description(const Session& session) {
                      session.host().empty() ? "" : " from " + escape_for_terminal(session.host()));
 }
 
-// Leaves out the caller's own sessions, and says so; where they were named, or nothing else is
-// left, that is an error.
+// Leaves out the caller's own sessions, and says so. If they were named, or nothing else is left,
+// that is an error.
 std::vector<Session> without_own(const std::vector<Session>& chosen, const ProcessTable& table,
                                  const RevokeOptions& options) {
   std::vector<Session> others, own;
@@ -161,7 +161,7 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
   }
   if (chosen.size() > 1 && !options.yes) ask(chosen);
 
-  // Before the first signal, which may end the caller with --self. The daemon has its own records.
+  // Before the first signal: with --self it may end the caller. The daemon keeps its own records.
   for (const Session& session : chosen)
     if (!site.is_remote())
       audit("revoke", session.site,
@@ -192,19 +192,18 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
 
 Runner declare_revoke(Options& command) {
   auto options = std::make_shared<RevokeOptions>();
-  command.add_argument("ID", options->ids,
-                       "ids of sessions, or the first 4 or more digits of them");
+  command.add_argument("ID", options->ids, "session ids, or at least their first 4 digits");
   add_filter_options(command, options->filter);
   command.add_flag("--all", options->all, "every session of the site");
-  command.add_option("--reason", options->reason, "what the user is told, and the records keep")
+  command.add_option("--reason", options->reason, "why: shown to the user, and recorded")
       .value_name("TEXT");
   command
       .add_option("--grace", options->grace,
-                  "how long the processes may take to end by themselves (default 10s)")
+                  "how long the processes may take to end on their own (default 10s)")
       .value_name("TIME");
   command.add_flag("--dry-run", options->dry_run, "only show which sessions would be ended");
   command.add_flag("--yes", options->yes, "do not ask before ending several sessions");
-  command.add_flag("--self", options->self, "end also the session that this command runs in");
+  command.add_flag("--self", options->self, "also end the session that this command runs in");
   return [options](const GlobalOptions& global) { return run_revoke(global, *options); };
 }
 

@@ -57,7 +57,7 @@ int run_show(const GlobalOptions& global, const std::string& id) {
 
 Runner declare_show(Options& command) {
   auto id = std::make_shared<std::string>();
-  command.add_argument("ID", *id, "its id, or the first 4 or more digits of it").required();
+  command.add_argument("ID", *id, "the session's id, or at least its first 4 digits").required();
   return [id](const GlobalOptions& global) { return run_show(global, *id); };
 }
 

@@ -39,7 +39,7 @@ std::vector<SitePublicKey> site_public_keys(const GlobalOptions& global, const C
   auto keys = read_public_keys(path);
   if (keys) return std::move(*keys);
   if (keys.error().code != Errc::not_found) throw failure_of(keys.error(), called_as(global));
-  // The next login makes the file of a key that is there; root can do without.
+  // The secret key may exist without this file, which the next login makes. Root can derive it.
   if (const auto key = load_key(config.key_file)) return {{key->public_key(), std::nullopt}};
   Error error = keys.error();
   error.what += fmt::format(
@@ -137,7 +137,7 @@ int run_keygen(const GlobalOptions& global) {
   return kExitDone;
 }
 
-// No token of the site is good for longer, as it is configured now.
+// As the site is configured now, no token of it is valid for longer.
 std::int64_t longest_token_life_s(const Config& config) {
   std::int64_t longest_s = std::max(kUsualTokenLife_s, config.session_lifetime.count());
   for (const Section& section : config.sections)
@@ -195,24 +195,24 @@ constexpr std::array kTokenCommands = {
     TokenCommand{"inspect", "show what a token says, without verifying it", true, run_inspect,
                  "token inspect                     what $SESSREG_TOKEN says\n"
                  "token inspect - < /run/app/token  what the token in that file says"},
-    TokenCommand{"verify", "tell whether a token is good (needs the public key only)", true,
+    TokenCommand{"verify", "tell whether a token is valid (needs only the public key)", true,
                  run_verify,
                  "token verify                                         $SESSREG_TOKEN\n"
                  "token verify --public-key /etc/app/site.pub --json  on another host; its claims"},
     TokenCommand{
-        "keygen", "make the site's key, where there is none", false,
+        "keygen", "make the site's key if it has none", false,
         [](const GlobalOptions& global, const TokenOptions&) { return run_keygen(global); },
-        "token keygen             what the first login would do\n"
+        "token keygen             as the first login would\n"
         "token keygen --site web  for that site"},
     TokenCommand{
-        "rotate", "replace the site's key; tokens of the old one stay good", false,
+        "rotate", "replace the site's key; tokens signed with the old one stay valid", false,
         [](const GlobalOptions& global, const TokenOptions&) { return run_rotate(global); },
-        "token rotate  new tokens by a new key"},
+        "token rotate  sign new tokens with a new key"},
     TokenCommand{
         "public", "print the site's public key (PASERK)", false,
         [](const GlobalOptions& global, const TokenOptions&) { return run_public(global); },
-        "token public         for whoever verifies\n"
-        "token public --json  with its id, and the keys before it"},
+        "token public         for whoever verifies tokens\n"
+        "token public --json  with its id, and the earlier keys"},
 };
 
 }  // namespace
@@ -228,13 +228,13 @@ Runner declare_token(Options& command) {
     if (each.takes_token)
       options
           .add_argument("TOKEN", chosen->options.token,
-                        "the token (others can see it in /proc), or - for standard input; else "
-                        "$SESSREG_TOKEN")
+                        "the token (others can see it in /proc), or - to read standard input; "
+                        "default: $SESSREG_TOKEN")
           .not_empty();
     if (each.run == run_verify)
       options
           .add_option("--public-key", chosen->options.public_key,
-                      "trust this key (k4.public.…), or those in this file, and not the site's")
+                      "trust this key (k4.public.…), or the keys in this file, not the site's")
           .not_empty()
           .value_name("KEY");
     options.when_chosen([chosen, &each] { chosen->command = &each; });

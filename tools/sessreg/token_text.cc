@@ -21,7 +21,7 @@ namespace {
 std::string read_token() {
   std::string text;
   std::array<char, 4096> block;
-  // Enough to see that it is too long.
+  // Reads just enough to see that it is too long.
   while (text.size() <= kMaxTokenBytes + 1) {
     const ssize_t got = read(STDIN_FILENO, block.data(), block.size());
     if (got < 0 && errno == EINTR) continue;

@@ -1,4 +1,4 @@
-// Where a command finds the token it is about, and how one is shown.
+// Where a command finds its token, and how a token is shown.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>
@@ -11,7 +11,7 @@
 namespace sessreg {
 
 // `argument`: the token itself, "-" for standard input (without its last newline), or empty for
-// $SESSREG_TOKEN. Never much more than the longest token. Throws Failure if there is none.
+// $SESSREG_TOKEN. Reads little more than the longest token has. Throws Failure if there is none.
 std::string token_argument(const std::string& argument);
 
 // site, user, id, issued, expires, slot, kid.

@@ -25,7 +25,8 @@ struct TouchOptions {
   bool quiet = false;
 };
 
-// Of no session that the registry knows: throws what the signature says about that.
+// For a token of no session that the registry knows: throws an error that depends on whether its
+// signature is good.
 [[noreturn]] void refuse_unknown(const Site& site, const std::string& text) {
   std::vector<PublicKey> keys;
   const auto known = read_public_keys(public_key_path(site.config.key_file));
@@ -73,7 +74,7 @@ void touch(const GlobalOptions& global, const std::string& text, const TokenClai
     Remote(of_site.conf.empty() ? default_config_path(of_site.site) : of_site.conf).touch(text);
     return;
   }
-  // Nobody typed that name.
+  // The name is from the token: nobody typed it.
   if (!config && config.error().code == Errc::config_missing && !global.site_given &&
       global.conf.empty())
     throw token_invalid(fmt::format("the token is for the site '{}', which this host does not have",
@@ -93,7 +94,7 @@ int run_touch(const GlobalOptions& global, const TouchOptions& options) {
     const auto token = inspect_token(text);
     if (!token) throw token_invalid(token.error().what);
     touch(global, text, token->claimed);
-    // What it says is true: it is the token of a session.
+    // What it claims is true: it is the token of a session.
     if (global.json && !options.quiet)
       print(json_text({{"marked", true},
                        {"site", token->claimed.site},
@@ -111,11 +112,12 @@ Runner declare_touch(Options& command) {
   auto options = std::make_shared<TouchOptions>();
   command
       .add_argument("TOKEN", options->token,
-                    "'-': from standard input; without it, $SESSREG_TOKEN. Others can see a token "
-                    "that stands here")
+                    "the token (others can see it in /proc), or - to read standard input; "
+                    "default: $SESSREG_TOKEN")
       .not_empty()
       .value_name("[TOKEN]");
-  command.add_flag("--quiet", options->quiet, "print nothing, not even errors: only exit");
+  command.add_flag("--quiet", options->quiet,
+                   "print nothing, not even errors; only set the exit code");
   return [options](const GlobalOptions& global) { return run_touch(global, *options); };
 }
 

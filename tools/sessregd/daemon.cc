@@ -50,7 +50,7 @@ Daemon::Daemon(DaemonOptions options, Log log)
     const int result = sd_event_add_signal(loop_.get(), &source, number, handler, this);
     if (result < 0)
       throw Failure(kExitFailed, "system", fmt::format("no signals: {}", strerror(-result)));
-    // Whatever peers do, it can be stopped.
+    // Whatever peers do, the daemon can be stopped.
     sd_event_source_set_priority(source, SD_EVENT_PRIORITY_IMPORTANT);
     sd_event_source_set_floating(source, 1);
     sd_event_source_unref(source);
@@ -73,7 +73,7 @@ Daemon::Daemon(DaemonOptions options, Log log)
 
 Daemon::~Daemon() {
   server_.reset();
-  // Somebody may have made another one in its place.
+  // Somebody may have put another socket in its place.
   if (made_socket_ && identity_of(options_.socket) == made_socket_) unlink(options_.socket.c_str());
 }
 
@@ -83,14 +83,14 @@ void Daemon::listen() {
     if (const auto error = server_->listen(Fd(SD_LISTEN_FDS_START + i)))
       throw failure_of(*error, kToolName);
   if (passed > 0) return;
-  constexpr mode_t kForEverybody = 0666;  // who may what is decided by who it is
+  constexpr mode_t kForEverybody = 0666;  // each call is authorized by who the peer is
   auto socket = varlink::make_listening_socket(options_.socket, kForEverybody);
   if (!socket) throw failure_of(socket.error(), kToolName);
   made_socket_ = identity_of(options_.socket);
   if (const auto error = server_->listen(std::move(*socket))) throw failure_of(*error, kToolName);
 }
 
-// Those that are configured now; one that is there already is left as it is.
+// Opens the sites that are configured now, and leaves open ones as they are.
 void Daemon::open_sites() {
   std::vector<std::string> names = options_.sites;
   if (names.empty()) {
@@ -126,7 +126,7 @@ void Daemon::open_sites() {
   }
 }
 
-// What peers do must not fill the log.
+// Peers must not be able to fill the log.
 void Daemon::log_of_peers(int priority, const std::string& line) {
   constexpr std::chrono::seconds kPeriod{10};
   constexpr unsigned kMostLines = 10;
@@ -140,7 +140,7 @@ void Daemon::log_of_peers(int priority, const std::string& line) {
   if (++lines_ <= kMostLines) log_(priority, line);
 }
 
-// The loop is C: nothing may be thrown through it.
+// The loop is C code: nothing may be thrown through it.
 void Daemon::guarded(const std::function<void()>& work) {
   try {
     work();

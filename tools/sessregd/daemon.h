@@ -1,8 +1,8 @@
-// What `sessregd` is made of: the sites, the socket, and the loop that serves both.
+// The parts of `sessregd`: the sites, the socket, and the loop that serves both.
 //
-// The loop is sd-event(3), not Boost.Asio: one C library, which the service manager's side of it
-// needs anyway, has the loop with priorities, signals, pidfds, the watchdog and socket activation;
-// nothing here wants threads or coroutines; and it compiles in a tenth of the time.
+// The loop is sd-event(3), not Boost.Asio. Its C library is needed anyway to talk to the service
+// manager, and has a loop with priorities, signals, pidfds, the watchdog and socket activation.
+// Nothing here needs threads or coroutines, and it compiles in a tenth of the time.
 //
 // Thread safety: none; one thread runs it.
 #pragma once
@@ -34,14 +34,14 @@ struct DaemonOptions {
 
 class Daemon {
  public:
-  // Listens on the sockets that the service manager passed, else on one of its own. Throws Failure.
+  // Listens on the sockets that the service manager passed, or else on its own. Throws Failure.
   Daemon(DaemonOptions options, Log log);
   ~Daemon();
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  // Until SIGTERM or SIGINT; SIGHUP reads the configuration again. Tells the service manager, and
-  // calls `ready`, when it is ready. The exit code.
+  // Runs until SIGTERM or SIGINT, and returns the exit code. SIGHUP reads the configuration again.
+  // When the daemon is ready, it tells the service manager and calls `ready`.
   int run(const std::function<void()>& ready);
 
  private:
@@ -61,7 +61,7 @@ class Daemon {
   SessionsService service_{sites_};
   std::unique_ptr<varlink::Server> server_;
   std::string first_error_;  // of a site that cannot be served
-  // The socket file that was made here.
+  // The socket file, if the daemon made it.
   std::optional<std::pair<dev_t, ino_t>> made_socket_;
   EventSource tick_;
   std::chrono::steady_clock::time_point lines_since_{};

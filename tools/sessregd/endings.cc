@@ -13,7 +13,7 @@ namespace sessreg {
 namespace {
 
 constexpr std::chrono::milliseconds kFirstStep{5};
-// Where a step has failed.
+// After a step that failed.
 constexpr std::chrono::milliseconds kNextTry{200};
 
 }  // namespace
@@ -64,7 +64,7 @@ std::vector<Endings::OnEnded> Endings::take_waiting() {
 }
 
 void Endings::step() {
-  // In case that this fails.
+  // In case this step fails.
   step_in(kNextTry);
   const Stopwatch took;
   const ProcessTable table = ProcessTable::read();
@@ -83,7 +83,7 @@ void Endings::step() {
     step_in(std::max(*pause, std::chrono::microseconds(took.rest_us(kRestOfEnding))));
   else
     step_.reset();
-  // The last thing done: who is told may come back with another wish.
+  // Last of all, because a callback may call end() again.
   for (const auto& [done, ended] : told)
     done(&ended);
 }

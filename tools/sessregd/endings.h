@@ -1,11 +1,11 @@
-// Sessions that are being ended (session/ending.h), and who waits for the result.
+// Sessions that are being ended (session/ending.h), and the callers that wait for the result.
 //
 // Rules:
-//   1. Sessions that are ended together are told the same, and take each step with one look at the
-//      processes.
-//   2. Who is less patient than an earlier caller is not kept waiting by it: the session is ended
-//      once more, with the shorter grace, and both are told the same.
-//   3. Whoever waits is told once, and never from inside a call.
+//   1. Sessions that are ended together are told the same, and each step for all of them takes one
+//      look at the processes.
+//   2. A caller with a shorter grace does not wait for an earlier one with a longer grace: the
+//      session is ended once more, with the shorter grace, and both callers get that result.
+//   3. Every waiting caller is told once, and never from inside a call.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -29,9 +29,9 @@ namespace sessreg {
 
 class Endings {
  public:
-  // nullptr: the registry has gone meanwhile.
+  // nullptr: the registry has gone in the meantime.
   using OnEnded = std::function<void(const Ended*)>;
-  // Called with a session that is no longer being ended and is known still.
+  // Called with a session that is no longer being ended but is still known.
   using OnLeft = std::function<void(Tracked&)>;
 
   // All of these must outlive it.
@@ -44,11 +44,11 @@ class Endings {
         on_left_(std::move(on_left)) {}
 
   void end(const Session& session, EndingOptions options, OnEnded done);
-  // The same of several, for which nobody waits. `table`: as the processes are now.
+  // The same for several sessions, with nobody waiting. `table`: the processes as they are now.
   void start(const std::vector<Session>& sessions, EndingOptions options,
              const ProcessTable& table);
 
-  // Those who wait, and now in vain.
+  // Hands over the waiting callers, and forgets the endings: there will be no results.
   std::vector<OnEnded> take_waiting();
 
  private:
@@ -70,7 +70,7 @@ class Endings {
   Roster& roster_;
   const SiteLoop& loop_;
   const OnLeft on_left_;
-  std::list<Running> running_;  // the latest first: it is the least patient one of a session
+  std::list<Running> running_;  // the latest first: of one session, it has the shortest grace
   EventSource step_;
 };
 

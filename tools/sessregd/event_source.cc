@@ -12,10 +12,10 @@
 namespace sessreg {
 namespace {
 
-// For the connections that the socket may have, and what is opened for a moment.
+// Kept for the connections on the socket, and for what is opened briefly.
 constexpr rlim_t kKeptDescriptors = 5000;
 
-// The lowest number that is free is given: a high one says how many are in use.
+// The kernel gives out the lowest free number, so a high one shows that many are in use.
 bool is_one_too_many(int fd) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return false;
@@ -36,7 +36,7 @@ struct EventSource::State : std::enable_shared_from_this<State> {
   ~State() { sd_event_source_disable_unref(source); }
 
   int run() {
-    const auto self = shared_from_this();  // the callback may let go of it
+    const auto self = shared_from_this();  // the callback may drop the last other reference
     sd_event_source_set_enabled(source, SD_EVENT_OFF);
     callback();
     return 0;
@@ -85,7 +85,7 @@ std::optional<ProcessWatch> ProcessWatch::watch(sd_event* loop, const ProcessId&
     return std::nullopt;
   }
   if (is_one_too_many(result.pidfd_.get())) return std::nullopt;
-  // Behind the opening: the pid may have been used again before.
+  // Checked after opening: the pid may have been reused before that.
   const auto stat = read_process_stat(id.pid);
   if (!stat || (id.start_ticks != 0 && stat->start_ticks != id.start_ticks)) {
     ret_gone = true;

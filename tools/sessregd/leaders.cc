@@ -59,7 +59,7 @@ void Leaders::look_at_leaderless() {
   const Stopwatch took;
   std::vector<std::uint32_t> slots;
   Snapshot held;
-  // Most have been closed by themselves before they died.
+  // Most sessions were closed properly before their leader died.
   std::erase_if(leaderless_, [&](const SlotRef& ref) {
     if (registry_.snapshot(ref, held)) {
       slots.push_back(ref.slot);
@@ -70,7 +70,7 @@ void Leaders::look_at_leaderless() {
   });
   registry_.reap(slots, processes_, boottime_ms());
   std::erase_if(leaderless_, [&](const SlotRef& ref) {
-    if (registry_.snapshot(ref, held)) return false;  // others of its processes still run
+    if (registry_.snapshot(ref, held)) return false;  // other processes of the session still run
     if (const Tracked* const tracked = roster_.find(ref)) {
       loop_.log(LOG_INFO,
                 fmt::format("freed the session {} of {}: its processes have gone",

@@ -2,10 +2,10 @@
 // is over.
 //
 // Rules:
-//   1. A leader is watched by pidfd. Where descriptors do not suffice, its session is looked at now
-//      and then, as one whose leader has gone and left processes.
-//   2. Of many that die together, all are looked at in one reading of /proc.
-//   3. At its start the daemon may find a million: they are watched some at a time.
+//   1. A leader is watched by pidfd. If there are not enough descriptors, its session is looked at
+//      from time to time, like one whose leader has gone and left processes behind.
+//   2. If many die together, one reading of /proc does for all of them.
+//   3. At its start the daemon may find a million leaders: it starts watching some at a time.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -27,9 +27,9 @@ class Leaders {
   Leaders(Registry& registry, Roster& roster, const Processes& processes, const SiteLoop& loop)
       : registry_(registry), roster_(roster), processes_(processes), loop_(loop) {}
 
-  // The leader of that session is to be watched: by the next watch_some().
+  // Has the next watch_some() watch the leader of that session.
   void add(const SlotRef& ref) { unwatched_.push_back(ref); }
-  // As many as there is time for; the rest soon, by itself.
+  // Watches as many as there is time for; the rest follow soon, by themselves.
   void watch_some();
   // Frees the sessions without a leader that are over, if it is time to look.
   void tick(std::uint64_t now_ms);

@@ -6,7 +6,7 @@
 
 namespace sessreg {
 
-// `priority`: as of syslog(3).
+// `priority`: as in syslog(3).
 using Log = std::function<void(int priority, const std::string& line)>;
 
 }  // namespace sessreg

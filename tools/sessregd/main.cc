@@ -31,12 +31,12 @@ void log_to_stderr(int priority, const std::string& line) {
 }
 
 void log_to_syslog(int priority, const std::string& line) {
-  openlog(kName, LOG_PID, LOG_DAEMON);  // anew: an audit line has another name
+  openlog(kName, LOG_PID, LOG_DAEMON);  // each time: audit lines are logged under another name
   syslog(LOG_DAEMON | priority, "%s", one_line(line).c_str());
 }
 
-// The parent waits until the child is ready or has failed, and says which; the child returns, with
-// the descriptor to write to when it is ready.
+// The parent waits until the child is ready or has failed, and exits with a status that says which.
+// The child returns, with the descriptor to write to when it is ready.
 Fd go_to_background() {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0)
@@ -73,21 +73,20 @@ int run(int argc, char** argv) {
   ProgramOptions program(
       kName,
       "Frees seats the moment a session dies, ends sessions whose time is up, and answers\n"
-      "on a socket for those who may not read the registry.");
+      "requests on a socket from users who may not read the registry.");
   program
       .add_option("--site", options.sites, "serve only this site; may be repeated (default: all)")
       .value_name("NAME");
-  program.add_option("--conf", options.conf, "read this file instead of the one site's own")
+  program.add_option("--conf", options.conf, "read this file instead of that one site's own")
       .value_name("FILE");
   program
       .add_option("--socket", options.socket,
-                  fmt::format("listen there (default: {})", default_socket_path()))
+                  fmt::format("listen on this socket (default: {})", default_socket_path()))
       .value_name("PATH");
-  program.add_flag("--foreground", foreground,
-                   "do not go to the background; log to standard error");
+  program.add_flag("--foreground", foreground, "stay in the foreground; log to standard error");
   program.add_version_and_help(kVersion);
   program.set_footer(
-      "It needs not run: limits hold, and sessions are listed and ended, without it.\n"
+      "It is optional: without it, limits still hold, and sessions can be listed and ended.\n"
       "See sessregd(8).");
   if (!program.parse(argc, argv)) return kExitDone;
   for (const std::string& site : options.sites)

@@ -27,14 +27,14 @@ bool is_to_go(const Snapshot& held) {
 }
 
 std::size_t Roster::DigestHash::operator()(const TokenDigest& digest) const {
-  std::size_t hash = 0;  // it is one already, and keyed
+  std::size_t hash = 0;  // the digest is a keyed hash already
   memcpy(&hash, digest.data(), sizeof hash);
   return hash;
 }
 
 void Roster::scan() {
   const Stopwatch took;
-  // Before the look: what changes meanwhile is seen the next time.
+  // Read before the scan: what changes during it is seen the next time.
   gate_seen_ = registry_.gate_word();
   ++scans_;
   registry_.glance([&](std::uint32_t slot, const StateWord& state, bool marked) {
@@ -68,7 +68,7 @@ void Roster::look_at(std::uint32_t slot, const StateWord& state, bool marked) {
     return;
   }
   Snapshot held;
-  if (!registry_.snapshot(slot, held)) return;  // gone meanwhile
+  if (!registry_.snapshot(slot, held)) return;  // gone in the meantime
   if (known != nullptr && known->ref != held.ref) {
     forget(known->ref);
     known = nullptr;

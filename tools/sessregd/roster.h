@@ -1,12 +1,13 @@
-// Who is there: the sessions of a registry as the latest look found them, and an index of them by
+// Who is there: the sessions of a registry as the latest scan found them, and an index of them by
 // id and by token.
 //
 // Rules:
-//   1. The registry is right, and this remembers it: whoever acts on an entry reads its slot anew.
+//   1. The registry is the truth, and this only remembers it: whoever acts on an entry reads its
+//      slot again first.
 //   2. An entry is of one session, or of one reservation. What takes the slot later gets an entry
-//      of its own, after the earlier one was told to be closed.
-//   3. Every slot is looked at when a seat has changed hands, and in any case every 2 seconds, as
-//      exempt sessions and marks do not pass the gate.
+//      of its own, after the earlier one was reported as closed.
+//   3. Every slot is looked at when a seat has changed hands, and in any case every 2 seconds,
+//      because exempt sessions and marks do not pass the gate.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -29,15 +30,16 @@ namespace sessreg {
 // Whether it was revoked or evicted.
 bool is_to_go(const Snapshot& held);
 
-// A session that is there. What other parts remember of it stands here too, as it ends with it.
+// A session that is there. What other parts remember about it is kept here too, because it goes
+// when the session does.
 struct Tracked {
   SlotRef ref;
   StateWord state{};
   RecordImage record{};
-  bool marked = false;  // as the glance told; it may be about an earlier session there
+  bool marked = false;  // from the glance, which may be about an earlier session in the slot
   bool is_to_go = false;
   bool has_terminal = false;  // when it was last looked at
-  std::uint64_t scan = 0;     // that saw it last
+  std::uint64_t scan = 0;     // the scan that saw it last
 
   std::optional<ProcessWatch> leader;  // leaders.h
   std::uint64_t check_ms = 0;          // time_outs.h
@@ -46,8 +48,8 @@ struct Tracked {
 
 class Roster {
  public:
-  // Called from inside with each change that is noticed, of reservations too. `held` is as it was
-  // read; of a session that is closed, as it was last seen.
+  // Called from inside the roster's functions with each change noticed, of reservations too. `held`
+  // is the slot as it was read; for a closed session, as it was last seen.
   using Notice = std::function<void(Change, Tracked&, const Snapshot& held)>;
 
   // `registry` and `config` must outlive it.
@@ -57,13 +59,13 @@ class Roster {
   // Looks at every slot.
   void scan();
   bool is_scan_due(std::uint64_t now_ms) const;
-  // For who asks about a session that is not known: it may have been opened just now.
+  // Whether a session that is asked for and not known may have been opened just now.
   bool may_have_missed(std::uint64_t now_ms) const;
 
-  // nullptr: it is not there, or not known yet.
+  // nullptr: the session is not there, or not known yet.
   Tracked* find(const SlotRef& ref);
   Tracked* in_slot(std::uint32_t slot);
-  // It may hold another session by now, or none.
+  // The slot may hold another session by now, or none.
   std::optional<std::uint32_t> slot_of_id(const SessionId& id) const;
   std::optional<std::uint32_t> slot_of_token(const TokenDigest& digest) const;
 
@@ -76,7 +78,7 @@ class Roster {
   // Takes the typing on its terminals as activity. `ret_held` is read again.
   void look_at_terminals(Tracked& tracked, Snapshot& ret_held, const ProcessTable& table);
 
-  // It is closed.
+  // The session is closed.
   void forget(const SlotRef& ref);
   void forget_all();
 
@@ -95,8 +97,8 @@ class Roster {
   std::unordered_map<SessionId, std::uint32_t, DigestHash> slot_of_id_;
   std::uint64_t scans_ = 0;
   std::uint64_t gate_seen_ = 0;
-  std::uint64_t next_scan_ms_ = 0;       // where a seat has changed hands
-  std::uint64_t next_answer_ms_ = 0;     // the same where somebody asks
+  std::uint64_t next_scan_ms_ = 0;       // if a seat has changed hands
+  std::uint64_t next_answer_ms_ = 0;     // the same, if somebody asks
   std::uint64_t next_full_scan_ms_ = 0;  // in any case
 };
 

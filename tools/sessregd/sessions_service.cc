@@ -22,14 +22,14 @@ using varlink::Parameters;
 
 constexpr std::string_view kInterface = "org.sessreg.Sessions";
 
-// An answer that is no stream stays well below the greatest message.
+// Keeps an answer that is not a stream well below the largest message.
 constexpr std::size_t kMostAtOnce = 1000;
 constexpr std::size_t kBatch = 100;
 constexpr std::uint32_t kSlotsPerBatch = 1 << 14;
 constexpr std::int64_t kMostGrace_s = 24 * 3600;
-// More than fit in a message if they are tokens. The answer must fit in one, too.
+// More than fit in a message if they are real tokens. The answer must fit in a message, too.
 constexpr std::size_t kMostTokens = 4096;
-// Of one call, some 10 ms.
+// For one call: some 10 ms.
 constexpr std::size_t kMostSignatures = 100;
 // The registry keeps less of it.
 constexpr std::size_t kMostReasonBytes = 1000;
@@ -122,7 +122,7 @@ void audit_end(const char* event, const Session& session, const std::string& rea
          {"for_pid", std::to_string(peer.pid)}});
 }
 
-// Throws unless the session was marked, or is not known by this token (false).
+// False: no session is known by this token. Throws if there is one and it was not marked.
 bool is_marked(const Marked& marked) {
   switch (marked.what) {
     case Marked::What::marked:
@@ -171,7 +171,7 @@ void SessionsService::call(const Call& call, Exchange& exchange) {
 
 // --- Tokens ---
 
-// By what the sessions know of their tokens, without a look into the token.
+// Finds the session by what the registry knows of tokens, without parsing the token.
 Marked SessionsService::mark(std::string_view token, std::uint64_t now_ms) {
   for (const auto& site : sites_) {
     Marked marked = site->mark(token, now_ms);
@@ -183,7 +183,7 @@ Marked SessionsService::mark(std::string_view token, std::uint64_t now_ms) {
 void SessionsService::touch(std::string_view token, std::size_t& signatures_left) {
   const std::uint64_t now_ms = boottime_ms();
   if (is_marked(mark(token, now_ms))) return;
-  // Of a session that was opened just now, or of none: the token says where it should be.
+  // The session was opened just now, or there is none: the token says where it should be.
   const auto claimed = inspect_token(token);
   if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
   WatchedSite* const site = site_named(claimed->claimed.site);
@@ -193,7 +193,7 @@ void SessionsService::touch(std::string_view token, std::size_t& signatures_left
   refuse_unknown(token, *site, signatures_left);
 }
 
-// No session has it: was it ever good?
+// No session has this token: was it ever valid?
 void SessionsService::refuse_unknown(std::string_view token, WatchedSite& site,
                                      std::size_t& signatures_left) const {
   if (signatures_left == 0) throw error_named("NoSuchSession");
@@ -278,7 +278,7 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
                 {"sessions", std::move(list)}};
   };
   if (!exchange.wants_more()) {
-    // One answer is of one site.
+    // A single answer is about one site.
     if (names.size() != 1) throw varlink::expected_more();
     WatchedSite& site = *site_named(names[0]);
     std::uint32_t slot = 0;
@@ -345,7 +345,7 @@ void SessionsService::watch(const Call& call, Exchange& exchange) {
   const auto name = parameters.optional_string("site");
   if (name && site_named(*name) == nullptr) throw error_named("NoSuchSite", {{"site", *name}});
   // At once, so that the peer knows from when on it misses nothing.
-  // Those that went while nothing changed would pile up.
+  // Watchers that went while nothing changed would pile up.
   std::erase_if(watchers_, [](const Watcher& watcher) { return !watcher.exchange.is_open(); });
   if (exchange.push(Json::object()))
     watchers_.push_back({exchange, std::string(name.value_or(""))});

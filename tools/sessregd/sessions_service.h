@@ -1,14 +1,15 @@
 // The Varlink interface org.sessreg.Sessions.
 //
-// Who may what (the kernel says who the peer is, SO_PEERCRED):
-//   1. root MAY everything.
-//   2. Anybody else MUST see and end sessions of the own uid only. A session without a uid is
-//   root's.
-//   3. Whoever bears a token MAY mark that one session, whoever it is: that is what a token is for.
-//      It MUST NOT show or change anything else.
-//   4. A seat MUST NOT become free while its session goes on: whoever closes a session ends it, the
-//      session's own processes too. (root frees it at once: it is a login service that says so.)
-//   5. What one call costs MUST be bounded, whatever it holds: nobody else is served meanwhile.
+// Who may do what (the kernel says who the peer is, SO_PEERCRED):
+//   1. root MAY do everything.
+//   2. Anybody else MUST see and end only sessions of their own uid. A session without a uid is
+//      root's.
+//   3. Anybody who has a token MAY mark that one session, whoever they are: that is what a token is
+//      for. It MUST NOT show or change anything else.
+//   4. A seat MUST NOT become free while its session goes on: whoever closes a session ends it, and
+//      its processes with it. (If root closes it, the seat is freed at once: root is a login
+//      service, whose word counts.)
+//   5. The cost of one call MUST be bounded, whatever it holds: nobody else is served meanwhile.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -34,7 +35,7 @@ class SessionsService final : public varlink::Service {
   std::string_view description() const override;
   void call(const varlink::Call& call, varlink::Exchange& exchange) override;
 
-  // Tells those who watch.
+  // Tells the watchers.
   void changed(Change change, const Session& session);
 
  private:

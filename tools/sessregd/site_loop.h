@@ -1,7 +1,7 @@
 // The loop and the log, as the parts of one site use them.
 //
-// The loop is C: nothing may be thrown through it. What a callback throws is logged; the next tick
-// tries again.
+// The loop is C code: nothing may be thrown through it. What a callback throws is logged, and the
+// next tick tries again.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once

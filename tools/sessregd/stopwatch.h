@@ -1,6 +1,6 @@
-// What a piece of work has cost, and how long to rest after it: what costs much is done less often,
-// so that however many sessions there are, the daemon takes its share of a processor and no more.
-// Its own processor time counts: on a busy host the daemon is not late for what others do.
+// What a piece of work cost, and how long to rest after it: costly work is done less often, so that
+// the daemon takes its share of a processor and no more, however many sessions there are. Only its
+// own processor time counts: on a busy host the daemon is not late because of what others do.
 #pragma once
 
 #include <time.h>
@@ -9,7 +9,7 @@
 
 namespace sessreg {
 
-// How many times as long as the work the rest is.
+// How many times longer the rest is than the work.
 inline constexpr std::uint64_t kRestOfLooking = 20;  // a twentieth of a processor
 inline constexpr std::uint64_t kRestOfAsking = 4;    // a fifth: somebody waits for the answer
 inline constexpr std::uint64_t kRestOfEnding = 4;

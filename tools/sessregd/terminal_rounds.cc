@@ -27,7 +27,7 @@ void TerminalRounds::tick(std::uint64_t now_ms) {
   const Stopwatch took;
   const ProcessTable table = ProcessTable::read();
   std::uint64_t spent_us = 0;
-  // The reading of /proc is not counted: it must not leave no time for any.
+  // Reading /proc is not counted: otherwise it could leave no time for any terminal.
   const std::uint64_t read_us = took.us();
   while (!left_.empty() && spent_us < std::max(kPerTick_us, read_us)) {
     Tracked* const tracked = roster_.in_slot(left_.back());

@@ -1,10 +1,11 @@
-// Terminals are looked at in rounds, so that typing counts as activity, and a parked session that
-// is typed on takes its seat again.
+// Looks at terminals in rounds, so that typing counts as activity, and a parked session takes a
+// seat again when its user types.
 //
 // Rules:
-//   1. A round begins every 5 seconds, or as much later as the last one cost.
-//   2. It takes some sessions at each tick; nobody waits for it long.
-//   3. Only when it is over is the registry told that what was typed before it began is known.
+//   1. A round begins every 5 seconds, or later if the last one was costly.
+//   2. It looks at some sessions at each tick, so that nobody waits for it long.
+//   3. Only when a round is over is the registry told that everything typed before the round began
+//      is known.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once

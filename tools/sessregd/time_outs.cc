@@ -12,12 +12,12 @@ namespace sessreg {
 namespace {
 
 constexpr std::uint64_t kReservations_ms = 1'000;
-// See ending.h for how long it takes behind the grace.
+// See ending.h for how long ending takes beyond the grace.
 constexpr std::uint64_t kTakeOver_ms = 5'000;
 constexpr std::uint64_t kTryAgain_ms = 60'000;
-// What is left of the usual grace for who gave way, and was asked to go when it did.
+// What is left of the usual grace for an evicted session, which was asked to go when it gave way.
 constexpr std::chrono::milliseconds kGraceOfEvicted{5'000};
-// Each is told on its terminals.
+// Each user is told on the session's terminals.
 constexpr std::size_t kMostAtOnce = 500;
 constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
@@ -25,7 +25,7 @@ constexpr std::uint64_t kNever = ~std::uint64_t{0};
 
 void TimeOuts::noticed(Change change, Tracked& tracked, const Snapshot& held) {
   if (change == Change::opened) {
-    // An earliest moment: with a terminal it may have a time to live.
+    // The earliest moment possible: a session with a terminal may have a time to live.
     check_at(tracked, held.record.kind == RecordKind::reservation
                           ? boottime_ms() + kReservations_ms
                           : expiry_ms(held, true).value_or(kNever));
@@ -76,7 +76,7 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
   if (!registry_.snapshot(tracked.ref, held)) return roster_.forget(tracked.ref);
   if (held.record.kind == RecordKind::reservation) return look_at_reservation(tracked, now_ms);
   if (tracked.is_being_ended) {
-    tracked.check_ms = kNever;  // until that is over
+    tracked.check_ms = kNever;  // until the ending is over
     return;
   }
   EndingOptions options;
@@ -85,7 +85,7 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
     roster_.look_at_terminals(tracked, held, table);
     const auto end_ms = expiry_ms(held, tracked.has_terminal);
     if (!end_ms || now_ms < *end_ms) {
-      // A token may be shown, and so begin its time to live, at any moment.
+      // At any moment its token may be presented, and so start its time to live.
       const std::uint64_t earliest_ms = expiry_ms(held, true).value_or(kNever);
       tracked.check_ms = earliest_ms > now_ms ? earliest_ms : now_ms + kTryAgain_ms;
       return;
@@ -94,7 +94,7 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
         held.record.ends_boottime_ms != 0 && now_ms >= held.record.ends_boottime_ms;
     options.reason = too_old ? "its lifetime is over" : "it was not used for too long";
   } else {
-    // It was asked already, and has had its grace.
+    // It was already asked to go, and has had its grace.
     options.reason = reason_of(held);
     options.grace = held.mark != MarkStage::none ? std::chrono::milliseconds(0) : kGraceOfEvicted;
   }

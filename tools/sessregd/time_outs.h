@@ -2,11 +2,11 @@
 // reservation that was not bound in time.
 //
 // Rules:
-//   1. Nobody is called out of time before its terminals were looked at.
-//   2. Whoever revoked or evicted a session ends it by itself. It is ended from here if that has
-//      not happened in time, as when the revoker died, and its user is not told again.
-//   3. Those whose time is up at the same moment are ended together, 500 at most: a whole class can
-//      run out at once. The rest comes with the next tick.
+//   1. No session is out of time before its terminals were looked at.
+//   2. Whoever revokes or evicts a session also ends it. If that has not happened in time, for
+//      example because the revoker died, it is ended from here, and its user is not told again.
+//   3. Sessions whose time is up at the same moment are ended together, because a whole class can
+//      run out at once: 500 at most. The rest follow at the next tick.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -40,14 +40,14 @@ class TimeOuts {
         endings_(endings),
         processes_(processes) {}
 
-  // As the roster noticed it.
+  // A change that the roster noticed.
   void noticed(Change change, Tracked& tracked, const Snapshot& held);
-  // It was ended, and is there still.
+  // It was to be ended, and is still there.
   void look_again(Tracked& tracked);
   void tick(std::uint64_t now_ms);
 
  private:
-  // By what they are told and how patiently.
+  // Grouped by what they are told and by their grace.
   using Overdue =
       std::map<std::tuple<std::string, std::chrono::milliseconds, bool>, std::vector<Session>>;
 
@@ -61,7 +61,7 @@ class TimeOuts {
   Roster& roster_;
   Endings& endings_;
   const Processes& processes_;
-  // CLOCK_BOOTTIME, as Tracked::check_ms, of which it is the earliest.
+  // The earliest Tracked::check_ms; CLOCK_BOOTTIME too.
   std::uint64_t next_check_ms_ = 0;
   std::uint64_t rests_until_ms_ = 0;
 };

@@ -25,8 +25,8 @@ std::optional<SessionId> session_id_from(std::string_view hex) {
   return to_hex(id) == hex ? std::optional(id) : std::nullopt;
 }
 
-// Of the file, and of all that decides whether it can be used: to read a mapping whose file was cut
-// short is death by SIGBUS.
+// Which file it is, and everything that decides whether it can be used: reading a mapping whose
+// file was truncated ends in SIGBUS.
 WatchedSite::FileState state_of(const std::string& path) {
   struct stat file {};
   if (lstat(path.c_str(), &file) != 0) return {};
@@ -71,7 +71,7 @@ void WatchedSite::tick() {
   const std::uint64_t now_ms = boottime_ms();
   registry.note_daemon(getpid(), now_ms);
 
-  // A login has read another text than ours.
+  // A login has read another version of the configuration than we have.
   const std::uint32_t published = registry.published_limit().identity;
   if (published != 0 && published != site_.config.identity && published != identity_seen_) {
     identity_seen_ = published;
@@ -176,7 +176,7 @@ std::vector<Session> WatchedSite::sessions(std::uint32_t& slot, std::size_t most
   }
   StateReader states(processes_);
   Registry& registry = *site_.registry;
-  registry.count();  // settles, so that no seat is shown that was given up before
+  registry.count();  // settles, so that no seat is shown that was already given up
   for (; slot < registry.slots() && result.size() < most && most_slots > 0; ++slot, --most_slots) {
     Snapshot held;
     if (!registry.snapshot(slot, held) || !want(held.record)) continue;

@@ -1,20 +1,19 @@
 // One site as the daemon looks after it: its configuration, its registry's file, and the parts that
-// look into that.
+// work on that file.
 //
 //   roster           who is there
 //   leaders          who has gone: at once
 //   time_outs        whose time is up: at every tick
-//   terminal_rounds  what was typed on terminals: more seldom
+//   terminal_rounds  what was typed on terminals: less often
 //   endings          who is being ended, and who waits for it
 //
-// The registry needs none of this: limits hold, and the dead are found, without a daemon. It makes
-// the same functions be called promptly.
+// The registry needs none of this: limits hold, and the dead are found, without a daemon. It only
+// makes sure that the same functions are called promptly.
 //
 // Rules:
 //   1. The parts live as long as the registry's file is the one that was opened, and safe to read.
-//      Where it is another one, all sessions are closed for them, and new parts look at the new
-//      one.
-//   2. A configuration that cannot be read is logged, and the old one stays.
+//      If there is another, all sessions count as closed, and new parts look after the new file.
+//   2. If a configuration cannot be read, that is logged, and the old one stays in force.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -63,25 +62,25 @@ class WatchedSite {
   void tick();
   static constexpr std::chrono::milliseconds kTick{200};
 
-  // By the token's whole text, for one that this site may have issued.
+  // Finds the session by the token's whole text; for a token that this site may have issued.
   Marked mark(std::string_view token, std::uint64_t now_ms);
-  // The same where the index does not know it and the token says where its session is.
+  // The same if the index does not know the token: the token itself says where its session is.
   Marked mark_at(std::uint32_t slot, std::string_view token, std::uint64_t now_ms);
   // The session of that token, in any state.
   std::optional<Session> session_of_token(std::uint32_t slot, std::string_view token);
 
-  // Up to `most` sessions that `want` takes, of `most_slots` slots from `slot` on, which is moved
-  // behind them; kNoSlot: there are no more.
+  // Up to `most` sessions that `want` accepts, from `most_slots` slots beginning at `slot`, which
+  // is moved past them; kNoSlot: there are no more.
   std::vector<Session> sessions(std::uint32_t& slot, std::size_t most, std::uint32_t most_slots,
                                 const std::function<bool(const RecordImage&)>& want);
   std::optional<Session> find(std::string_view id);
 
   // Ends that session; see endings.h.
   void end(const Session& session, EndingOptions options, Endings::OnEnded done);
-  // Gives its seat up. For who opened it and closes it.
+  // Gives up its seat. For the service that opened the session and closes it.
   bool release(const Session& session);
 
-  // What tells that the registry's file is still the one that was opened, and may still be used.
+  // What shows whether the registry's file is still the one that was opened, and may still be used.
   struct FileState {
     dev_t device = 0;
     ino_t inode = 0;
@@ -119,7 +118,7 @@ class WatchedSite {
   const SystemProcesses processes_;
   FileState file_;                   // of the registry that is open
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
-  std::string last_error_;           // said once
+  std::string last_error_;           // so that it is logged only once
   std::optional<Parts> parts_;       // while the registry is open
 };
 

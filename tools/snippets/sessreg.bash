@@ -3,9 +3,9 @@
 #
 #   . @datadir@/sessreg.bash
 #
-# At most one mark a minute and shell, in the background: a prompt waits for a fork, not for an
-# answer. Silent but for one case: a session that is refused (the site is full, and the seat is lost;
-# or it was revoked) says so once, at the next prompt. See sessreg(8), "touch".
+# At most one mark per minute and shell, in the background: a prompt waits for a fork, not for an
+# answer. Silent except in one case: if the session is refused (because it was revoked, or because
+# it has lost its seat and the site is full), the next prompt says so once. See sessreg(8), "touch".
 
 case $- in
   *i*) ;;
@@ -15,19 +15,19 @@ esac
 
 __sessreg_tool=@tool@
 __sessreg_at=0     # of the last mark, in seconds since 1970
-__sessreg_refused= # what was said of the last refusal; empty: none since the last mark
+__sessreg_refused= # the message of the last refusal; empty: none since the last mark
 if [ -n "${XDG_RUNTIME_DIR-}" ] && [ -O "$XDG_RUNTIME_DIR" ]; then
   __sessreg_note=$XDG_RUNTIME_DIR
 else
   __sessreg_note=/tmp
 fi
-# Nobody can guess it, and only a file of our own is read.
+# Nobody can guess the name, and the file is only read if it is our own.
 __sessreg_note=$__sessreg_note/sessreg-note-$$-$RANDOM$RANDOM$RANDOM
 
-# The mark, in the background. Leaves a note where the shell must know something.
+# Makes the mark, in the background. Leaves a note if there is something to tell the shell.
 __sessreg_mark() {
   local said status
-  # Not as an argument: those can be seen by everybody.
+  # Not as an argument: everybody can see those.
   said=$(SESSREG_TOKEN=$SESSREG_TOKEN "$__sessreg_tool" touch 2>&1 </dev/null)
   status=$?
   case $status in
@@ -52,7 +52,7 @@ __sessreg_prompt() {
   # The clock may have been set back.
   if ((now >= __sessreg_at + 60 || now < __sessreg_at)) && [ -x "$__sessreg_tool" ]; then
     __sessreg_at=$now
-    # Twice in a subshell: no job of this shell, no zombie, and $! stays what it was.
+    # In a subshell of a subshell: no job of this shell, no zombie, and $! stays as it was.
     (__sessreg_mark >/dev/null 2>&1 &)
   fi
   return $status

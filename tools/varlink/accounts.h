@@ -1,4 +1,4 @@
-// Who holds how much of a server: connections and bytes, for each user and in all.
+// Who holds how much of a server: connections and bytes, for each user and in total.
 //
 // Thread safety: none.
 #pragma once
@@ -47,7 +47,7 @@ class Account {
   Account(const Account&) = delete;
   Account& operator=(const Account&) = delete;
 
-  // False: it stays as it was.
+  // False: the account is unchanged.
   [[nodiscard]] bool hold(std::size_t bytes) {
     if (bytes > held_bytes_) {
       if (!accounts_.take(uid_, bytes - held_bytes_)) return false;

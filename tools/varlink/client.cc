@@ -71,7 +71,7 @@ Client Client::connect(const std::string& path, const ClientOptions& options) {
   Fd socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) throw ClientError(ClientErrc::system, "cannot make a socket: " + system_text(errno));
   if (options.timeout.count() >= 0) {
-    // Also holds for connect, which waits while the daemon's queue is full. Zero would be for ever.
+    // For connect() too, which waits while the daemon's queue is full. Zero would be for ever.
     const auto us = std::max<long>(std::chrono::microseconds(options.timeout).count(), 1000);
     const timeval wait{us / 1'000'000, us % 1'000'000};
     (void)setsockopt(socket.get(), SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
@@ -145,7 +145,7 @@ void Client::wait_for(short events, Deadline deadline, short& ret_events) {
   }
 }
 
-// False: the daemon has closed.
+// False: the daemon has closed the connection.
 bool Client::read_some() {
   if (begin_ == end_) begin_ = end_ = scanned_ = 0;
   if (buffer_.size() - end_ < kReadBytes + kPaddingBytes) {
@@ -179,7 +179,7 @@ void Client::send(std::string_view messages) {
       continue;
     }
     if (errno == EINTR) continue;
-    // It may have said why before it closed: receive() finds that.
+    // It may have said why before it closed the connection: receive() finds that.
     if (errno == EPIPE || errno == ECONNRESET) return;
     if (errno != EAGAIN) fail(ClientErrc::system, "cannot send: " + system_text(errno));
     const bool room = buffered_bytes() < options_.reply_bytes;

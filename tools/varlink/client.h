@@ -1,7 +1,7 @@
 // The calling side of Varlink on a unix stream socket; blocks, with a timeout.
 //
-// Thread safety: none; one client belongs to one thread. A client that threw cannot be used again,
-// except after `no_daemon` (there is none then).
+// Thread safety: none; one client belongs to one thread. A client that threw cannot be used again.
+// (`no_daemon` leaves no client behind.)
 #pragma once
 
 #include <chrono>
@@ -21,7 +21,7 @@ namespace sessreg::varlink {
 enum class ClientErrc {
   no_daemon,          // no socket there, or nobody listens on it
   permission_denied,  // the socket may not be opened
-  untrusted,          // somebody else than root or our own user listens
+  untrusted,          // somebody other than root or our own user listens
   timeout,
   disconnected,    // closed before the answer
   invalid_answer,  // not Varlink
@@ -29,7 +29,7 @@ enum class ClientErrc {
   system,          // any other system call failed
 };
 
-// `what` is one line: the socket, what is wrong, and the mend where there is one.
+// `what` is one line: the socket, what is wrong, and the mend if there is one.
 class ClientError : public std::runtime_error {
  public:
   ClientError(ClientErrc code, const std::string& what) : std::runtime_error(what), code_(code) {}
@@ -40,11 +40,12 @@ class ClientError : public std::runtime_error {
 };
 
 struct ClientOptions {
-  // For a call to be sent and answered, and between the answers of call_more; negative: for ever.
+  // The time for a call to be sent and answered, and between the answers of call_more(). Negative:
+  // for ever.
   std::chrono::milliseconds timeout{5'000};
-  // Longer answers come as a stream.
+  // The longest answer accepted. Services send longer ones as a stream.
   std::size_t reply_bytes = 16 << 20;
-  // Only a socket on which root or our own user listens.
+  // Whether to connect only if root or our own user listens.
   bool trusted_only = true;
 };
 
@@ -60,13 +61,14 @@ class Client {
   // The answer, valid until the next call; an error of the service is an answer as well.
   Reply call(std::string_view method, const Json& parameters = Json::object());
 
-  // Every answer goes to `each`, the last one too; false ends it, and the connection.
+  // Passes every answer to `each`, including the last one. If that returns false, the call ends,
+  // and the connection with it.
   void call_more(std::string_view method, const Json& parameters,
                  const std::function<bool(const Reply&)>& each);
 
-  // In steps, so that calls can be sent before the answers to earlier ones are read. Messages are
-  // made by varlink_write.h. Answers that come while sending are kept, up to reply_bytes; then
-  // sending waits, so that who sends more than that without receiving gets a timeout.
+  // A call in steps, so that more can be sent before the answers to earlier ones are read. Messages
+  // are made by varlink/write.h. Answers that arrive while sending are kept, up to reply_bytes.
+  // Beyond that sending waits, so a caller that sends more without receiving gets a timeout.
   void send(std::string_view messages);
   Reply receive();
 
@@ -87,7 +89,7 @@ class Client {
   ClientOptions options_;
   MessageParser parser_;
   std::vector<char>
-      buffer_;  // [begin_, end_) came and is not given out; [begin_, scanned_): no NUL
+      buffer_;  // [begin_, end_) arrived and is not given out; [begin_, scanned_) has no NUL
   std::size_t begin_ = 0, end_ = 0, scanned_ = 0;
 };
 

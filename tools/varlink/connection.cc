@@ -19,7 +19,7 @@ std::string connection_error(std::string_view name) {
   return std::string(kConnectionInterface).append(".").append(name);
 }
 
-// One that has grown is given back; a small one is kept for the next turn.
+// Frees a buffer that has grown, and keeps a small one for the next turn.
 void clear_output(std::string& output) {
   constexpr std::size_t kKeptBytes = 1 << 20;
   output.clear();
@@ -36,7 +36,7 @@ Connection::Connection(Core& core, Fd socket, const Peer& peer)
       input_(core.limits.message_bytes, core.scratch) {}
 
 Connection::~Connection() {
-  // Its account gives back after this; the user's entry goes with the last connection.
+  // Before the connection is given back: the user's entry goes with the last one.
   (void)account_.hold(0);
   core_.accounts.remove_connection(peer_.uid);
 }
@@ -71,7 +71,7 @@ void Connection::handle_io(std::uint32_t events) {
   if (may_read()) {
     if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
   } else if ((events & (EPOLLHUP | EPOLLERR)) != 0 && !ready_) {
-    // Gone, while a call waits for its answer: nobody is there to get it.
+    // The peer has gone while a call waits for its answer: nobody is there to get it.
     return close();
   }
   if (stage_ != Stage::closed) take_turn();
@@ -179,7 +179,7 @@ void Connection::dispatch(std::string_view message) {
   } catch (...) {
     answer_failure(Exchange(state));
   }
-  // If nobody else holds it, nobody can answer any more.
+  // If nobody else holds the exchange, nobody can answer any more.
   if (state.use_count() == 1) {
     if (!next_) abandon(state->call);
     spare_ = std::move(state);
@@ -188,7 +188,7 @@ void Connection::dispatch(std::string_view message) {
 
 void Connection::ask_stream() {
   const std::uint64_t call = call_;
-  // It may end its own call.
+  // The function may end its own call.
   auto next = std::exchange(next_, nullptr);
   bool last = false;
   std::string message;
@@ -234,7 +234,7 @@ void Connection::abandon(std::uint64_t call) {
 
 void Connection::finish_call() {
   handling_ = false;
-  // Both may hold exchanges, whose end comes back here.
+  // Both may hold exchanges, whose destructors call back into this object.
   const auto next = std::exchange(next_, nullptr);
   const auto on_close = std::exchange(on_close_, nullptr);
 }
@@ -283,7 +283,7 @@ void Connection::send(std::string_view message) {
   if (stage_ != Stage::closed && settle()) update_events();
 }
 
-// What the socket does not take at once waits in output_.
+// Whatever the socket does not take at once waits in output_.
 void Connection::write(std::string_view bytes) {
   if (stage_ == Stage::closed) return;
   if (unsent_bytes() == 0) {
@@ -332,7 +332,7 @@ void Connection::refuse(std::string_view error, const Json& parameters) {
   send(message);
 }
 
-// Accounts for what is held after a turn. False: too much, and the connection is closed.
+// Accounts for what is held after a turn. False: it is too much, and the connection is closed.
 bool Connection::settle() {
   input_.keep();
   if (stage_ != Stage::refused) {
@@ -349,7 +349,7 @@ bool Connection::settle() {
   core_.log(LOG_NOTICE, "connections of uid " + std::to_string(peer_.uid) +
                             " hold too much memory: one was closed");
   if (output_bytes == 0 && !handling_) {
-    // What it wrote was too much, and it still reads: it can be told.
+    // The peer wrote too much, but still reads: it can be told.
     refuse("OutOfMemory", Json::object());
     return stage_ != Stage::closed;
   }

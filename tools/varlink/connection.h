@@ -1,7 +1,7 @@
 // One connection of a server: reads, has its calls handled in turn, writes.
 //
-// Every call has a number; whoever holds an exchange answers by it, and an answer to another number
-// than that of the call being handled does nothing.
+// Every call has a number, by which an exchange answers it. An answer to any other number than that
+// of the call being handled does nothing.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,7 @@ namespace sessreg::varlink {
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  // The account of `peer` MUST have been charged with the connection.
+  // The connection MUST have been charged to the account of `peer`.
   Connection(Core& core, Fd socket, const Peer& peer);
   ~Connection();
   Connection(const Connection&) = delete;
@@ -27,9 +27,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // False: no memory.
   [[nodiscard]] bool start();
 
-  // Handles what is there, up to a turn's bounds.
+  // Handles what has arrived, up to the bounds of a turn.
   void take_turn();
-  // Ends what has taken too long. False: nothing here has a time limit.
+  // Ends what has taken too long. False: nothing here waits with a time limit.
   bool look_at_clock(std::chrono::steady_clock::time_point now);
   void close();
 
@@ -46,7 +46,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   enum class Stage {
     open,
     ended,    // the peer sends no more
-    refused,  // it was told why; what it still sends is thrown away
+    refused,  // the peer was told why; what it still sends is thrown away
     closed,
   };
 
@@ -87,10 +87,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
   Stage stage_ = Stage::open;
   bool has_turn_ = false;
   bool ready_ = false;      // another turn is due
-  bool shut_down_ = false;  // all has been said to a refused peer
+  bool shut_down_ = false;  // a refused peer has been sent everything
 
   Input input_;
-  std::string output_;  // what the socket did not take; [0, sent_) it did since
+  std::string output_;  // what the socket did not take at once; it has taken [0, sent_) since
   std::size_t sent_ = 0;
 
   std::uint64_t call_ = 0;
@@ -100,7 +100,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::function<void()> on_close_;
   std::shared_ptr<Exchange::State> spare_;  // of the call before, to save an allocation
 
-  // When a half message began, or the peer was refused.
+  // Since when a message has been incomplete, or the peer refused.
   std::optional<std::chrono::steady_clock::time_point> waiting_since_;
   std::size_t discarded_bytes_ = 0;
 };

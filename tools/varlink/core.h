@@ -27,11 +27,12 @@ class Core {
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
-  // To the service that has the method.
+  // Passes the call to the service that has the method.
   virtual void route(const Call& call, Exchange& exchange) = 0;
-  // The connection gets a turn soon, after those that are due already.
+  // Gives the connection a turn soon, after those that are due already.
   virtual void make_ready(const std::shared_ptr<Connection>& connection) = 0;
-  // It waits for something that has a time limit: its look_at_clock() is called now and then.
+  // Some connection waits for something that has a time limit: look_at_clock() is called from time
+  // to time.
   virtual void watch_clock() = 0;
   virtual void forget(Connection& connection) = 0;
 
@@ -42,7 +43,7 @@ class Core {
   Accounts accounts;
   MessageParser parser;
   Scratch scratch;
-  std::string turn_output;  // of the connection that has its turn
+  std::string turn_output;  // of the connection whose turn it is
 
  private:
   const Log log_;

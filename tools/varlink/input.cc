@@ -9,7 +9,7 @@
 namespace sessreg::varlink {
 namespace {
 
-// Of memory a connection holds, so much may be empty beside as much as is full.
+// A connection's memory may have this much empty space, on top of as much as is full.
 constexpr std::size_t kSpareBytes = 16 << 10;
 
 }  // namespace

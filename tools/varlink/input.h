@@ -1,7 +1,7 @@
-// What came on a connection, cut into messages at its NULs.
+// What arrived on a connection, cut into messages at its NULs.
 //
-// Bytes are read into memory that all connections share, and only what is left over of a message
-// after a turn is copied into the connection's own: one that is idle holds none.
+// Bytes are read into memory that all connections share. Only an incomplete message left over after
+// a turn is copied into the connection's own memory, so an idle connection holds none.
 //
 // Thread safety: none.
 #pragma once
@@ -39,7 +39,7 @@ class Input {
 
   // Where to read to. Throws bad_alloc.
   std::span<char> space();
-  // So many bytes were read there.
+  // That many bytes were read there.
   void add(std::size_t bytes) { end_ += bytes; }
   // `ret_message` is without its NUL, followed by kPaddingBytes readable bytes, and valid until
   // space() or keep().

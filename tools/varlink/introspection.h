@@ -1,4 +1,4 @@
-// org.varlink.service, which every Varlink service has. Source: https://varlink.org/Service.
+// org.varlink.service, which every Varlink service implements. Source: https://varlink.org/Service.
 #pragma once
 
 #include <map>

@@ -47,7 +47,7 @@ std::optional<Error> Listener::add(Fd socket) {
       fcntl(socket.get(), F_SETFD, FD_CLOEXEC) != 0)
     return system_error(errno, "cannot set up the listening socket");
   if (!resume_) {
-    // Made now: its timer needs a descriptor, and is wanted when none is left.
+    // Made now, because its timer needs a descriptor, and is used when none is left.
     sd_event_source* timer = nullptr;
     const int made =
         sd_event_add_time_relative(core_.loop, &timer, CLOCK_MONOTONIC, 0, 1000, on_resume, this);
@@ -92,7 +92,7 @@ void Listener::admit(Fd socket) {
     std::string message;
     append_error(message, std::string(kConnectionInterface) + ".TooManyConnections",
                  {{"reason", refusal}});
-    // Its buffer is empty: it takes this, or the peer has gone.
+    // The socket's buffer is empty: this fits, or the peer has gone.
     (void)send(socket.get(), message.data(), message.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
     return log_refusal(peer->uid, refusal);
   }

@@ -1,4 +1,4 @@
-// Accepts connections; sends away those that are too many, and says why.
+// Accepts connections; turns away those that are too many, and tells them why.
 #pragma once
 
 #include <chrono>

@@ -22,12 +22,12 @@ bool is_alphanumeric(char c) {
   return is_lower_or_digit(c) || is_upper(c);
 }
 
-// Also in the objects inside it; the parser has bounded the depth.
+// Checks the objects inside it too; the parser has bounded the depth.
 Fault check_keys(element value) {
   if (value.type() == element_type::ARRAY) {
     const simdjson::dom::array all = value.get_array().value_unsafe();
     for (const element inner : all) {
-      // Nearly all there is in a large message are strings in an array.
+      // Nearly everything in a large message is strings in an array.
       if (inner.type() != element_type::OBJECT && inner.type() != element_type::ARRAY) continue;
       if (const Fault fault = check_keys(inner); fault != Fault::none) return fault;
     }

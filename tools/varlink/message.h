@@ -1,4 +1,4 @@
-// One Varlink message, read. Source: https://varlink.org/Method-Call and
+// Reads one Varlink message. Source: https://varlink.org/Method-Call and
 // https://varlink.org/Interface-Definition.
 //
 // Thread safety: none; a parser belongs to one thread. What was parsed points into the parser and
@@ -6,8 +6,8 @@
 //
 // 1. A message MUST be one JSON object (RFC 8259, UTF-8) of bounded size, depth and number of keys.
 // 2. No object in it may name a key twice: two readers could take different ones.
-// 3. At the top only the keys of the specification may stand, and, as it says, extensions: objects
-//    whose key is a reverse-domain name. Those are ignored.
+// 3. The top level may have only the keys of the specification and, as it allows, extensions:
+//    objects whose key is a reverse-domain name. Those are ignored.
 #pragma once
 
 #include <simdjson.h>
@@ -28,7 +28,7 @@ namespace sessreg::varlink {
 
 using Json = nlohmann::ordered_json;
 
-// Readable after every message's end, whatever they hold.
+// So many bytes after the end of every message must be readable, whatever they hold.
 inline constexpr std::size_t kPaddingBytes = simdjson::SIMDJSON_PADDING;
 
 enum class Fault {
@@ -64,12 +64,12 @@ struct Reply {
   std::optional<simdjson::dom::object> parameters;
   bool continues = false;
 
-  Json json() const;  // the parameters, copied; an empty object where there are none
+  Json json() const;  // a copy of the parameters; an empty object if there are none
 };
 
 class MessageParser {
  public:
-  // Memory is taken when a message needs it, some 14 bytes for each of the longest message.
+  // Takes memory when a message needs it: some 14 bytes for each byte of the longest message.
   explicit MessageParser(std::size_t max_bytes = kMaxMessageBytes);
 
   // `message`: without its NUL, followed by kPaddingBytes readable bytes.
@@ -83,12 +83,12 @@ class MessageParser {
   simdjson::dom::parser parser_;
 };
 
-// As the specification's grammar has it, upper case allowed in the domain as well.
+// By the specification's grammar, with upper case allowed in the domain too.
 bool is_interface_name(std::string_view name);
 // An interface's name, a dot, and a name that begins with an upper-case letter: methods, errors.
 bool is_member_name(std::string_view name);
 
-// An error as the peer gets it. Handlers may throw it; the server answers with it.
+// An error for the peer. Handlers may throw it; the server answers with it.
 class CallError : public std::exception {
  public:
   explicit CallError(std::string name, Json parameters = Json::object())

@@ -63,8 +63,8 @@ class Server::Impl final : public Core {
   EventSource clock_;
 };
 
-// A new source each time: it then stands in line behind what has happened already, where an old one
-// would come first for ever.
+// Makes a new source each time: it queues behind what has happened already, where an old one would
+// always come first.
 void Server::Impl::make_ready(const std::shared_ptr<Connection>& connection) {
   ready_.push_back(connection);
   if (turn_) return;
@@ -83,7 +83,7 @@ int Server::Impl::on_turn(sd_event_source*, void* self) {
     try {
       connection->take_turn();
       if (std::chrono::steady_clock::now() < ends) continue;
-      // Those that had no turn yet come before those that want another one.
+      // Connections that had no turn yet come before those that want another one.
       const auto again = std::exchange(impl.ready_, {});
       std::for_each(std::next(next), due.end(), [&](const auto& late) { impl.make_ready(late); });
       std::for_each(again.begin(), again.end(), [&](const auto& late) { impl.make_ready(late); });
@@ -96,8 +96,8 @@ int Server::Impl::on_turn(sd_event_source*, void* self) {
   return 0;
 }
 
-// Nothing here needs a timer of its own: all that wait are looked at together, and only while some
-// do.
+// No connection needs a timer of its own: all that wait are looked at together, and only while
+// there are any.
 void Server::Impl::watch_clock() {
   if (clock_) return;
   using std::chrono::microseconds;

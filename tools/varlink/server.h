@@ -4,8 +4,8 @@
 //
 // 1. Calls of a connection are answered in their order; while one is unanswered, later ones of that
 //    connection wait, and nobody else does.
-// 2. Nothing a peer sends, or does not read, costs others more than varlink_limits.h says.
-// 3. A peer that is sent away is told why, by an error of kConnectionInterface.
+// 2. Nothing a peer sends, or does not read, costs others more than varlink/limits.h says.
+// 3. A peer that is turned away is told why, by an error of kConnectionInterface.
 #pragma once
 
 #include <sys/types.h>
@@ -28,22 +28,22 @@ namespace sessreg::varlink {
 // (limit_ms: int), TooManyConnections (reason: string), OutOfMemory (), InternalError ().
 inline constexpr std::string_view kConnectionInterface = "org.sessreg.Connection";
 
-// Who is at the other end, as the kernel says (SO_PEERCRED): who connected, not who holds the
-// descriptor now.
+// Who is at the other end, according to the kernel (SO_PEERCRED): whoever connected, not whoever
+// holds the descriptor now.
 struct Peer {
   uid_t uid;
   gid_t gid;
   pid_t pid;
 };
 
-// Answers one call, now or later: copy it to keep it. Everything may be called when the connection
-// has gone already, and after the answer; it then does nothing. If the last copy goes unanswered,
-// the peer gets InternalError.
+// Answers one call, now or later: copy it to keep it. After the answer, or when the connection has
+// gone, every function may still be called, and does nothing. If the last copy is destroyed before
+// there is an answer, the peer gets InternalError.
 class Exchange {
  public:
   const Peer& peer() const;
   bool wants_more() const;
-  bool is_oneway() const;  // no answer is sent, whatever is answered
+  bool is_oneway() const;  // nothing is sent, whatever the answer
   bool is_open() const;    // not answered yet, and the peer is still there
 
   // The answer.
@@ -52,21 +52,21 @@ class Exchange {
   void reply_formatted(std::string_view parameters);
   void error(std::string_view name, const Json& parameters = Json::object());
 
-  // One answer of several; only for a call with `more`, any other gets ExpectedMore.
+  // One answer of several. Only for a call with `more`; any other gets ExpectedMore.
   void reply_continues(const Json& parameters);
 
-  // Several answers, each asked for when there is room for it. The last one sets `ret_last`;
-  // nullopt is an empty last answer. May throw CallError, which is then the last answer. A oneway
-  // call never asks. Only for a call with `more`.
+  // Several answers: `next` is called for each one when there is room for it. The last one sets
+  // `ret_last`; nullopt is an empty last answer. It may throw CallError, which is then the last
+  // answer. For a oneway call it is never called. Only for a call with `more`.
   using Next = std::function<std::optional<Json>(bool& ret_last)>;
   void stream(Next next);
 
-  // Like reply_continues, for events that do not wait for the peer. False: the peer has gone, or is
-  // gone now because it left push_bytes unread.
+  // Like reply_continues(), for events that do not wait for the peer. False: the peer has gone, or
+  // was dropped just now because it left push_bytes unread.
   bool push(const Json& parameters);
 
-  // Called once if the peer goes before the answer; replaces an earlier one. MUST NOT be expected
-  // after the answer.
+  // `callback` is called once if the peer goes before the answer, and never after the answer. It
+  // replaces an earlier one.
   void on_close(std::function<void()> callback);
 
   struct State;
@@ -83,8 +83,9 @@ class Service {
   virtual std::string_view interface_name() const = 0;
   // The interface in Varlink's definition language.
   virtual std::string_view description() const = 0;
-  // `call` and what it points to end with this function. May throw CallError (method_not_found for
-  // a member it does not know); whatever else it throws is logged, and answered by InternalError.
+  // `call` and what it points to are only valid until this returns. May throw CallError
+  // (method_not_found for an unknown member). Anything else it throws is logged, and answered with
+  // InternalError.
   virtual void call(const Call& call, Exchange& exchange) = 0;
 };
 
@@ -98,7 +99,7 @@ using Log = std::function<void(int priority, const std::string& line)>;
 
 class Server {
  public:
-  // The loop must outlive the server; the services, too.
+  // The loop and the services must outlive the server.
   Server(sd_event* loop, ServiceInfo info, Log log, Limits limits = {});
   ~Server();
   Server(const Server&) = delete;
@@ -108,7 +109,7 @@ class Server {
 
   // A listening unix stream socket, made or passed by the service manager.
   [[nodiscard]] std::optional<Error> listen(Fd socket);
-  // No new connections; those that are there stay.
+  // Accepts no new connections; those that exist stay.
   void stop_listening();
 
   std::size_t connections() const;
@@ -119,8 +120,8 @@ class Server {
   std::unique_ptr<Impl> impl_;
 };
 
-// A socket bound to `path` with those access bits, listening. A socket that nobody listens on any
-// more is replaced. Errors: somebody listens there already, something else is in the way.
+// A listening socket bound to `path` with those access bits. Replaces a socket that nobody listens
+// on any more. Errors: somebody listens there already, or something else is in the way.
 Result<Fd> make_listening_socket(const std::string& path, mode_t mode);
 
 // Raises the soft limit of open descriptors to the hard one.

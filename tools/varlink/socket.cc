@@ -1,4 +1,4 @@
-// Making a listening socket, and room for descriptors.
+// Making a listening socket, and raising the limit of descriptors.
 
 #include <errno.h>
 #include <string.h>

@@ -7,7 +7,7 @@ std::string dump(const Json& value) {
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// Names are checked by is_member_name, or come from the code: nothing in them needs an escape.
+// Names are checked by is_member_name(), or come from the code: nothing in them needs escaping.
 void begin_call(std::string& out, std::string_view method) {
   out.append("{\"method\":\"").append(method).append("\",\"parameters\":");
 }

@@ -30,13 +30,13 @@ using varlink::Reply;
 
 constexpr std::string_view kInterface = "org.sessreg.Sessions.";
 constexpr std::chrono::milliseconds kTimeout{5'000};
-// As the daemon has it.
+// The daemon's own limit.
 constexpr std::chrono::seconds kLongestGrace{24 * 3600};
-// What ending a session may take beyond its grace (ending.h), and the daemon's own delays.
+// How long ending a session may take beyond its grace (ending.h), with the daemon's own delays.
 constexpr std::chrono::seconds kBeyondGrace{10};
-// A daemon keeps this many for one user, and others of the user want some.
+// Below what the daemon allows one user, whose other programs need connections too.
 constexpr std::size_t kConnectionsAtOnce = 64;
-// A byte that was not UTF-8 comes as U+FFFD, of three bytes.
+// A byte that was not UTF-8 arrives as U+FFFD, which has three bytes.
 constexpr std::size_t kGrowth = 3;
 constexpr std::size_t kMostText = 1000;
 
@@ -161,14 +161,14 @@ Session session_of(const Fields& json, const std::string& site, const ProcessTab
   session.has_seat = json.boolean("seat");
   session.can_idle = json.boolean("can_idle");
 
-  // A process of that number is the leader: a number is not given out again while a session of
-  // processes has it.
+  // A process with that pid is the leader: the kernel does not reuse a pid while it is still the id
+  // of a session of processes.
   const auto pid =
       static_cast<pid_t>(json.integer("pid", 0, std::numeric_limits<std::int32_t>::max()));
   const ProcessTable::Entry* const process = table.find(pid);
   session.leader = process != nullptr ? process->id : ProcessId{pid, 0};
 
-  // No calendar has the times of a damaged registry.
+  // The times of a damaged registry may be outside any calendar.
   constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();
   session.opened_realtime_ms = json.time_ms("opened").value_or(kNone);
   session.last_activity_realtime_ms = json.time_ms("last_activity").value_or(kNone);
@@ -281,7 +281,7 @@ void Remote::fail(const Reply& reply, const std::string& about) const {
 
 namespace {
 
-// Calls `ask`, and makes failures of what goes wrong with the answer.
+// Calls `ask`, and turns anything wrong with the answer into a Failure.
 template <class Ask>
 auto checked(const std::string& path, Ask ask) {
   try {
@@ -312,7 +312,7 @@ Remote::Seats Remote::list(const std::string& site, const ProcessTable& table,
       Client client = connect(kTimeout);
       client.call_more(std::string(kInterface) + "List", {{"site", site}}, [&](const Reply& reply) {
         if (!reply.error.empty()) fail(reply, escape_for_terminal(site));
-        // The last of several may be empty.
+        // The last of several answers may be empty.
         if (!reply.parameters || reply.parameters->size() == 0) return true;
         const Fields json = fields_of(reply);
         if (json.string("site", kMostText) != site) throw BadAnswer{"is of another site"};
@@ -347,7 +347,8 @@ std::vector<Ended> Remote::end(const std::vector<Session>& sessions, const Endin
   std::vector<Ended> results;
   checked(path_, [&] {
     try {
-      // A connection's calls are answered one after the other, and each waits for processes.
+      // One connection for each session: calls on a shared one would be answered one after the
+      // other, and each waits for processes.
       for (std::size_t begin = 0; begin < sessions.size(); begin += kConnectionsAtOnce) {
         const std::size_t end = std::min(begin + kConnectionsAtOnce, sessions.size());
         std::vector<Client> clients;
@@ -361,7 +362,7 @@ std::vector<Ended> Remote::end(const std::vector<Session>& sessions, const Endin
         }
         for (Client& client : clients) {
           const Reply reply = client.receive();
-          // It has just gone by itself.
+          // It has just ended by itself.
           const bool gone = reply.error == std::string(kInterface) + "NoSuchSession";
           if (!reply.error.empty() && !gone) fail(reply, sessions[results.size()].id());
           results.push_back(gone ? Ended() : ended_of(fields_of(reply)));

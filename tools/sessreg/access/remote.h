@@ -1,10 +1,10 @@
-// The daemon as the tool sees it: for those who may not read the registry.
+// The daemon as the tool sees it: for callers who may not read the registry.
 //
-// Whoever listens on the socket is root or the caller, or nothing is sent there (varlink_client.h).
-// What it answers is checked all the same: an answer that cannot be is an error, never shown.
+// Nothing is sent unless root or the caller listens on the socket (varlink/client.h). The answers
+// are checked all the same: an impossible one is an error, and never shown.
 //
-// Every function throws Failure: permission (exit code 4) where there is no daemon, failed (1)
-// where it does not answer as it should, and what the contract has for the errors of the interface.
+// Every function throws Failure: permission (exit code 4) if there is no daemon, failed (1) if it
+// does not answer as it should, and the documented exit codes for the errors of the interface.
 // Thread safety: none.
 #pragma once
 
@@ -25,21 +25,21 @@ namespace sessreg {
 
 class Remote {
  public:
-  // `refused`: the file that only root may read, for the error where there is no daemon.
+  // `refused`: the file that only root may read, named in the error if there is no daemon.
   explicit Remote(const std::string& refused);
 
   struct Seats {
     std::int32_t limit = -1;
     std::uint32_t taken = 0;
   };
-  // Every session of the site that the caller may see, in no order. Of a record in the snapshot
-  // there is what the daemon tells: id, texts (cut as in a registry) and when it was opened; the
-  // hash of the user tells users of that name apart from others, in no other registry.
+  // Every session of the site that the caller may see, in no particular order. The record in the
+  // snapshot has only what the daemon tells: id, uid, texts (cut as in a registry) and when it was
+  // opened. Its user hash tells users of this list apart, and is of no use in any registry.
   Seats list(const std::string& site, const ProcessTable& table,
              const std::function<void(const Session&)>& visit);
 
-  // All at once, in the order of `sessions`. Of the options, reason and grace. Ignores SIGHUP from
-  // then on, and with include_own SIGTERM.
+  // All at once; the results are in the order of `sessions`. Of the options, only the reason and
+  // the grace are used. Ignores SIGHUP from then on, and with include_own SIGTERM too.
   std::vector<Ended> end(const std::vector<Session>& sessions, const EndingOptions& options);
 
   void touch(std::string_view token);
@@ -52,7 +52,7 @@ class Remote {
   std::string refused_;
 };
 
-// What a refused or unknown token is told, by the daemon and without it alike.
+// The errors for a refused or unknown token, the same with and without the daemon.
 Failure token_invalid(const std::string& why);       // `why`: escaped
 Failure session_revoked(const std::string& reason);  // as recorded
 Failure session_expired();

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kLeastPrefix = 4;
 constexpr std::size_t kIdDigits = 32;
 
-// A record holds as much of a host as fits, and no hash of the whole.
+// A record holds only as much of a host as fits, and no hash of the whole name.
 bool is_host(const RecordImage& record, const std::string& wanted, bool whole_only) {
   constexpr std::size_t kMost = sizeof record.host;
   constexpr std::size_t kMostCut = 3;  // of a UTF-8 sequence that did not fit
@@ -81,8 +81,8 @@ Chooser::Chooser(const Filter& filter, const SiteSessions& site)
   if (!filter.idle.empty()) idle_ = duration_argument("--idle", filter.idle);
 }
 
-// The registry knows whole names. The daemon tells what is recorded of them, and only of sessions
-// that the caller may end anyway.
+// The registry knows whole names. The daemon tells only the part that is recorded, but also shows
+// only sessions that the caller may end anyway.
 bool Chooser::is_user(const RecordImage& record) const {
   if (const Registry* registry = site_.registry())
     return registry->is_user_of(record, filter_.user);

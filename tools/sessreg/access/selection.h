@@ -11,13 +11,13 @@
 
 namespace sessreg {
 
-// What the command line says; all that is given must fit.
+// What the command line says. A session must fit everything that is given.
 struct Filter {
   std::string user, service, host;
   std::string idle;    // a duration
   std::string states;  // separated by commas
   bool dangling = false;
-  // A host that may have been cut when it was recorded fits no --host: for what cannot be undone.
+  // For what cannot be undone: a host that may have been cut when recorded fits no --host.
   bool whole_hosts_only = false;
 
   bool is_empty() const;
@@ -47,13 +47,13 @@ class Chooser {
 std::vector<Session> select(const std::vector<Session>& sessions, const Filter& filter,
                             const SiteSessions& site);
 
-// The one session whose id begins with `prefix` (at least 4 hex digits). Throws Failure: usage
-// where several do, which are named; no such session where none does. `own_only`: the caller's own
-// are all that there is to choose from.
+// The one session whose id begins with `prefix` (at least 4 hex digits). Throws Failure: usage if
+// several do, naming them; no such session if none does. `own_only`: `sessions` has only the
+// caller's own.
 const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& prefix,
                               bool own_only);
 
-// How many digits tell each of these ids from all others, at least 8.
+// How many digits tell each of these ids from all the others, at least 8.
 std::size_t distinct_digits(const std::vector<Session>& sessions);
 
 }  // namespace sessreg

@@ -13,7 +13,7 @@ bool is_for_daemon(const Error& error) {
 SiteSessions::SiteSessions(const GlobalOptions& global) {
   auto config = load_config(global.site, global.conf);
   if (!config && is_valid_site_name(global.site) && is_for_daemon(config.error())) {
-    // Where the file is the administrator's secret, its defaults have to do.
+    // The caller may not read the configuration: the defaults have to do.
     site_.config.site = global.site;
     site_.config_path = global.conf;
     remote_.emplace(global.conf.empty() ? default_config_path(global.site) : global.conf);

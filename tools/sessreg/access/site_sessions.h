@@ -1,5 +1,5 @@
-// The sessions of a site, for list, show and revoke: from the registry, or, for who may not read
-// that, from the daemon, which tells and ends the caller's own.
+// The sessions of a site, for list, show and revoke: from the registry, or, for callers who may not
+// read that, from the daemon, which shows and ends the caller's own.
 #pragma once
 
 #include <cstdint>
@@ -21,21 +21,21 @@ bool is_for_daemon(const Error& error);
 
 class SiteSessions {
  public:
-  // Throws Failure, as everything here.
+  // Throws Failure, like everything here.
   explicit SiteSessions(const GlobalOptions& global);
 
   const Config& config() const { return site_.config; }
   std::string called() const { return called_as(site_); }
-  // The daemon tells nothing of a registry that is not there; who may not read it cannot know.
+  // The daemon does not say whether a registry exists, and the caller may not look.
   bool has_registry() const { return remote_ || site_.registry; }
   bool is_remote() const { return remote_.has_value(); }
-  // nullptr: there is none, or it may not be read.
+  // nullptr: there is none, or the caller may not read it.
   const Registry* registry() const { return site_.registry ? &*site_.registry : nullptr; }
 
   // As for_each_session() and read_sessions().
   void for_each(const ProcessTable& table, std::span<const VisitSession> visits);
   std::vector<Session> read(const ProcessTable& table);
-  // Since the last of these two was called.
+  // As of the last call of one of these two.
   std::int32_t limit_in_force() const;
   std::uint32_t seats_taken();
 

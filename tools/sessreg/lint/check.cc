@@ -22,7 +22,7 @@
 namespace sessreg {
 namespace {
 
-// Hidden options: where to look on a host that is not as this one.
+// Hidden options: where to look on a host that is laid out differently.
 struct CheckOptions {
   std::string pam_dir;     // empty: the usual ones
   std::string module_dir;  // likewise
@@ -48,8 +48,8 @@ std::vector<std::string> module_directories(const CheckOptions& options) {
   return directories;
 }
 
-// The error's text begins with `file` where it is about it; what follows the last "; " or, in its
-// place, a mend that the library put behind a colon, is the mend.
+// Cuts the mend off an error's text: what follows the last "; ", or, if there is none, what the
+// library put after a colon.
 void split_mend(std::string& what, std::string& ret_mend) {
   constexpr std::string_view kMends[] = {": run '", ": put ", ": give ", ": write "};
   std::size_t at = what.rfind("; ");
@@ -101,7 +101,7 @@ class Check {
     return sites;
   }
 
-  // --conf is the site's own file for the length of this command.
+  // For this command, --conf stands in for the site's own file.
   PamSite resolved(PamSite site) const {
     if (site.conf.empty() && site.site == global_.site) site.conf = global_.conf;
     return site;
@@ -125,8 +125,8 @@ class Check {
     return site.conf.empty() ? default_config_path(site.site) : site.conf;
   }
 
-  // Configuration and registry; once. `chosen`: not only because a line of a stack names it; then a
-  // missing file is that line's mistake.
+  // Checks configuration and registry, once for each site. `chosen`: not only because a line of a
+  // stack names the site; if that is the only reason, a missing file is that line's mistake.
   void check_site(const PamSite& named, bool chosen) {
     const PamSite site = resolved(named);
     if (!checked_.insert(site).second) return;
@@ -140,7 +140,7 @@ class Check {
   }
 
   void check_registry(const PamSite& site, const Config& config) {
-    // Two sites may share one by mistake; its own faults are told once.
+    // Two sites may share a registry by mistake. Its own faults are reported only once.
     const auto [other, is_first] = registries_.emplace(config.registry, site);
     if (!is_first) {
       if (other->second.site != site.site)
@@ -186,7 +186,7 @@ class Check {
                            mend});
   }
 
-  // A login of a group that finds no entry cannot be decided.
+  // A login cannot be decided if one of its groups finds no entry left in the registry.
   void check_groups(const Config& config, const Registry& registry) {
     std::vector<std::string_view> limited;
     for (const Section& section : config.sections)
@@ -203,7 +203,7 @@ class Check {
          "boot"});
   }
 
-  // Failures are counted by lines of their own.
+  // Counting failures takes PAM lines of its own.
   void check_counting(const PamSite& named, const PamCheck& pam) {
     const Result<Config>& config = configuration(named);
     if (!config || config->max_failed_auth_per_host == 0) return;

@@ -10,7 +10,7 @@ namespace sessreg {
 
 // All are one line, escaped for the terminal.
 struct Finding {
-  std::string place;  // "FILE:LINE", or what else it is about
+  std::string place;  // "FILE:LINE", or whatever else it is about
   std::string what;
   std::string mend;
 };

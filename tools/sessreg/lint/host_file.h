@@ -1,5 +1,5 @@
-// Reading a configuration file of another program, whatever somebody put in its place: never
-// blocks, never reads without an end.
+// Reads a configuration file of another program, whatever somebody put in its place: never blocks,
+// never reads without end.
 #pragma once
 
 #include <string>

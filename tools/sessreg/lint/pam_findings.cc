@@ -39,7 +39,7 @@ PamArguments arguments_of(const PamLine& line) {
   return parse_pam_arguments(words);
 }
 
-// Of `preauth` and `authfail` the latter counts.
+// If a line has both `preauth` and `authfail`, `authfail` counts.
 bool is_authfail(const PamLine& line) {
   return is_module(line) && arguments_of(line).authfail;
 }
@@ -105,10 +105,10 @@ class Checker {
   struct Found {
     const PamLine* line;
     std::string place, what, mend;
-    std::vector<std::string> services;  // whose stacks have it; empty: it is the line's own
+    std::vector<std::string> services;  // whose stacks have it; empty: it is about the line itself
   };
 
-  // Where a stack is not simply that of the file with its name, it is named.
+  // Names the services, unless there is only one and the file is named after it.
   static std::string of_services(const Found& found) {
     constexpr std::size_t kMostNamed = 3;
     const std::vector<std::string>& names = found.services;
@@ -122,7 +122,7 @@ class Checker {
     return fmt::format(" ({} {})", names.size() == 1 ? "service" : "services", text);
   }
 
-  // Of the line itself, whatever stack it stands in.
+  // About the line itself, whatever stack it stands in.
   void add(const PamLine& line, std::string what, std::string mend) {
     add_for(line, {}, std::move(what), std::move(mend));
   }
@@ -256,7 +256,7 @@ class Checker {
     return nullptr;
   }
 
-  // A file made to be included has its other lines elsewhere.
+  // A file made to be included: the rest of its stack is elsewhere.
   bool is_fragment(const PamService& service, const PamLine& line) const {
     return line.file.substr(line.file.rfind('/') + 1) == service.name &&
            stacks_.is_included(line.file, line.type);

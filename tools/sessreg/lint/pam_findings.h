@@ -21,13 +21,13 @@ struct PamSite {
 
 struct PamCheck {
   std::vector<Finding> findings;
-  std::vector<PamSite> sites;    // that are named, and can be: each once
+  std::vector<PamSite> sites;    // that the lines name, by a valid name; each once
   std::vector<PamSite> counted;  // of these, those with an `authfail` line
   std::vector<PamSite> sites_of_sshd;
-  bool is_named = false;  // at all
+  bool is_named = false;  // whether any line names the module
 };
 
-// `configuration` reads that of a site. `module_directories`: where libpam may look for it.
+// `configuration` reads that of a site. `module_directories`: where libpam may look for the module.
 PamCheck check_pam_stacks(const PamStacks& stacks,
                           const std::function<const Result<Config>&(const PamSite&)>& configuration,
                           const std::vector<std::string>& module_directories);

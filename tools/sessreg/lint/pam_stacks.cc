@@ -21,7 +21,7 @@ std::string lower(std::string_view text) {
   return result;
 }
 
-// The next word, "[…]" being one; nullopt: none is left. As libpam's _pam_StrTok.
+// The next word, as libpam's _pam_StrTok takes it: "[…]" is one word. nullopt: none is left.
 std::optional<std::string> next_word(std::string_view& rest) {
   rest.remove_prefix(std::min(rest.find_first_not_of(kBlank), rest.size()));
   if (rest.empty()) return std::nullopt;
@@ -55,7 +55,7 @@ std::optional<PamLine> parse_line(std::string_view text, const std::string& file
   return line;
 }
 
-// A comment ends a line, also one that would go on.
+// A comment ends a line, even one that would be continued.
 std::vector<PamLine> parse_file(std::string_view text, const std::string& file) {
   std::vector<PamLine> lines;
   std::string joined;
@@ -82,7 +82,7 @@ std::vector<PamLine> parse_file(std::string_view text, const std::string& file) 
   return lines;
 }
 
-// Copies that editors and package managers leave; no program calls itself that.
+// A copy that an editor or a package manager left behind: no program names its service like that.
 bool is_left_over(std::string_view name) {
   constexpr std::string_view kEnds[] = {"~",         ".bak",      ".orig",      ".save",
                                         ".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-bak",
@@ -115,7 +115,7 @@ std::optional<PamAction> parse_action(std::string_view& text) {
   return action;
 }
 
-// "success=ok default=die": nullopt where it cannot be read.
+// `text` is as "success=ok default=die". nullopt: it cannot be parsed.
 std::optional<PamAction> parse_control(std::string_view text, std::string_view answer) {
   std::optional<PamAction> found, fallback;
   for (skip_space(text); !text.empty(); skip_space(text)) {
@@ -187,7 +187,7 @@ void PamStacks::read_directory(const std::string& directory,
                       : error == std::errc::no_such_file_or_directory ? Unread::Why::missing
                                                                       : Unread::Why::unreadable,
                       error.value()};
-  // Only the first has to be there.
+  // Only the first directory has to exist.
   if (failed.why == Unread::Why::missing && directory != directories_.front()) return;
   const Complaint complaint = complaint_of(failed);
   add_problem({directory, 0, complaint.what, complaint.mend});
@@ -210,7 +210,7 @@ const PamStacks::File& PamStacks::file(const std::string& path) {
   return *known;
 }
 
-// `type` empty: lines of all types.
+// If `type` is empty: lines of all types.
 void PamStacks::append(PamService& service, const std::string& path, const std::string& type,
                        unsigned includes, unsigned level) {
   for (const PamLine& line : file(path).lines) {

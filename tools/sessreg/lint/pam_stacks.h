@@ -1,9 +1,9 @@
 // The PAM stacks of a host as libpam reads them: pam.d(5), libpam/pam_handlers.c, and Debian's
 // "@include".
 //
-// What is read may be anything: files are bounded (host_file.h), includes go kMostIncludes deep,
-// and kMostLines are read for a stack. Texts are as they were read: escape them before they are
-// shown.
+// The files may hold anything, so there are bounds: on files (host_file.h), on nested includes
+// (kMostIncludes) and on the lines of a stack (kMostLines). Texts are kept as read: escape them
+// before showing them.
 #pragma once
 
 #include <map>
@@ -24,8 +24,8 @@ struct PamLine {
   std::string file;
   unsigned number = 0;  // of its first physical line
   std::string type;     // in lower case, without '-': "auth", …; "@include"
-  std::string control;  // in lower case; of "[success=1 default=ignore]" what is inside
-  std::string module;   // a path or a name; of an include the file
+  std::string control;  // in lower case; "[success=1 default=ignore]" without its brackets
+  std::string module;   // a path or a name; for an include, the file
   std::vector<std::string> arguments;
 
   std::string_view module_name() const;  // without its directory
@@ -35,12 +35,12 @@ struct PamLine {
 // A line at its place in a stack.
 struct PamEntry {
   const PamLine* line;
-  unsigned level;  // of substacks; the "substack" line itself, which is an entry, too, stands above
+  unsigned level;  // of substacks; the "substack" line is an entry too, one level above its lines
 };
 
 struct PamService {
   std::string name;
-  std::vector<PamEntry> entries;  // of all types, includes followed
+  std::vector<PamEntry> entries;  // of all types, with includes followed
 
   std::vector<PamEntry> of_type(std::string_view type) const;
 };
@@ -53,7 +53,7 @@ struct PamProblem {
 
 class PamStacks {
  public:
-  // Of each name the file in the first directory that has it.
+  // Takes each file name from the first directory that has it.
   explicit PamStacks(std::vector<std::string> directories);
 
   const std::vector<PamService>& services() const { return services_; }
@@ -73,7 +73,7 @@ class PamStacks {
   void add_problem(PamProblem problem);
 
   std::vector<std::string> directories_;
-  std::size_t visited_ = 0;  // lines, for the stack that is being read; an include counts each time
+  std::size_t visited_ = 0;  // lines of the stack being read; an include counts every time
   std::map<std::string, std::shared_ptr<const File>> files_;
   std::map<std::pair<std::string, std::string>, bool> included_;
   std::vector<PamService> services_;
@@ -86,12 +86,12 @@ struct PamAction {
   Kind kind = Kind::bad;
   unsigned jump = 0;
 };
-// `answer` as in a control: "success", "perm_denied", … ret_valid: libpam can read the control;
-// what it cannot, it takes for "bad" whatever the answer.
+// `answer` is named as in a control: "success", "perm_denied", … ret_valid: whether libpam can
+// parse the control; if it cannot, it takes it as "bad" whatever the answer.
 PamAction action_on(const std::string& control, std::string_view answer, bool* ret_valid = nullptr);
 
-// Whether a stack goes on from entry `from` to entry `to` when that and all between succeed.
-// Entries are of one type.
+// Whether a stack gets from entry `from` to entry `to` if `from` and all entries between succeed.
+// All entries are of one type.
 bool success_leads_to(const std::vector<PamEntry>& entries, std::size_t from, std::size_t to);
 
 }  // namespace sessreg

@@ -15,10 +15,10 @@ struct SshdSetting {
 
 struct SshdConfig {
   bool exists = false;
-  // Of the first line that sets it, outside of Match blocks; includes are followed.
+  // From the first line that sets it outside Match blocks; includes are followed.
   std::optional<SshdSetting> use_pam;
   std::optional<SshdSetting> use_dns;
-  // Files that cannot be read: what, and the mend.
+  // A file that cannot be read: what is wrong, and the mend.
   struct Problem {
     std::string file, what, mend;
   };

@@ -11,7 +11,7 @@
 namespace sessreg {
 namespace {
 
-// The ids of one site's sessions are random; two sites may hold the same only by a wonder.
+// Ids are random: two sites holding the same one is too improbable to matter.
 std::map<SessionId, const Row*> by_id(const Listing& listing) {
   std::map<SessionId, const Row*> rows;
   for (const Row* row : listing.rows)

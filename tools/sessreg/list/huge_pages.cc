@@ -16,7 +16,7 @@ class HugePages final : public std::pmr::memory_resource {
     const std::size_t align = std::max(is_large ? kPage_bytes : alignment, sizeof(void*));
     void* memory = nullptr;
     if (posix_memalign(&memory, align, bytes) != 0) throw std::bad_alloc();
-    if (is_large) madvise(memory, bytes, MADV_HUGEPAGE);  // only a wish
+    if (is_large) madvise(memory, bytes, MADV_HUGEPAGE);  // only a hint
     return memory;
   }
   void do_deallocate(void* memory, std::size_t, std::size_t) override { free(memory); }

@@ -22,7 +22,7 @@ const UserRow& item(const std::vector<UserRow>& users, std::size_t i) {
   return users[i];
 }
 
-// The rows lie all over the memory: one that comes soon is asked for ahead.
+// The rows are scattered in memory: one that is needed soon is prefetched.
 const Row& item(std::span<const Row* const> rows, std::size_t i) {
   constexpr std::size_t kAhead = 16;
   constexpr std::size_t kCacheLine_bytes = 64;
@@ -105,7 +105,7 @@ std::vector<UserRow> users_of(const Listing& listing, const ListOptions& options
   return by_user(listing.rows, order_of(options), options.reverse);
 }
 
-// A table for people, whose rows are measured while they are read.
+// A table for people. Its rows are measured while they are read.
 class ListTable {
  public:
   explicit ListTable(const ListOptions& options)
@@ -124,7 +124,7 @@ class ListTable {
     } else {
       write_rows(output, listing.rows);
     }
-    // For people; a pipe gets the header and the rows only.
+    // Only for people: a pipe gets just the header and the rows.
     if (!terminal_.is_terminal) return;
     for (const SiteSummary& site : listing.sites)
       output.text() += footer(site, options_) + "\n";
@@ -147,7 +147,7 @@ class ListTable {
   std::vector<RowTable> of_threads_;
 };
 
-// Somebody who looks at an empty list may wonder why; a script knows that there can be none.
+// Somebody who looks at an empty list may wonder why. A script expects that it can be empty.
 void remark_on_missing_registries(const Listing& listing) {
   for (const SiteSummary& site : listing.sites)
     if (!site.has_registry)
@@ -158,7 +158,7 @@ void remark_on_missing_registries(const Listing& listing) {
 }
 
 int run_list(const GlobalOptions& global, const ListOptions& options) {
-  order_of(options);  // one that there is not is told first
+  order_of(options);  // an unknown order is reported first
   if (options.csv + options.tsv + global.json > 1)
     throw usage_failure("only one of --csv, --tsv and --json");
   if (options.all_sites && (!global.conf.empty() || global.site_given))
@@ -197,7 +197,7 @@ Runner declare_list(Options& command) {
       .not_empty()
       .value_name("STATE,...");
   command.add_flag("--by-user", options->by_user,
-                   "one line for each user, with most dangling sessions first");
+                   "one line for each user, those with most dangling sessions first");
   command.add_flag("--all-sites", options->all_sites, "the sessions of every site of this host");
   command
       .add_option("--sort", options->sort,
@@ -205,11 +205,11 @@ Runner declare_list(Options& command) {
                   "service or state; with --by-user also dangling (the default) and sessions")
       .not_empty()
       .value_name("ORDER");
-  command.add_flag("--reverse", options->reverse, "the other way round");
+  command.add_flag("--reverse", options->reverse, "reverse the order");
   command.add_flag("--csv", options->csv, "print CSV (RFC 4180)");
   command.add_flag("--tsv", options->tsv, "print tab-separated fields, for scripts");
   command.add_flag("--watch", options->watch,
-                   "refresh the list in place, until q is typed; without a terminal, or with "
+                   "refresh the list in place until q is pressed; without a terminal, or with "
                    "--json, print a line for each change");
   return [options](const GlobalOptions& global) { return run_list(global, *options); };
 }

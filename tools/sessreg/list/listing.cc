@@ -12,7 +12,7 @@ namespace sessreg {
 namespace {
 
 // What one thread has read.
-struct alignas(128) Part {  // not in a cache line of the next
+struct alignas(128) Part {  // shares no cache line with the next one
   explicit Part(Order order) : store(order) {}
 
   SiteSummary summary;
@@ -30,7 +30,7 @@ void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& 
     parts.emplace_back(order_of(options));
   std::vector<VisitSession> visits;
   for (Part& part : parts) {
-    // A little more, as not all have the same number of them.
+    // A little more than its share, as not all parts get the same number of sessions.
     if (options.filter.is_empty()) part.store.expect(expected / parts.size() * 65 / 64 + 1);
     const auto index = static_cast<std::size_t>(&part - parts.data());
     visits.push_back([&, index](const Session& session) {
@@ -64,7 +64,7 @@ void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& 
   listing.sites.push_back(std::move(summary));
 }
 
-// `before`: nullptr, or where a site is taken from that cannot be read.
+// `before`: an earlier listing, from which a site that cannot be read is taken; or nullptr.
 Listing read_all_sites(const GlobalOptions& global, const ListOptions& options,
                        const ProcessTable& table, const LookAtRow& look, Listing* before) {
   Listing listing;

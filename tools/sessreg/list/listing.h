@@ -34,31 +34,31 @@ struct SiteSummary {
   std::size_t sessions = 0;
   std::size_t reserved = 0;
   std::size_t parked = 0;
-  std::size_t rows = 0;            // of the listing's
+  std::size_t rows = 0;            // how many of the listing's rows are this site's
   std::vector<SessionId> all_ids;  // with ListOptions::watch: of all its sessions, sorted
   std::vector<RowStore> stores;
 };
 
 struct Listing {
   std::vector<SiteSummary> sites;
-  Rows rows;                       // in their order; for JSON those of one site after another
-  std::optional<Failure> failure;  // of the last of the sites that could not be read
+  Rows rows;                       // sorted; for JSON, one site after another
+  std::optional<Failure> failure;  // of the last site that could not be read
 
   bool contains(const SessionId& id) const;  // with ListOptions::watch: whether a site has it
 };
 
-// Throws a usage Failure for an order that there is not.
+// Throws a usage Failure for an unknown order.
 Order order_of(const ListOptions& options);
 
-// Called with each row as soon as it is known; those of one `part`, which is less than
-// kMostThreads, by one thread.
+// Called with each row as soon as it is known. All rows of one `part` come from one thread; `part`
+// is less than kMostThreads.
 using LookAtRow = std::function<void(std::size_t part, const Row& row)>;
 
-// With all_sites, one that cannot be read does not hide the others: it is reported.
+// With all_sites, a site that cannot be read is reported, and does not hide the others.
 Listing read_listing(const GlobalOptions& global, const ListOptions& options,
                      const LookAtRow& look = {});
-// The next look, which reports nothing: a site that cannot be read now is taken over from `before`,
-// whose rows stay valid as long as both live.
+// The next look, which reports nothing. A site that cannot be read now is taken over from `before`;
+// those rows stay valid as long as both listings live.
 Listing read_next_listing(const GlobalOptions& global, const ListOptions& options, Listing& before);
 
 // "5 of 7 seats, 1 parked, 2 reserved"

@@ -19,7 +19,7 @@ void append_number(std::string& out, std::int64_t number) {
   out.append(digits.data(), end);
 }
 
-// Calls `writer` with each field. A text that is plain is the tool's own: it needs no escape.
+// Calls `writer` with each field. plain() gets the texts that need no escaping.
 template <class Writer>
 void write_fields(Writer& writer, const Row& row) {
   const auto text_of_row = [&](const char* name, std::string_view value) {
@@ -72,8 +72,8 @@ void write_fields(Writer& writer, const UserRow& user) {
   writer.number("idle_seconds", static_cast<std::int64_t>(user.idle_ms / 1000));
 }
 
-// What the writers share. A Format has begin(name), between the fields too, and null(), text(text),
-// plain(text) and number(number) for values.
+// What the writers share. A Format has begin(name), which also writes what separates fields, and
+// null(), text(text), plain(text) and number(number) for values.
 template <class Format>
 class Writer : public Format {
  public:
@@ -188,7 +188,7 @@ class Json {
       return c >= ' ' && c < '\x7f' && c != '"' && c != '\\';
     });
     if (is_plain) return put_plain(raw);
-    // The library asks localeconv(3), which is not for several threads.
+    // The library calls localeconv(3), which is not thread-safe.
     static std::mutex mutex;
     const std::lock_guard lock(mutex);
     std::string line = json_line(std::string(raw));

@@ -10,7 +10,7 @@
 namespace sessreg {
 namespace {
 
-// Of equal texts, and where none are compared: 0.
+// 0 if the texts are equal, and if the order compares none.
 int compare_texts(const Row& a, const Row& b, Order order) {
   switch (order) {
     case Order::user:
@@ -52,7 +52,7 @@ bool is_of_texts(Order order) {
          order == Order::state;
 }
 
-// Whether `a` comes before `b`; of equal ones the name decides.
+// Whether `a` comes before `b`. If they are equal, the name decides.
 bool is_before(const UserRow& a, const UserRow& b, Order order) {
   switch (order) {
     case Order::dangling:
@@ -81,7 +81,7 @@ constexpr auto kIsSpecial = [] {
   return is_special;
 }();
 
-// To the end: that is faster than a branch for each.
+// Always reads to the end: that is faster than a branch for each character.
 bool has_no_specials(std::string_view text) {
   bool has_special = false;
   for (const char c : text)
@@ -99,7 +99,7 @@ bool may_be_formula(std::string_view text) {
 
 const Row& RowStore::add(const Session& session, Seconds dangling_after) {
   constexpr std::size_t kFirst_bytes = 64 * 1024;
-  constexpr std::size_t kLongestText = 255;  // none of a registry's is as long
+  constexpr std::size_t kLongestText = 255;  // longer than any text in a registry
   if (!memory_) {
     memory_ = std::make_unique<std::pmr::monotonic_buffer_resource>(kFirst_bytes, &huge_pages());
     site_ = std::make_unique<std::string>(session.site);
@@ -176,8 +176,8 @@ void append_merged(Rows& ret, std::span<const RowStore* const> stores, bool reve
   const std::size_t old_size = ret.size();
   ret.resize(old_size + total);
 
-  // Each part of the result is made of a part of each store: what comes before a key of the longest
-  // is in an earlier part.
+  // Each part of the result is merged from one part of each store. The parts are divided at keys of
+  // the longest store: whatever sorts before such a key is in an earlier part.
   const std::size_t parts = threads_for(total);
   const auto begin_in = [&](std::span<const RowKey> keys, std::size_t part) {
     if (part == 0) return keys.begin();
@@ -208,8 +208,8 @@ void append_merged(Rows& ret, std::span<const RowStore* const> stores, bool reve
 
 std::vector<UserRow> by_user(std::span<const Row* const> rows, Order order, bool reverse) {
   std::vector<UserRow> users;
-  // By the hash of the whole name: what is recorded of two long names may be equal. Each site has
-  // hashes of its own.
+  // By the hash of the whole name: two long names may be recorded alike. Each site has hashes of
+  // its own.
   std::map<std::uint64_t, std::size_t> places;
   for (const Row* each : rows) {
     const Row& row = *each;

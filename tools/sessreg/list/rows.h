@@ -1,4 +1,4 @@
-// The user sessions as `list` keeps them: small, as there may be a million.
+// The user sessions as `list` keeps them: small, because there may be a million.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@
 
 namespace sessreg {
 
-// RowStore makes them: when it expires and the texts, as they were recorded, lie behind it.
+// Made by RowStore. The time of expiry and the texts, as recorded, lie right after it in memory.
 struct Row {
   Row() = default;
   Row(const Row&) = delete;
@@ -40,7 +40,7 @@ struct Row {
 
   SessionId id{};
   const std::string* site = nullptr;  // the store's
-  std::uint64_t user_hash = 0;        // half of it, which tells users apart as well
+  std::uint64_t user_hash = 0;        // half of the hash: enough to tell users apart
   std::uint64_t idle_ms = 0;
   std::uint64_t opened_boottime_ms = 0;
   std::int64_t opened_realtime_ms = 0;
@@ -51,7 +51,7 @@ struct Row {
   bool has_seat : 1 = false;
   bool is_dangling : 1 = false;
   bool expires : 1 = false;
-  bool is_plain : 1 = true;  // every format writes its texts as they are
+  bool is_plain : 1 = true;  // every format can write its texts as they are
   std::array<std::uint8_t, 5> text_sizes{};
 
  private:
@@ -64,7 +64,7 @@ struct Row {
   }
 };
 
-// The 32 of an id.
+// The 32 digits of an id.
 class IdDigits {
  public:
   explicit IdDigits(const SessionId& id) {
@@ -95,9 +95,9 @@ struct UserRow {
 
 enum class Order { activity, opened, user, host, service, state, sessions, dangling };
 
-// A row, and what it is put in order by, so that sorting a million of them touches few rows.
+// A row and its sort key, so that sorting a million of them touches few rows.
 struct RowKey {
-  std::uint64_t first;  // a time in milliseconds, and the begin of the id
+  std::uint64_t first;  // a time in milliseconds, and the beginning of the id
   const Row* row;
 };
 
@@ -105,11 +105,11 @@ struct RowKey {
 class RowStore {
  public:
   // Stalest, oldest or alphabetically first; equal ones stalest first. `sessions` and `dangling`
-  // are of users, and here as `activity`.
+  // are orders of users, and sort like `activity` here.
   explicit RowStore(Order order) : order_(order) {}
 
   const Row& add(const Session& session, Seconds dangling_after);
-  // There will be some `more` rows.
+  // About that many `more` rows will be added.
   void expect(std::size_t more) { keys_.reserve(keys_.size() + more); }
   void sort();
 
@@ -118,7 +118,7 @@ class RowStore {
 
  private:
   Order order_;
-  // Gives back its memory at once; rows have nothing to destroy.
+  // Frees all memory at once: rows have nothing to destroy.
   std::unique_ptr<std::pmr::monotonic_buffer_resource> memory_;
   std::unique_ptr<std::string> site_;
   std::pmr::vector<RowKey> keys_{&huge_pages()};
@@ -126,11 +126,11 @@ class RowStore {
 
 using Rows = std::pmr::vector<const Row*>;
 
-// Appends the rows of these, each of which is sorted in the same order, in that order.
+// Merges the rows of these stores, all sorted in the same order, and appends them in that order.
 void append_merged(Rows& ret, std::span<const RowStore* const> stores, bool reverse);
 
-// In that order: of `activity` the user who was away longest first, of `opened` the one with the
-// oldest session, of `sessions` and `dangling` the one with most.
+// In that order: by `activity`, the user away longest comes first; by `opened`, the one with the
+// oldest session; by `sessions` and `dangling`, the one with most.
 std::vector<UserRow> by_user(std::span<const Row* const> rows, Order order, bool reverse);
 
 }  // namespace sessreg

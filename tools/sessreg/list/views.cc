@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kAbsent = "-";
 
-// Cells are filled anew for each row, so that their memory is used again.
+// Cells are refilled for each row, so that their memory is reused.
 void set_text(Cell& cell, std::string_view raw) {
   cell.text.clear();
   cell.is_plain = true;
@@ -98,7 +98,7 @@ void RowTable::fit(std::size_t digits) {
   table_.fit();
 }
 
-// As append_line() would write them, but for the id.
+// Measures what append_line() would write, except the id.
 void RowTable::measure(const Row& row) {
   std::size_t column = 0;
   const auto plain = [&](std::size_t size) {
@@ -132,7 +132,7 @@ void RowTable::measure_text(std::size_t column, std::string_view raw) {
   table_.measure(column, cell);
 }
 
-// One that no calendar shows takes less.
+// A time that no calendar can show takes less room than that.
 void RowTable::measure_time(std::size_t column, std::int64_t realtime_ms) {
   constexpr std::string_view kAbsolute = "2026-11-22 14:03:11 ()";
   const std::size_t relative = RelativeTime::size(realtime_ms, now_ms_);
@@ -148,7 +148,7 @@ void RowTable::append_line(std::string& out, const Row& row, bool is_new) const 
   const auto any = [&](std::string_view raw, bool is_plain) {
     if (raw.empty()) return plain(kAbsent);
     if (is_plain) return plain(raw);
-    escaped.reserve(cells.capacity());  // so that none moves
+    escaped.reserve(cells.capacity());  // cells point into these strings: none may move
     std::string& text = escaped.emplace_back();
     const bool was_plain = append_escaped(text, raw);
     cells.push_back({text, Colour::none, was_plain});

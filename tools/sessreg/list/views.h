@@ -22,9 +22,9 @@ class RowTable {
   RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms);
 
   void measure(const Row& row);
-  // All that `other`, made in the same way, has measured.
+  // Adds all that `other`, made in the same way, has measured.
   void measure(const RowTable& other) { table_.measure(other.table_); }
-  // `digits`: of the ids that a terminal is shown.
+  // `digits`: how many digits of the ids a terminal shows.
   void fit(std::size_t digits);
   void append_header(std::string& out) const { table_.append_header(out); }
   // Several threads may do this at once.

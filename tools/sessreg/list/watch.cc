@@ -20,7 +20,7 @@ namespace sessreg {
 namespace {
 
 constexpr std::chrono::milliseconds kBetweenLooks{1000};
-constexpr std::uint64_t kNew_ms = 5000;  // for so long a session is shown as new
+constexpr std::uint64_t kNew_ms = 5000;  // for this long a session is shown as new
 constexpr std::size_t kMostNews = 3;
 
 struct News {
@@ -53,7 +53,7 @@ class Watch {
   Watch(const GlobalOptions& global, const ListOptions& options)
       : global_(global), options_(options), listing_(read_listing(global, options)) {}
 
-  // A site that cannot be read for a while (its file is being edited) is told, and tried again.
+  // A site that cannot be read for a while (its file is being edited) is reported and tried again.
   void look() {
     Listing next;
     try {
@@ -136,7 +136,7 @@ class Watch {
 };
 
 int watch_on_screen(const GlobalOptions& global, const ListOptions& options) {
-  Watch watch(global, options);  // before the screen is taken: what is wrong is told where one is
+  Watch watch(global, options);  // before the screen is taken, so that errors stay readable
   int signal_number = 0;
   {
     Screen screen;
@@ -165,7 +165,7 @@ int watch_on_screen(const GlobalOptions& global, const ListOptions& options) {
       }
     }
   }
-  // Whoever sent it sees that it was obeyed.
+  // Dies of the signal, so that its sender sees that it was obeyed.
   if (signal_number != 0) {
     signal(signal_number, SIG_DFL);
     raise(signal_number);
@@ -173,7 +173,7 @@ int watch_on_screen(const GlobalOptions& global, const ListOptions& options) {
   return kExitDone;
 }
 
-// False: nobody reads any more.
+// False: nobody reads the output any more.
 bool wait_for_next_look() {
   pollfd reader{STDOUT_FILENO, 0, 0};
   const int ready = poll(&reader, 1, static_cast<int>(kBetweenLooks.count()));
@@ -190,7 +190,7 @@ int watch_as_lines(const GlobalOptions& global, const ListOptions& options) {
     if (!lines.empty()) print(lines);
   };
   tell(first_look(before));
-  // As on a screen, what cannot be read for a while is told, once, and tried again.
+  // As on a screen, a site that cannot be read for a while is reported, once, and tried again.
   std::string told;
   const auto tell_failure = [&](const std::optional<Failure>& failure) {
     if (failure && failure->what() != told) report(*failure, global.json);

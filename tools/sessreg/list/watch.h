@@ -5,8 +5,8 @@
 
 namespace sessreg {
 
-// On a terminal the list, refreshed in place until somebody quits; else, and with --json, a line
-// for each change until the reader goes.
+// On a terminal, shows the list, refreshed in place, until somebody quits. Without one, or with
+// --json, prints a line for each change until the reader goes.
 int watch(const GlobalOptions& global, const ListOptions& options);
 
 }  // namespace sessreg

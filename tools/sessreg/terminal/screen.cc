@@ -12,8 +12,8 @@
 namespace sessreg {
 namespace {
 
-// The screen that full-screen programs use, so that what stood there comes back; no cursor; lines
-// that are too long are cut by the terminal.
+// Switches to the alternate screen, so that the earlier contents come back; hides the cursor; has
+// the terminal cut lines that are too long.
 constexpr const char* kTake = "\033[?1049h\033[?25l\033[?7l\033[H\033[2J";
 constexpr const char* kGiveBack = "\033[?7h\033[?25h\033[?1049l";
 
@@ -39,7 +39,7 @@ Screen::Screen() {
 
 Screen::~Screen() {
   give_back();
-  // What came at the very end is not lost.
+  // A signal that came at the very end is not lost: it is delivered now.
   sigprocmask(SIG_SETMASK, &blocked_before_, nullptr);
 }
 
@@ -58,9 +58,9 @@ void Screen::take() {
 void Screen::give_back() {
   if (!is_taken_) return;
   is_taken_ = false;
-  // A terminal that has gone has nothing to be given back.
+  // If this fails, the terminal has gone, and there is nothing to give back.
   static_cast<void>(write_all(STDOUT_FILENO, kGiveBack));
-  // What was typed ahead and not read is not for the shell.
+  // Keys typed ahead and not read are not meant for the shell.
   if (has_keys_) tcsetattr(STDIN_FILENO, TCSAFLUSH, &input_before_);
 }
 
@@ -78,7 +78,7 @@ void Screen::stop() {
   sigset_t only;
   sigemptyset(&only);
   sigaddset(&only, SIGTSTP);
-  // Its default, stopping, happens inside the second call.
+  // The default action, to stop, happens inside the second call.
   raise(SIGTSTP);
   sigprocmask(SIG_UNBLOCK, &only, nullptr);
   sigprocmask(SIG_BLOCK, &only, nullptr);
@@ -95,7 +95,7 @@ Screen::Event Screen::wait(std::chrono::milliseconds most) {
         stop();
         return Event::resized;
       case SIGCONT:
-        // After SIGSTOP, which nobody is told of: the shell has had the terminal meanwhile.
+        // After SIGSTOP, which cannot be caught: the shell had the terminal meanwhile.
         take();
         return Event::resized;
       case SIGWINCH:
@@ -109,7 +109,7 @@ Screen::Event Screen::wait(std::chrono::milliseconds most) {
   }
   if (polls[1].revents != 0) {
     if (read(STDIN_FILENO, &key_, 1) == 1) return Event::key;
-    // Hung up, or its end: whoever typed there has gone.
+    // A hangup or the end of input: whoever typed there has gone.
     signal_ = SIGHUP;
     return Event::ended;
   }

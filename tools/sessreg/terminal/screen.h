@@ -1,8 +1,8 @@
-// The whole terminal, lent to a program that refreshes it in place, and given back as it was: when
+// The whole terminal, lent to a program that refreshes it in place. It is given back as it was when
 // the program ends, when it is stopped, and when a signal ends it.
 //
-// One at a time, in a program with one thread. While it exists the signals that it looks after are
-// blocked, and come as events.
+// Only one at a time, in a program with one thread. While it exists, the signals that it handles
+// are blocked, and come as events.
 #pragma once
 
 #include <signal.h>
@@ -20,20 +20,20 @@ class Screen {
  public:
   enum class Event { timeout, key, resized, interrupted, ended };
 
-  // Of standard output, which must be a terminal; keys from standard input, if that is one. Throws
+  // Standard output must be a terminal; keys come from standard input, if that is one too. Throws
   // Failure.
   Screen();
   ~Screen();
   Screen(const Screen&) = delete;
   Screen& operator=(const Screen&) = delete;
 
-  // Shows these lines, cut to the screen's height, each not wider than the screen. Nothing is
-  // cleared before it is written anew, and all is written at once, so nothing flickers. Throws
+  // Shows these lines, as many as the screen has rows; none may be wider than the screen. Nothing
+  // is cleared before it is overwritten, and all is written at once, so nothing flickers. Throws
   // Failure if the terminal has gone.
   void show(const std::vector<std::string>& lines, int rows);
 
-  // Waits for that long at most. Stopping and going on is done in here, and comes as `resized`, for
-  // the screen is to be shown anew.
+  // Waits for that long at most. Stopping and continuing is handled in here, and comes as
+  // `resized`, because the screen has to be redrawn.
   Event wait(std::chrono::milliseconds most);
   char key() const { return key_; }              // of Event::key
   int signal_number() const { return signal_; }  // of Event::ended

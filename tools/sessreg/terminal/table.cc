@@ -15,7 +15,7 @@ namespace {
 constexpr int kGap = 2;
 constexpr int kLeastElastic = 4;
 
-// The widths of Unicode, whatever the user's locale; every glibc since 2.35 has C.UTF-8 built in.
+// For Unicode widths, whatever the user's locale. Every glibc since 2.35 has C.UTF-8 built in.
 locale_t unicode_locale() {
   static const locale_t locale =
       newlocale(LC_CTYPE_MASK, "C.UTF-8", static_cast<locale_t>(nullptr));
@@ -41,7 +41,7 @@ struct Glyph {
   int width;
 };
 
-// An escape (see escape_for_terminal()) is one, so that none is cut in two.
+// An escape (see escape_for_terminal()) counts as one glyph, so that none is cut in two.
 Glyph first_glyph(std::string_view text) {
   if (text.starts_with("\\x") && text.size() >= 4) return {4, 4};
   if (text.starts_with("\\\\")) return {2, 2};
@@ -180,7 +180,7 @@ void TableWriter::fit() {
     width_ = brief_width_;
     for (std::size_t i = 0; i < columns_.size() && total_width() > room; ++i)
       is_left_out_[i] = columns_[i].expendable;
-    // As long as that is enough, the headers stay whole.
+    // If that is enough, the headers stay whole.
     shrink(room, true);
     shrink(room, false);
     is_cut_ = total_width() > room;
@@ -228,8 +228,8 @@ void TableWriter::append_line(std::string& out, std::span<const CellView> row) c
   out += '\n';
 }
 
-// Most lines of a long list: each cell is put at its place in a line of spaces, and that is all.
-// False: not this one.
+// The fast way for most lines of a long list: copies each cell to its place in a line of spaces.
+// False: this line needs more than that.
 bool TableWriter::append_unchanged(std::string& out, std::span<const CellView> row) const {
   if (terminal_.colour || is_cut_) return false;
   for (std::size_t i = 0; i < row.size(); ++i)

@@ -1,5 +1,5 @@
-// Tables for people: columns two spaces apart, as wide as they need to be; on a terminal, as wide
-// as it is.
+// Tables for people: columns two spaces apart, as wide as they need to be; on a terminal, no wider
+// than it is.
 #pragma once
 
 #include <span>
@@ -14,25 +14,25 @@ namespace sessreg {
 // Columns a text takes on a terminal: wide characters count two, combining ones none.
 int display_width(std::string_view text);
 
-// At most `columns` wide; what is cut ends in an ellipsis.
+// At most `columns` wide; a text that is cut ends in an ellipsis.
 std::string shortened(std::string_view text, int columns, bool utf8);
 
 enum class Colour { none, dim, yellow, red, green };
 
-// `text` in that colour, where the terminal takes any.
+// `text` in that colour, if the terminal shows colours.
 std::string coloured(const std::string& text, Colour colour, const Terminal& terminal);
 
-// For a terminal that is not known to take UTF-8: the bytes of what is not ASCII as \xNN.
+// For a terminal that is not known to take UTF-8: every byte that is not ASCII becomes \xNN.
 std::string to_ascii(std::string_view text);
 
 struct Cell {
   std::string text;   // escaped for the terminal
-  std::string brief;  // said shorter where room is scarce; empty: as `text`
+  std::string brief;  // a shorter text where room is scarce; empty: as `text`
   Colour colour = Colour::none;
   bool is_plain = false;  // both are known to be printable ASCII, and so as wide as they are long
 };
 
-// A cell that somebody else keeps, and of its texts the one that is wanted.
+// The wanted text of a cell that somebody else keeps.
 struct CellView {
   std::string_view text;
   Colour colour = Colour::none;
@@ -46,24 +46,24 @@ struct Column {
   bool expendable = false;        // left out before anything is cut
 };
 
-// A table whose rows are not kept: first each is measured, then each is written.
+// A table whose rows are not kept: first each row is measured, then each is written.
 //
-// Too wide for the terminal, it takes the brief texts, then leaves out the expendable columns, then
-// shortens the elastic ones, widest first, then cuts its lines.
+// If it is too wide for the terminal, it takes the brief texts, then leaves out the expendable
+// columns, then shortens the elastic ones, widest first, then cuts its lines.
 class TableWriter {
  public:
   TableWriter(std::vector<Column> columns, const Terminal& terminal);
 
   void measure(const std::vector<Cell>& row);
-  // The same for a cell of a column, or one with these widths.
+  // The same for one cell of a column, given as the cell or as its widths.
   void measure(std::size_t column, const Cell& cell);
   void measure(std::size_t column, int width, int brief_width) {
     if (width > width_[column]) width_[column] = width;
     if (brief_width > brief_width_[column]) brief_width_[column] = brief_width;
   }
-  // All that `other`, of the same columns, has measured.
+  // Adds all that `other`, with the same columns, has measured.
   void measure(const TableWriter& other);
-  // Call between the last measure() and the first of these.
+  // Call after the last measure() and before any of the functions below.
   void fit();
   void append_header(std::string& out) const;
   void append_line(std::string& out, const std::vector<Cell>& row) const;
@@ -84,7 +84,7 @@ class TableWriter {
   bool is_brief_ = false;
   bool is_cut_ = false;
   std::vector<bool> is_left_out_;
-  std::size_t line_size_ = 0;  // of one that is not cut
+  std::size_t line_size_ = 0;  // of a line that is not cut
   std::vector<int> width_, brief_width_;
 };
 
