@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
+#include "registry/gate.h"
 #include "registry_fixture.h"
 
 using namespace sessreg;
