@@ -115,7 +115,7 @@ class AfterAChange(unittest.TestCase):
         self.assertEqual(calls[2:], ["schedule crash model"])
         self.assertIn("packages: no full run, as there is no time left", output)
         self.assertEqual(status, 0)
-        self.assertEqual(self.run_ci(minutes="6")[0][2:], ["model", "--thorough schedule crash"])
+        self.assertEqual(self.run_ci(minutes="12")[0][2:], ["model", "--thorough schedule crash"])
 
     def test_a_run_that_comes_to_no_result_fails(self):
         self.record()
