@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Says how long each test took, the slowest first, and counts the results on the last line. The exit
-status is 1 if any failed, or if there was none.
+"""Says how long each test took, the slowest first, then which failed, and counts the results on the
+last line. The exit status is 1 if any failed, or if there was none.
 
 usage: report.py LOG...     each named after its build: what meson logs of tests, a JSON object a line
 """
@@ -14,25 +14,34 @@ COUNTED_AS = {"OK": "passed", "EXPECTEDFAIL": "passed", "SKIP": "skipped", "BUIL
 
 
 def report(path):
-    """Prints one build's times, and returns its counts."""
+    """Prints one build's times, and returns its counts and the names of what failed."""
     entries = [json.loads(line) for line in path.read_text().splitlines()]
     entries.sort(key=lambda entry: -entry["duration"])
     total = sum(entry["duration"] for entry in entries)
     print(f"{path.name}: {total:.0f} s")
-    counts = collections.Counter()
+    counts, failed = collections.Counter(), []
     for entry in entries:
         counted_as = COUNTED_AS.get(entry["result"], "failed")
         counts[counted_as] += 1
         # "sessreg:pam / pam, as root": the project's name says nothing here
         name = entry["name"].removeprefix("sessreg:")
+        if counted_as == "failed":
+            failed.append(f"{path.name}: {name}")
         note = "" if counted_as in (None, "passed") else f"  {counted_as}"
         print(f"{entry['duration']:8.1f}  {name}{note}")
     print()
-    return counts
+    return counts, failed
 
 
 def main(paths):
-    counts = sum((report(pathlib.Path(path)) for path in paths), collections.Counter())
+    counts = collections.Counter()
+    failed = []
+    for path in paths:
+        of_build, failed_of_build = report(pathlib.Path(path))
+        counts += of_build
+        failed += failed_of_build
+    for name in failed:
+        print(f"FAILED {name}")
     print(", ".join(f"{counts[what]} {what}" for what in ("passed", "failed", "skipped")))
     return 1 if counts["failed"] or not counts["passed"] else 0
 

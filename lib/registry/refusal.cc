@@ -29,6 +29,19 @@ const RefusalFacts& facts_of(Refusal refusal) {
   return kFacts.at(static_cast<std::size_t>(refusal) - 1);
 }
 
+Refusal refusal_of(const Decision& decision) {
+  switch (decision.outcome) {
+    case Outcome::user_full:
+      return Refusal::user_full;
+    case Outcome::group_full:
+      return Refusal::group_full;
+    case Outcome::table_full:
+      return Refusal::table_full;
+    default:
+      return decision.limit == 0 ? Refusal::drain : Refusal::site_full;
+  }
+}
+
 const char* text(Refusal refusal) {
   return refusal == Refusal::none ? "none" : facts_of(refusal).name;
 }

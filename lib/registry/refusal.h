@@ -7,6 +7,7 @@
 #include <string>
 
 #include "registry/counters.h"
+#include "registry/decision.h"
 
 namespace sessreg {
 
@@ -45,6 +46,8 @@ struct RefusalFacts {
 std::span<const RefusalFacts> refusals();
 // Not of `none`.
 const RefusalFacts& facts_of(Refusal refusal);
+// Why there is no seat. For a decision that found none.
+Refusal refusal_of(const Decision& decision);
 // The name, also of `none`.
 const char* text(Refusal refusal);
 

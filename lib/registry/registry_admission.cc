@@ -13,19 +13,6 @@ constexpr unsigned kEvictionTurns = 8;
 
 constexpr std::uint64_t kUsedOrNot = ~std::uint64_t{0};
 
-Refusal refusal_of(const Decision& decision) {
-  switch (decision.outcome) {
-    case Outcome::user_full:
-      return Refusal::user_full;
-    case Outcome::group_full:
-      return Refusal::group_full;
-    case Outcome::table_full:
-      return Refusal::table_full;
-    default:
-      return decision.limit == 0 ? Refusal::drain : Refusal::site_full;
-  }
-}
-
 }  // namespace
 
 Admission Registry::reserve(const Login& login, const Terms& terms, const Processes& processes,

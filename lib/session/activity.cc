@@ -3,6 +3,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "registry/refusal.h"
 #include "session/returning.h"
 #include "token/token_key.h"
 
@@ -31,17 +32,6 @@ bool is_token_past(const Snapshot& session, std::uint64_t now_ms) {
          now_ms >= session.record.opened_boottime_ms + kTokenLife_ms;
 }
 
-const std::string& message_for(Outcome outcome, const Config& config) {
-  switch (outcome) {
-    case Outcome::user_full:
-      return config.message_user_full;
-    case Outcome::group_full:
-      return config.message_group_full;
-    default:
-      return config.message_site_full;
-  }
-}
-
 Marked mark(Registry& registry, const Config& config, const Snapshot& session,
             const Processes& processes, std::uint64_t now_ms, bool is_past) {
   Marked result;
@@ -68,7 +58,7 @@ Marked mark(Registry& registry, const Config& config, const Snapshot& session,
     values.user = text_of(session.record.user);
     values.service = text_of(session.record.service);
     result.what = Marked::What::site_full;
-    result.message = format_message(message_for(back.decision.outcome, config), values);
+    result.message = format_message(config.*facts_of(refusal_of(back.decision)).message, values);
   }
   return result;
 }

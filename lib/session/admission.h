@@ -171,8 +171,8 @@ class LoginProcedure {
 // back what it took from others. No error if there is none any more.
 std::optional<Error> release(const Seat& seat);
 
-// Whether the caller lacks the rights to use a registry, and so opens no session for anybody (a
-// screen locker, a web server).
+// Whether the error is that the caller lacks the rights to use a registry, which root and the daemon
+// have. Such a caller opens no session for anybody (a screen locker, a web server).
 bool lacks_rights(const Error& error);
 
 // Gives back a reservation that is no longer of use; does nothing if another process made it. If

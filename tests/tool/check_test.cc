@@ -156,6 +156,10 @@ TEST_CASE("each mistake in a stack is found") {
        "~/pam.d/login:1: 'conf=sessreg.conf' is not an absolute path; write the whole path\n"
        "~/pam.d/login:2: '../x' cannot be the name of a site; use 1 to 64 of A-Z a-z 0-9 _ . -, a "
        "letter, digit or _ first\n"},
+      {"account required pam_sessreg.so conf=\n"
+       "session required pam_sessreg.so conf=\n",
+       "~/pam.d/login:1: 'conf=' is not an absolute path; write the whole path\n"
+       "~/pam.d/login:2: 'conf=' is not an absolute path; write the whole path\n"},
       {"account required pam_sessreg.so conf=/none/x.conf\n"
        "session required pam_sessreg.so conf=/none/x.conf\n",
        "~/pam.d/login:1: /none/x.conf does not exist; create it (an empty file means the "

@@ -66,11 +66,9 @@ TEST_CASE("a session that ends at the first signal is not waited for") {
   Sandbox sandbox;
   const Process process(sleeps);
   sandbox.admit(login_of("alice", process));
-  const auto began = std::chrono::steady_clock::now();
-  const ToolResult result = sandbox.tool({"revoke", "--user", "alice", "--grace", "50s"});
+  const ToolResult result = sandbox.tool({"revoke", "--user", "alice", "--grace", "1h"});
   CHECK(result.code == 0);
   CHECK_THAT(result.out, Catch::EndsWith("alice (sshd from 192.0.2.7): ended\n"));
-  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(25));
 }
 
 TEST_CASE("processes that ignore SIGTERM and SIGHUP are killed, the leader last") {
@@ -112,9 +110,7 @@ TEST_CASE("a stopped process is woken to take its signal") {
   const Process process(sleeps);
   sandbox.admit(login_of("alice", process));
   kill(process.pid(), SIGSTOP);
-  const auto began = std::chrono::steady_clock::now();
-  CHECK(sandbox.tool({"revoke", "--all", "--grace", "50s"}).code == 0);
-  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(25));
+  CHECK(sandbox.tool({"revoke", "--all", "--grace", "1h"}).code == 0);
   CHECK(!process.is_running());
 }
 
@@ -204,9 +200,7 @@ TEST_CASE("a login's shell is hung up, not the login itself") {
     sleep_for_ever();
   });
   sandbox.admit(login_of("alice", process, "login", "", "/dev/tty1"));
-  const auto began = std::chrono::steady_clock::now();
-  CHECK(sandbox.tool({"revoke", "--all", "--grace", "50s"}).code == 0);
-  CHECK(std::chrono::steady_clock::now() - began < std::chrono::seconds(25));
+  CHECK(sandbox.tool({"revoke", "--all", "--grace", "1h"}).code == 0);
 }
 
 TEST_CASE("the session's terminal is told why, with nothing that could drive it") {

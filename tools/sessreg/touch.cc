@@ -10,6 +10,7 @@
 #include "common/errors.h"
 #include "common/output.h"
 #include "session/activity.h"
+#include "session/admission.h"
 #include "sessreg/access/remote.h"
 #include "sessreg/access/site_sessions.h"
 #include "sessreg/command.h"
@@ -70,7 +71,7 @@ void touch(const GlobalOptions& global, const std::string& text, const TokenClai
                                     escape_for_terminal(of_site.site)));
   if (!is_valid_site_name(of_site.site)) throw token_invalid("the token is for no possible site");
   auto config = load_config(of_site.site, of_site.conf);
-  if (!config && is_for_daemon(config.error())) {
+  if (!config && lacks_rights(config.error())) {
     Remote(of_site.conf.empty() ? default_config_path(of_site.site) : of_site.conf).touch(text);
     return;
   }
@@ -81,7 +82,7 @@ void touch(const GlobalOptions& global, const std::string& text, const TokenClai
                                     escape_for_terminal(claimed.site)));
   Site site = site_without_registry(of_site, std::move(config));
   if (const auto error = site.open_registry(Site::IfMissing::leave)) {
-    if (!is_for_daemon(*error)) throw failure_of(*error, called_as(site));
+    if (!lacks_rights(*error)) throw failure_of(*error, called_as(site));
     Remote(site.config.registry).touch(text);
     return;
   }

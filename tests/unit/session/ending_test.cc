@@ -43,11 +43,15 @@ struct Site : Fixture {
 class OnTerminal {
  public:
   OnTerminal() : pid_(forkpty(&terminal_, nullptr, nullptr, nullptr)) {
-    if (pid_ != 0) return;
-    signal(SIGTERM, SIG_DFL);  // not as Catch2 has it
-    alarm(60);
-    for (;;)
-      pause();
+    if (pid_ == 0) {
+      signal(SIGTERM, SIG_DFL);  // not as Catch2 has it
+      alarm(60);
+      ready_.put('r');
+      for (;;)
+        pause();
+    }
+    // Only now is the terminal surely its own.
+    REQUIRE(ready_.get() == 'r');
   }
   ~OnTerminal() {
     kill(pid_, SIGKILL);
@@ -69,6 +73,7 @@ class OnTerminal {
 
  private:
   int terminal_ = -1;
+  Pipe ready_;
   pid_t pid_;
 };
 

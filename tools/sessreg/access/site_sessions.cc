@@ -1,18 +1,14 @@
 #include "sessreg/access/site_sessions.h"
 
-#include <unistd.h>
-
 #include <algorithm>
+
+#include "session/admission.h"
 
 namespace sessreg {
 
-bool is_for_daemon(const Error& error) {
-  return error.code == Errc::permission_denied && geteuid() != 0;
-}
-
 SiteSessions::SiteSessions(const GlobalOptions& global) {
   auto config = load_config(global.site, global.conf);
-  if (!config && is_valid_site_name(global.site) && is_for_daemon(config.error())) {
+  if (!config && is_valid_site_name(global.site) && lacks_rights(config.error())) {
     // The caller may not read the configuration: the defaults have to do.
     site_.config.site = global.site;
     site_.config_path = global.conf;
@@ -22,7 +18,7 @@ SiteSessions::SiteSessions(const GlobalOptions& global) {
   site_ = site_without_registry(global, std::move(config));
   const auto error = site_.open_registry(Site::IfMissing::leave);
   if (!error) return;
-  if (!is_for_daemon(*error)) throw failure_of(*error, called_as(site_));
+  if (!lacks_rights(*error)) throw failure_of(*error, called_as(site_));
   remote_.emplace(site_.config.registry);
 }
 

@@ -16,9 +16,6 @@
 
 namespace sessreg {
 
-// Whether the caller lacks a right that the daemon has.
-bool is_for_daemon(const Error& error);
-
 class SiteSessions {
  public:
   // Throws Failure, like everything here.

@@ -202,7 +202,8 @@ class Checker {
           "use 1 to 64 of A-Z a-z 0-9 _ . -, a letter, digit or _ first");
       return;
     }
-    if (!site.conf.empty() && !site.conf.starts_with('/')) {
+    const auto conf = arguments_of(line).conf;
+    if (conf && !conf->starts_with('/')) {
       add(line, quoted("conf=" + site.conf) + " is not an absolute path", "write the whole path");
       return;
     }
