@@ -34,7 +34,7 @@ bool set_held(pam_handle_t* pamh, std::string_view site, const Held& held) {
   auto copy = std::make_unique<Held>(held);
   if (pam_set_data(pamh, data_name(site).c_str(), copy.get(), clean_up_held) != PAM_SUCCESS)
     return false;
-  copy.release();  // PAM's now
+  static_cast<void>(copy.release());  // PAM's now
   return true;
 }
 

@@ -121,7 +121,7 @@ void append_hex(std::string& out, std::string_view bytes) {
 }
 
 std::string log_value(std::string_view text) {
-  const std::string escaped = escape(text, Backslash::doubled);
+  std::string escaped = escape(text, Backslash::doubled);
   if (!escaped.empty() && escaped.find_first_of(" =\"") == std::string::npos) return escaped;
   std::string out = "\"";
   for (const char c : escaped) {

@@ -67,7 +67,7 @@ Result<SigningKey> load_in(const KeyPlace& at) {
 Result<bool> make_public_file_if_missing(const KeyPlace& at, const SigningKey& key) {
   struct stat ignored {};
   if (fstatat(at.directory.get(), at.name.c_str(), &ignored, AT_SYMLINK_NOFOLLOW) == 0) return true;
-  const auto made = make_key_file(at, to_paserk(key.public_key()) + "\n", 0644);
+  auto made = make_key_file(at, to_paserk(key.public_key()) + "\n", 0644);
   // Somebody else was faster.
   if (!made && made.error().code == Errc::already_exists) return true;
   return made;

@@ -77,7 +77,8 @@ void populate_mappings(const std::string& directory) {
     const std::uintptr_t begin = std::stoull(line, &end_of_first, 16);
     const std::uintptr_t end = std::stoull(line.substr(end_of_first + 1), nullptr, 16);
     // Kernels before 5.14 refuse; then warming up does it, more slowly.
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_POPULATE_WRITE);
+    void* mapping = reinterpret_cast<void*>(begin);  // NOLINT: the kernel's number
+    madvise(mapping, end - begin, MADV_POPULATE_WRITE);
   }
 }
 

@@ -45,6 +45,7 @@ Rounds run_rounds(Workers& workers, const std::vector<std::size_t>& contestants,
   // Where workers share a core, a slice must hold many turns of the scheduler.
   const double slice_ns = options.slice_ms * (processes > cores() ? 3e6 : 1e6);
   std::vector<std::uint64_t> iterations;
+  iterations.reserve(contestants.size());
   for (const std::size_t task : contestants)
     iterations.push_back(calibrate(workers, task, processes, slice_ns));
 

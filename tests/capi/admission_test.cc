@@ -107,6 +107,7 @@ TEST_CASE("of many gateways and PAM logins at once exactly as many get in as the
   constexpr int kLogins = 12;
   Gateway site("sessions_limit = 5\n");
   std::vector<Child> children;
+  children.reserve(kLogins);
   Pipe go, in;
   for (int i = 0; i < kLogins; ++i)
     children.emplace_back([&, i] {

@@ -132,6 +132,7 @@ TEST_CASE("many threads use one site at once, and exactly as many get in as ther
   constexpr int kThreads = 8;
   Gateway site("sessions_limit = 5\n");
   std::vector<std::thread> threads;
+  threads.reserve(kThreads);
   std::atomic<int> most{0}, inside{0}, wrong{0}, refused{0};
   for (int i = 0; i < kThreads; ++i)
     threads.emplace_back([&] {

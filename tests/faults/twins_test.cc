@@ -61,6 +61,7 @@ TEST_CASE("24 processes with one copy or the other against a limit of 3: 3 get i
   for (int round = 0; round < 10; ++round) {
     Pipe start, said, leave;
     std::vector<std::unique_ptr<Child>> holders;
+    holders.reserve(24);
     for (int i = 0; i < 24; ++i)
       holders.push_back(std::make_unique<Child>([&] {
         start.close_write();

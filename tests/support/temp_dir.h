@@ -27,7 +27,7 @@ class TempDir {
   std::string operator/(std::string_view name) const { return path_ + "/" + std::string(name); }
 
   std::string write(std::string_view name, std::string_view text) const {
-    const std::string file = *this / name;
+    std::string file = *this / name;
     std::ofstream(file, std::ios::binary | std::ios::trunc) << text;
     chmod(file.c_str(), 0644);
     return file;

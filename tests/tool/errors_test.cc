@@ -99,7 +99,7 @@ TEST_CASE("with --json an error is an object on standard error") {
     const ToolResult result = sandbox.tool(arguments);
     CHECK(result.code == 2);
     CHECK(result.out == "");
-    const nlohmann::json error = nlohmann::json::parse(result.err);
+    const nlohmann::json error = parse_json(result.err);
     CHECK(error.size() == 2);
     CHECK(error["error"] == "usage");
     CHECK(error["message"].is_string());
@@ -111,7 +111,7 @@ TEST_CASE("with --json an error is an object on standard error") {
   CHECK_THAT(sandbox.tool({"--json=false", "list", "--sort", "x"}).err, !Catch::StartsWith("{"));
   const ToolResult unknown = sandbox.tool({"show", "abcd", "--json"});
   CHECK(unknown.code == 3);
-  CHECK(nlohmann::json::parse(unknown.err)["error"] == "no_such_session");
+  CHECK(parse_json(unknown.err)["error"] == "no_such_session");
 }
 
 TEST_CASE("help and version are exit code 0, before and after the command") {
@@ -179,7 +179,7 @@ TEST_CASE("a configuration that is missing or wrong is exit code 5 and named") {
   CHECK(result.code == 5);
   check_one_line(result);
   CHECK_THAT(result.err, Catch::Contains("test.conf:2: "));
-  CHECK(nlohmann::json::parse(sandbox.tool({"list", "--json"}).err)["error"] == "invalid_config");
+  CHECK(parse_json(sandbox.tool({"list", "--json"}).err)["error"] == "invalid_config");
 }
 
 TEST_CASE("an unusable registry is exit code 5 and says how to mend it") {
@@ -193,7 +193,7 @@ TEST_CASE("an unusable registry is exit code 5 and says how to mend it") {
       check_one_line(result);
       CHECK_THAT(result.err, Catch::Contains(sandbox.registry_path()));
     }
-    CHECK(nlohmann::json::parse(sandbox.tool({"list", "--json"}).err)["error"] == name);
+    CHECK(parse_json(sandbox.tool({"list", "--json"}).err)["error"] == name);
     // The mend is for this site.
     CHECK_THAT(run_tool({"list", "--site", "rv", "--conf", sandbox.conf_path()}).err,
                Catch::EndsWith(" --site rv --conf " + sandbox.conf_path() + " purge --rebuild'\n"));

@@ -63,7 +63,7 @@ TEST_CASE("each rule is explained with its value and where it comes from") {
   CHECK(json["uid"] == 65534);
   CHECK(json["registry_exists"] == false);
   CHECK(rule(json, "session_ttl") ==
-        nlohmann::json::parse(R"({"key":"session_ttl","value":90,"from":"top"})"));
+        parse_json(R"({"key":"session_ttl","value":90,"from":"top"})"));
   CHECK(rule(json, "sessions_limit", "[group nogroup]")["value"] == 5);
   // Another service has no section.
   const nlohmann::json other =
@@ -189,7 +189,7 @@ TEST_CASE("a user whom this host does not know is in no group, not in root's eit
   const Sandbox sandbox("[group root]\nuser_sessions_limit = 0\n");
   const ToolResult result = sandbox.tool({"--json", "explain", "no-such-user"});
   CHECK(result.code == 0);
-  const auto limit = rule(nlohmann::json::parse(result.out), "user_sessions_limit");
+  const auto limit = rule(parse_json(result.out), "user_sessions_limit");
   REQUIRE(limit.is_object());
   CHECK(limit["from"] == "default");
 }

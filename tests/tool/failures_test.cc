@@ -36,7 +36,7 @@ TEST_CASE("without a registry no host has failed, and none is made") {
   CHECK(result.code == 0);
   CHECK(result.out == "host  failures  last failure  blacklisted until\n");
   CHECK(sandbox.tool({"failures", "--json"}).json() ==
-        nlohmann::json::parse(R"({"site":"default","max":3,"hosts":[]})"));
+        parse_json(R"({"site":"default","max":3,"hosts":[]})"));
   CHECK(sandbox.tool({"failures", "--reset-all"}).out == "forgot the failures of 0 hosts\n");
   CHECK(access(sandbox.registry_path().c_str(), F_OK) != 0);
 }
@@ -86,7 +86,7 @@ TEST_CASE("a host is forgotten by its address or as it is listed") {
   CHECK(result.code == 0);
   CHECK(result.out == "forgot the failures of 192.0.2.1\n");
   CHECK(sandbox.tool({"failures", "--reset", "2001:db8::/64", "--json"}).json() ==
-        nlohmann::json::parse(R"({"site":"default","reset":1})"));
+        parse_json(R"({"site":"default","reset":1})"));
   CHECK(hosts_of(sandbox.tool({"failures", "--json"}).json()) ==
         std::vector<std::string>{"192.0.2.3"});
 }
@@ -114,7 +114,7 @@ TEST_CASE("a host that is not known is exit code 1, and the mend is for this sit
   CHECK(result.out.empty());
   CHECK(result.err == "sessreg: no failures of 192.0.2.9 are known; 'sessreg --conf " +
                           sandbox.conf_path() + " failures' lists the hosts\n");
-  CHECK(nlohmann::json::parse(sandbox.tool({"failures", "--reset", "x", "--json"}).err)["error"] ==
+  CHECK(parse_json(sandbox.tool({"failures", "--reset", "x", "--json"}).err)["error"] ==
         "no_such_host");
   CHECK(hosts_of(sandbox.tool({"failures", "--json"}).json()).size() == 1);
 }

@@ -15,7 +15,7 @@ using namespace sessreg;
 TEST_CASE("without a registry the limit is the configured one") {
   Sandbox sandbox;
   const nlohmann::json json = sandbox.tool({"limit", "--json"}).json();
-  CHECK(json == nlohmann::json::parse(R"({"site":"default","active":0,"limit":7,
+  CHECK(json == parse_json(R"({"site":"default","active":0,"limit":7,
                                           "limit_configured":7,"limit_override":null})"));
   CHECK(access(sandbox.registry_path().c_str(), F_OK) != 0);
   CHECK(sandbox.tool({"limit", "--configured"}).code == 0);
@@ -147,7 +147,7 @@ TEST_CASE("purge drops what is dead and says how many of each") {
   CHECK(sandbox.tool({"purge"}).out ==
         "dropped 2 dead sessions, 1 abandoned reservation, 0 unfinished logins\n");
   CHECK(sandbox.tool({"purge", "--json"}).json() ==
-        nlohmann::json::parse(R"({"site":"default","sessions":0,"reservations":0,"claims":0,
+        parse_json(R"({"site":"default","sessions":0,"reservations":0,"claims":0,
                                   "ended":0,"survived":0,"replaced":null})"));
   CHECK(sandbox.registry().count() == 1);
 }

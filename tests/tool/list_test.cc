@@ -54,8 +54,7 @@ TEST_CASE("without a registry the list is empty") {
   CHECK(lines_of(table.out).size() == 1);
   const ToolResult json = sandbox.tool({"list", "--json"});
   CHECK(json.code == 0);
-  CHECK(json.json() ==
-        nlohmann::json::parse(R"({"site":"default","limit":7,"active":0,"sessions":[]})"));
+  CHECK(json.json() == parse_json(R"({"site":"default","limit":7,"active":0,"sessions":[]})"));
   const ToolResult terminal = sandbox.tool_on_terminal(80, {"list"});
   CHECK(terminal.code == 0);
   CHECK(terminal.out ==
@@ -421,7 +420,7 @@ TEST_CASE("a prefix that fits several sessions is refused, and they are named") 
   const ToolResult result = sandbox.tool({"show", prefix, "--json"});
   CHECK(result.code == 2);
   CHECK(result.out == "");
-  CHECK(nlohmann::json::parse(result.err)["error"] == "ambiguous_id");
+  CHECK(parse_json(result.err)["error"] == "ambiguous_id");
   CHECK_THAT(sandbox.tool({"show", prefix}).err,
              Catch::Contains(prefix + " fits several sessions: " + prefix));
 }
@@ -451,7 +450,7 @@ TEST_CASE("all sites are listed, each with its own limit, and one that is broken
     return;
   }
   CHECK(result.code == 5);
-  CHECK(nlohmann::json::parse(result.err)["error"] == "invalid_config");
+  CHECK(parse_json(result.err)["error"] == "invalid_config");
   const nlohmann::json sites = result.json();
   REQUIRE(sites.size() == 2);
   CHECK(sites[0]["site"] == "default");

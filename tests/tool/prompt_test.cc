@@ -31,7 +31,9 @@ class Shell {
  public:
   Shell(const std::string& name, const std::string& token) : name_(name) {
     answer("exit 0");
-    std::string hook = content_of(std::string(getenv("SESSREG_SNIPPETS")) + "/sessreg." + name);
+    const char* snippets = getenv("SESSREG_SNIPPETS");
+    REQUIRE(snippets != nullptr);
+    std::string hook = content_of(std::string(snippets) + "/sessreg." + name);
     for (std::size_t at = 0; (at = hook.find("@tool@")) != std::string::npos;)
       hook.replace(at, 6, tool_path());
     std::ofstream(hook_path()) << hook;

@@ -74,7 +74,7 @@ TEST_CASE("without a daemon, who is not root is told what to do") {
                             "/none.sock: ask the administrator to start sessregd, or use sudo\n");
   }
   const ToolResult json = site.as(kAlice, {"list", "--json"}, nowhere);
-  CHECK(nlohmann::json::parse(json.err)["error"] == "no_daemon");
+  CHECK(parse_json(json.err)["error"] == "no_daemon");
 }
 
 TEST_CASE("what only root may do is refused with a daemon as well") {
@@ -93,7 +93,7 @@ TEST_CASE("a user lists the own sessions, in every form, as root would see them"
   if (!can_become_others()) return;
   const Site site;
   const DaemonProcess daemon(site.sandbox);
-  const auto of_alice = [&](std::vector<std::string> arguments) {
+  const auto of_alice = [&](const std::vector<std::string>& arguments) {
     const ToolResult seen = site.as(kAlice, arguments, daemon.environment());
     CHECK(seen.code == 0);
     CHECK(seen.err.empty());
@@ -107,7 +107,7 @@ TEST_CASE("a user lists the own sessions, in every form, as root would see them"
     }
     return json;
   };
-  const auto seen = nlohmann::json::parse(of_alice({"list", "--json"}));
+  const auto seen = parse_json(of_alice({"list", "--json"}));
   CHECK(seen["active"] == 2);
   CHECK(seen["limit"] == 7);
   REQUIRE(seen["sessions"].size() == 1);
@@ -118,13 +118,12 @@ TEST_CASE("a user lists the own sessions, in every form, as root would see them"
   CHECK_THAT(of_alice({"list"}), Catch::Contains(id) && !Catch::Contains(id_of(site.bob)));
   CHECK_THAT(of_alice({"list", "--csv"}), Catch::Contains("\r\n" + id + ",default,alice,1000,"));
   CHECK_THAT(of_alice({"list", "--tsv"}), Catch::StartsWith(id + "\tdefault\talice\t1000\t"));
-  CHECK(nlohmann::json::parse(of_alice({"list", "--by-user", "--json"}))["users"].size() == 1);
-  CHECK(nlohmann::json::parse(of_alice({"list", "--user", "bob", "--json"}))["sessions"].empty());
-  CHECK(nlohmann::json::parse(
+  CHECK(parse_json(of_alice({"list", "--by-user", "--json"}))["users"].size() == 1);
+  CHECK(parse_json(of_alice({"list", "--user", "bob", "--json"}))["sessions"].empty());
+  CHECK(parse_json(
             of_alice({"list", "--host", "192.0.2.7", "--service", "sshd", "--json"}))["sessions"]
             .size() == 1);
-  CHECK(nlohmann::json::parse(of_alice({"show", id.substr(0, 8), "--json"}))["pid"] ==
-        site.alices.pid());
+  CHECK(parse_json(of_alice({"show", id.substr(0, 8), "--json"}))["pid"] == site.alices.pid());
   CHECK_THAT(of_alice({"show", id}), Catch::Contains("user           alice\n"));
 
   const ToolResult others = site.as(kAlice, {"show", id_of(site.bob)}, daemon.environment());
@@ -246,7 +245,7 @@ TEST_CASE("a token's bearer marks its session through the daemon, whoever it is"
   const auto error = [&](const std::string& token, int code) {
     const ToolResult result = touch(token);
     CHECK(result.code == code);
-    return nlohmann::json::parse(result.err)["error"].get<std::string>();
+    return parse_json(result.err)["error"].get<std::string>();
   };
   std::string forged = site.alice.token;
   forged[60] = forged[60] == 'A' ? 'B' : 'A';
@@ -335,7 +334,7 @@ TEST_CASE("an answer that no daemon gives is an error, and shows nothing of it")
     const ToolResult result = answered(bad);
     INFO(bad);
     CHECK(result.code == 1);
-    const auto error = nlohmann::json::parse(result.err);
+    const auto error = parse_json(result.err);
     CHECK((error["error"] == "bad_answer" || error["error"] == "daemon"));
   }
 }

@@ -410,7 +410,7 @@ TEST_CASE("the caller's own session is left alone without --self") {
   const Process other(sleeps);
   // A process of the session that waits for a word, then runs the tool and keeps its exit code.
   const std::string go = sandbox.directory() + "/go", done = sandbox.directory() + "/done";
-  const auto run_inside = [&](std::vector<std::string> words) {
+  const auto run_inside = [&](const std::vector<std::string>& words) {
     return [&sandbox, go, done, words](const auto& ready) {
       ready();
       while (access(go.c_str(), F_OK) != 0)

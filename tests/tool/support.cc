@@ -105,6 +105,18 @@ void end_everything_started() {
   }
 }
 
+nlohmann::json ToolResult::json() const {
+  return parse_json(out);
+}
+
+nlohmann::json parse_json(std::string_view text) {
+  return nlohmann::json::parse(text);
+}
+
+std::string Catch::StringMaker<nlohmann::json>::convert(const nlohmann::json& value) {
+  return value.dump();
+}
+
 ToolResult run_tool(std::vector<std::string> arguments, const ToolOptions& options) {
   int in[2], out[2], err[2];
   REQUIRE(pipe2(in, O_CLOEXEC) == 0);

@@ -5,11 +5,13 @@
 
 #include <sys/types.h>
 
+#include <catch2/catch.hpp>
 #include <chrono>
 #include <functional>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "registry/registry.h"
@@ -24,7 +26,14 @@ struct ToolResult {
   std::string out;
   std::string err;
 
-  nlohmann::json json() const { return nlohmann::json::parse(out); }
+  nlohmann::json json() const;
+};
+
+// Parsed and printed in one file: each that does so itself compiles for seconds longer.
+nlohmann::json parse_json(std::string_view text);
+template <>
+struct Catch::StringMaker<nlohmann::json> {
+  static std::string convert(const nlohmann::json& value);
 };
 
 struct ToolOptions {

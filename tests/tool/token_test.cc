@@ -99,7 +99,7 @@ TEST_CASE("a token that is not good is refused with the reason, and exit code 6"
     const ToolResult result = keys.token({"verify", "-", "--json"}, "", token);
     CHECK(result.code == 6);
     CHECK(result.out.empty());
-    return nlohmann::json::parse(result.err)["error"].get<std::string>();
+    return parse_json(result.err)["error"].get<std::string>();
   };
   CHECK(reason("hello") == "not_a_token");
   CHECK(reason("v3.local.AAAA") == "other_version_or_purpose");

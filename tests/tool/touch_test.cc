@@ -47,7 +47,7 @@ struct Site {
 };
 
 std::string error_name(const ToolResult& result) {
-  return nlohmann::json::parse(result.err)["error"].get<std::string>();
+  return parse_json(result.err)["error"].get<std::string>();
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "common/socket_path.h"
 #include "registry/capacity.h"
 #include "token/token.h"
+#include "varlink/client.h"
 
 namespace sessreg {
 namespace {

@@ -19,7 +19,12 @@
 #include "common/session.h"
 #include "host/process_table.h"
 #include "session/ending.h"
-#include "varlink/client.h"
+
+namespace sessreg::varlink {
+class Client;
+class ClientError;
+struct Reply;
+}  // namespace sessreg::varlink
 
 namespace sessreg {
 
