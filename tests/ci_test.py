@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What CI runs after which change: .ci/run in a repository made for it, whose tests/run only notes how
-it was called."""
+"""What CI runs after which change: .ci/run in a repository made for it, whose tests/run and tests/tidy
+only note how they were called."""
 
 import os
 import pathlib
@@ -10,9 +10,9 @@ import tempfile
 import unittest
 
 CI = pathlib.Path(__file__).resolve().parents[1] / ".ci" / "run"
-DEVELOPER = ["", "--sanitizers"]  # what is called in any case
+DEVELOPER = ["", "--sanitizers", "tidy"]  # what is called in any case; tidy if it is known since when
 NOTES = """#!/bin/sh
-echo "$@" >>calls
+case $0 in */tidy) echo tidy ;; *) echo "$@" ;; esac >>calls
 case "$*" in *"$BROKEN"*) exit 1 ;; esac
 echo "2 passed, 0 failed, 1 skipped"
 """
@@ -30,7 +30,9 @@ class AfterAChange(unittest.TestCase):
         self.write("tests/run", NOTES)
         self.write(".ci/run")
         shutil.copy(CI, self.tree / ".ci" / "run")
-        (self.tree / "tests" / "run").chmod(0o755)
+        self.write("tests/tidy", NOTES)
+        for name in "run", "tidy":
+            (self.tree / "tests" / name).chmod(0o755)
         self.git("init", "--quiet")
         self.commit()
 
@@ -67,7 +69,7 @@ class AfterAChange(unittest.TestCase):
         calls, output, status = self.run_ci()
         self.assertEqual(calls, DEVELOPER)
         self.assertIn("model: no full run, as nothing has changed since", output)
-        self.assertEqual(output.splitlines()[-1], "4 passed, 0 failed, 2 skipped")
+        self.assertEqual(output.splitlines()[-1], "6 passed, 0 failed, 3 skipped")
         self.assertEqual(status, 0)
 
     def test_what_is_no_concern_of_the_long_tests(self):
@@ -81,7 +83,7 @@ class AfterAChange(unittest.TestCase):
         calls, output, _ = self.run_ci()
         self.assertEqual(calls, [
             "--without schedule --without crash --without model --without coverage", "--sanitizers",
-            "--thorough schedule crash model", "--coverage"])
+            "tidy", "--thorough schedule crash model", "--coverage"])
         self.assertIn("packages: no full run", output)
 
     def test_one_suite_runs_once(self):
@@ -92,7 +94,7 @@ class AfterAChange(unittest.TestCase):
                 self.record()
                 self.change(name)
                 self.assertEqual(self.run_ci()[0],
-                                 [f"--without {suite}", "--sanitizers", f"--thorough {suite}"])
+                                 [f"--without {suite}", "--sanitizers", "tidy", f"--thorough {suite}"])
                 self.git("reset", "--hard", "--quiet", "HEAD~1")
 
     def test_a_release_counts_rather_than_the_record(self):
@@ -120,7 +122,14 @@ class AfterAChange(unittest.TestCase):
     def test_a_run_that_comes_to_no_result_fails(self):
         self.record()
         _, output, status = self.run_ci(broken="--sanitizers")
-        self.assertEqual(output.splitlines()[-1], "2 passed, 1 failed, 1 skipped")
+        self.assertEqual(output.splitlines()[-2:], ["FAILED tests/run --sanitizers came to no result",
+                                                    "4 passed, 1 failed, 2 skipped"])
+
+    def test_the_names_of_what_failed_are_said_at_the_end(self):
+        self.record()
+        self.write("tests/tidy", "#!/bin/sh\necho FAILED one\necho FAILED two\necho 1 passed, 2 failed, 0 skipped\nexit 1\n")
+        _, output, status = self.run_ci()
+        self.assertEqual(output.splitlines()[-3:], ["FAILED one", "FAILED two", "5 passed, 2 failed, 2 skipped"])
         self.assertEqual(status, 1)
 
 

@@ -61,8 +61,8 @@ const Actor touch{
 
 // --- Of users, groups, idle and parked sessions ---
 
-auto prepared_with_traits(std::function<void(World&)> set_traits,
-                          std::function<void(World&)> then) {
+auto prepared_with_traits(const std::function<void(World&)>& set_traits,
+                          const std::function<void(World&)>& then) {
   return [=](World& w) {
     set_traits(w);
     then(w);
@@ -168,7 +168,7 @@ void leave_unsettled(World& w, SlotRef ref, std::uint32_t generation, GateOp op)
 }
 
 // The generations are about to come round: `after` transitions of a slot from here on.
-auto near_the_last_generation(std::uint32_t after, std::function<void(World&)> then) {
+auto near_the_last_generation(std::uint32_t after, const std::function<void(World&)>& then) {
   return [=](World& w) {
     const auto last =
         static_cast<std::uint32_t>((std::uint64_t{1} << w.gate.widths().generation_bits()) - 1);

@@ -45,7 +45,7 @@ void kill_tree(pid_t pid) {
     const std::size_t equals = variable.find('=');
     setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
   }
-  std::string program = getenv("SESSREG_TOOL");
+  std::string program = tool_path();
   arguments.insert(arguments.begin(), program);
   std::vector<char*> argv;
   for (std::string& argument : arguments)
@@ -103,6 +103,12 @@ void end_everything_started() {
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
+}
+
+std::string tool_path() {
+  const char* path = getenv("SESSREG_TOOL");
+  if (path == nullptr) throw std::runtime_error("SESSREG_TOOL is not set");
+  return path;
 }
 
 nlohmann::json ToolResult::json() const {

@@ -42,6 +42,7 @@ struct ToolOptions {
   std::function<void()> before_exec;     // in the child
 };
 
+std::string tool_path();
 ToolResult run_tool(std::vector<std::string> arguments, const ToolOptions& options = {});
 
 // Standard input, output and error are a terminal of that width; carriage returns are dropped.

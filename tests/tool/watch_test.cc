@@ -31,7 +31,7 @@ constexpr const char* kGivenBack = "\033[?1049l";
 class OnTerminal {
  public:
   OnTerminal(const Sandbox& sandbox, std::vector<std::string> arguments,
-             std::vector<std::string> environment = {"NO_COLOR=1"}, unsigned short rows = 24,
+             const std::vector<std::string>& environment = {"NO_COLOR=1"}, unsigned short rows = 24,
              unsigned short columns = 100) {
     winsize size{};
     size.ws_row = rows;
@@ -114,7 +114,7 @@ class OnTerminal {
       unsetenv("NO_COLOR");
       for (const std::string& variable : environment)
         putenv(strdup(variable.c_str()));
-      arguments.insert(arguments.begin(), {getenv("SESSREG_TOOL"), "--conf", sandbox.conf_path()});
+      arguments.insert(arguments.begin(), {tool_path(), "--conf", sandbox.conf_path()});
       std::vector<char*> argv;
       for (std::string& argument : arguments)
         argv.push_back(argument.data());
@@ -174,7 +174,7 @@ class InPipe {
     if (pid_ == 0) {
       dup2(out[1], 1);
       before_exec();
-      arguments.insert(arguments.begin(), getenv("SESSREG_TOOL"));
+      arguments.insert(arguments.begin(), tool_path());
       std::vector<char*> argv;
       for (std::string& argument : arguments)
         argv.push_back(argument.data());

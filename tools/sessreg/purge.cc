@@ -30,7 +30,7 @@ std::optional<Replaced> replace_if_unusable(const Config& config, const std::str
   if (!host) throw failure_of(host.error(), called);
   const auto opened = Registry::open(config.registry, *host);
   if (opened) return std::nullopt;
-  const Error why = opened.error();
+  const Error& why = opened.error();
   if (why.code == Errc::not_found || why.code == Errc::other_boot ||
       why.code == Errc::older_layout)  // its sessions are carried over when it is opened
     return std::nullopt;

@@ -122,9 +122,9 @@ void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
       std::string pids;
       for (const pid_t pid : ended.survivors)
         pids += fmt::format(" {}", pid);
-      if (ended.result == EndResult::survived && !pids.empty()) pids = ", processes left:" + pids;
+      if (ended.result == EndResult::survived && !pids.empty()) pids.insert(0, ", processes left:");
       if (ended.result == EndResult::ending)
-        pids = ", its process holds another session too and was left alone:" + pids;
+        pids.insert(0, ", its process holds another session too and was left alone:");
       lines += fmt::format("{}  {}: {}{}\n", session.id(), description(session), text(ended.result),
                            ended.result == EndResult::ended ? "" : pids);
     }

@@ -168,7 +168,7 @@ TEST_CASE("each way in which a text is not a good token has a name of its own") 
                              "v4.Public.", "v4.public2."})
     CHECK(f.fault(header + body + "." + footer) == "other_version_or_purpose");
   CHECK(f.fault(std::string(kMaxTokenBytes + 1, 'v')) == "too_long");
-  CHECK(f.fault("v4.public." + std::string(100'000'000, 'A')) == "too_long");
+  CHECK(f.fault("v4.public." + std::string(5'000'000, 'A')) == "too_long");
   CHECK(f.fault("v4.public." + body + "=." + footer) == "bad_base64");
   CHECK(f.fault("v4.public." + body + "." + footer + "=") == "bad_base64");
   CHECK(f.fault("v4.public." + body + "\n." + footer) == "bad_base64");

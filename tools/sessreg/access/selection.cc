@@ -147,6 +147,7 @@ const Session& find_by_prefix(const std::vector<Session>& sessions, const std::s
 std::size_t distinct_digits(const std::vector<Session>& sessions) {
   constexpr std::size_t kLeast = 8;
   std::vector<std::string> ids;
+  ids.reserve(sessions.size());
   for (const Session& session : sessions)
     ids.push_back(session.id());
   std::sort(ids.begin(), ids.end());

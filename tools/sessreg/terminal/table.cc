@@ -268,8 +268,10 @@ std::string field_list(const std::vector<std::pair<std::string, std::string>>& f
   std::string result;
   for (const auto& [name, value] : fields) {
     result += name;
-    result.append(static_cast<std::size_t>(widest - display_width(name) + kGap), ' ');
-    result += (terminal.is_terminal && !terminal.utf8 ? to_ascii(value) : value) + "\n";
+    const int gap = widest - display_width(name) + kGap;
+    result.append(static_cast<std::size_t>(gap), ' ');
+    result += terminal.is_terminal && !terminal.utf8 ? to_ascii(value) : value;
+    result += '\n';
   }
   return result;
 }
