@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "base/fd.h"
 
@@ -48,23 +49,54 @@ std::optional<std::string> path_of(std::uint32_t tty_device) {
   return "/dev/" + name;
 }
 
-bool sees_our_mounts(pid_t pid) {
-  struct stat own {
-  }, its{};
-  return stat("/proc/self/ns/mnt", &own) == 0 &&
-         stat(("/proc/" + std::to_string(pid) + "/ns/mnt").c_str(), &its) == 0 &&
-         own.st_dev == its.st_dev && own.st_ino == its.st_ino;
+// What `/proc/PID/ns/mnt` says: "mnt:[4026531841]". Empty: no such process, or none to look at.
+std::string mount_namespace(const std::string& pid) {
+  std::array<char, 64> text;
+  const ssize_t size = readlink(("/proc/" + pid + "/ns/mnt").c_str(), text.data(), text.size());
+  return {text.data(), static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
 }
 
-bool has_open(pid_t pid, const struct stat& terminal) {
-  for (const int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
-    struct stat its {};
-    const std::string path = "/proc/" + std::to_string(pid) + "/fd/" + std::to_string(fd);
-    if (stat(path.c_str(), &its) == 0 && S_ISCHR(its.st_mode) && its.st_dev == terminal.st_dev &&
-        its.st_rdev == terminal.st_rdev)
-      return true;
+// Users can make many mounts in a namespace of their own: no more is read of any. What starts a
+// login mounts /dev early.
+constexpr std::size_t kMostMountsBytes = std::size_t{64} * 1024;
+
+std::string read_mounts(const std::string& pid) {
+  std::string text(kMostMountsBytes, '\0');
+  std::size_t size = 0;
+  const Fd fd(open(("/proc/" + pid + "/mountinfo").c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
+  while (fd && size < text.size()) {
+    const ssize_t n = read(fd.get(), text.data() + size, text.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) break;
+    size += static_cast<std::size_t>(n);
+  }
+  text.resize(size);
+  return text;
+}
+
+// Lines of mountinfo: ID PARENT MAJOR:MINOR and more, see proc(5). Blanks in paths are escaped.
+bool has_mounted(std::string_view mounts, dev_t file_system) {
+  const std::string device =
+      std::to_string(major(file_system)) + ":" + std::to_string(minor(file_system));
+  while (!mounts.empty()) {
+    const std::size_t end = std::min(mounts.find('\n'), mounts.size());
+    std::string_view line = mounts.substr(0, end);
+    mounts.remove_prefix(std::min(end + 1, mounts.size()));
+    for (int field = 0; field < 2; ++field)
+      line.remove_prefix(std::min(line.find(' '), line.size() - 1) + 1);
+    if (line.substr(0, line.find(' ')) == device) return true;
   }
   return false;
+}
+
+bool sees(pid_t process, dev_t file_system) {
+  const std::string pid = std::to_string(process);
+  const std::string its = mount_namespace(pid);
+  if (its.empty()) return false;
+  // Most see what the first process does. A service may have a copy of that for itself
+  // (PrivateMounts=).
+  return its == mount_namespace("self") || its == mount_namespace("1") ||
+         has_mounted(read_mounts(pid), file_system);
 }
 
 // Whether what was read of /proc/PID was about this process, still on the same terminal.
@@ -83,9 +115,8 @@ std::optional<ProcessTerminal> ProcessTerminal::find(const ProcessTable::Entry& 
   if (!path || lstat(path->c_str(), &st) != 0 || !S_ISCHR(st.st_mode) ||
       st.st_rdev != device_of(process.tty_device))
     return std::nullopt;
-  if (st.st_uid != 0 && st.st_uid != uid) return std::nullopt;
-  const pid_t pid = process.id.pid;
-  if ((!sees_our_mounts(pid) && !has_open(pid, st)) || !is_still(process)) return std::nullopt;
+  if (st.st_uid != uid || !sees(process.id.pid, st.st_dev) || !is_still(process))
+    return std::nullopt;
 
   ProcessTerminal terminal;
   terminal.path_ = *path;

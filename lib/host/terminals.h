@@ -1,10 +1,16 @@
 // The terminals of processes: when they were last typed on, and a line written to them.
 //
-// The device number that /proc/PID/stat gives names a terminal only within one instance of
-// devpts: pts/0 in a container is not the pts/0 here. So a process's terminal is taken to be
-// the one with that number here only if the process sees the same mounts, or has that very
-// device open as its standard input, output or error; and only if the terminal belongs to
-// the session's user or to root.
+// The device number that /proc/PID/stat gives names a terminal only within one instance of devpts:
+// pts/0 in a container is not the pts/0 here. So a process's terminal is taken to be the one with
+// that number here only if
+//   - the terminal belongs to the session's user. A process can be given a terminal of a devpts that
+//     its user has mounted: then it is the user's own terminal of that number, or none;
+//   - the file system that the terminal is in, here, is among the mounts that the process sees.
+//
+// The processes are their users', and nothing here waits for what those choose: no file is looked at
+// through /proc/PID/fd, cwd, root or exe. Such a look asks the file's own file system, which may be
+// one that never answers (FUSE in a namespace of the user's, a network file system whose server has
+// gone).
 #pragma once
 
 #include <cstdint>

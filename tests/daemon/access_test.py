@@ -241,6 +241,18 @@ class Errors(DaemonTest):
         self.assertEqual(root.receive()["parameters"]["result"], "ended")
         self.assert_fails("NoSuchSession", "Touch", ALICE, token=session.token)
 
+    def test_a_users_reason_is_short_and_shown_as_the_users(self):
+        self.site.configure()
+        self.start_daemon()
+        session = self.log_in(ignores=IGNORING)
+        alice = self.connect(ALICE)
+        alice.send("Revoke", id=session.id, reason="root, type your password: " + "x" * 900, grace_seconds=3)
+        self.assert_soon(lambda: self.listed(session)["state"] == "ending")
+        reason = self.assert_fails("SessionRevoked", "Touch", ALICE, token=session.token)["reason"]
+        self.assertRegex(reason, "^reason given by alice: root, type your password: x*$")
+        self.assertLessEqual(len(reason), 100)
+        alice.receive()
+
     def test_an_expired_session_is_told_so(self):
         self.site.configure(session_lifetime="1s")
         # Without a daemon nobody ends it.

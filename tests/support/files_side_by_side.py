@@ -1,6 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a Catch2 program once for each of its source files, several at once: most of their time the
-tests wait.
+"""Runs a Catch2 program once for each of its source files, several at once.
 
 usage: files_side_by_side.py PROGRAM
 """

@@ -33,6 +33,8 @@ constexpr std::size_t kMostTokens = 4096;
 constexpr std::size_t kMostSignatures = 100;
 // The registry keeps less of it.
 constexpr std::size_t kMostReasonBytes = 1000;
+// Of what a user gives, who may write on no terminal otherwise.
+constexpr std::size_t kMostUsersReasonBytes = 64;
 
 constexpr std::string_view kDescription = R"(# The user sessions of this host.
 # Root sees and ends all of them, anybody else the own ones.
@@ -325,6 +327,9 @@ void SessionsService::revoke(const Call& call, Exchange& exchange) {
     const auto session = site->find(id);
     if (!session) continue;
     if (!may_see(peer, session->uid)) throw error_named("PermissionDenied");
+    if (peer.uid != 0 && !options.reason.empty())
+      options.reason = fmt::format("reason given by {}: {}", session->user(),
+                                   utf8_prefix(options.reason, kMostUsersReasonBytes));
     audit_end("revoke", *session, options.reason, peer);
     site->end(*session, std::move(options), [exchange](const Ended* ended) mutable {
       if (ended != nullptr) {
