@@ -14,6 +14,8 @@ int preauth(LoginContext& context) {
 }
 
 int authfail(LoginContext& context) {
+  // With PermitEmptyPasswords, sshd tries an empty password for every client that connects.
+  if (context.password_is_empty()) return PAM_AUTH_ERR;
   const auto counted = context.procedure().count_failure();
   if (!counted) {
     if (!lacks_rights(counted.error()))

@@ -73,6 +73,12 @@ void LoginContext::look_up() {
   if (const char* connection = pam_getenv(pamh_, "SSH_CONNECTION")) login_.connection = connection;
 }
 
+bool LoginContext::password_is_empty() const {
+  const void* password = nullptr;
+  return pam_get_item(pamh_, PAM_AUTHTOK, &password) == PAM_SUCCESS && password != nullptr &&
+         *static_cast<const char*>(password) == '\0';
+}
+
 const Seat* LoginContext::kept_seat() const {
   const Held* held = get_held(pamh_, arguments_.site);
   return held != nullptr && !held->is_closed ? &held->seat : nullptr;

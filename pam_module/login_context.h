@@ -27,6 +27,8 @@ class LoginContext final : public LoginService {
 
   pam_handle_t* pamh() const { return pamh_; }
   const PamArguments& arguments() const { return arguments_; }
+  // One was given to the password modules. False too where none was asked for.
+  bool password_is_empty() const;
   Login& login() { return login_; }
   // nullptr: no seat is kept that has not been closed.
   const Seat* kept_seat() const;

@@ -82,6 +82,14 @@ class FailedLogins(SceneTest):
         self.fail(1, method="keyboard-interactive")
         self.assertTrue(self.failures()[0]["blacklisted"])
 
+    def test_the_empty_password_that_sshd_tries_by_itself_does_not_count(self):
+        host = ssh_scene.ALLOWS_EMPTY_PASSWORDS
+        for _ in range(3):
+            self.assert_refused("alice", options=[f"BindAddress={host}", "PubkeyAuthentication=no"])
+        self.assertEqual(self.failures(), [])
+        self.fail(1, host=host)
+        self.assertEqual([each["failures"] for each in self.failures()], [1])
+
     def test_a_login_clears_the_users_failures(self):
         for _ in range(2):
             self.fail(1)
