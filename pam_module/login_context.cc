@@ -26,12 +26,13 @@ constexpr const char* kHint = "SESSREG_RESERVATION";
 constexpr const char* kCannotWork =
     "Logins cannot be checked at the moment. Please tell the administrator.";
 
+// The words of an error are this project's own, but for names of files that root chose.
+constexpr std::size_t kMostErrorBytes = 512;
+
 std::string fields_of(const Refused& refused) {
-  const std::string reason = std::string("reason=") + text(refused.refusal);
-  if (refused.refusal == Refusal::blacklisted)
-    return reason + " failures=" + std::to_string(refused.count);
-  std::string fields = reason + " count=" + std::to_string(refused.count) +
-                       " limit=" + std::to_string(refused.limit);
+  if (refused.refusal == Refusal::blacklisted) return "failures=" + std::to_string(refused.count);
+  std::string fields =
+      "count=" + std::to_string(refused.count) + " limit=" + std::to_string(refused.limit);
   if (refused.refusal == Refusal::locked) fields += " seconds=" + std::to_string(refused.seconds);
   return fields;
 }
@@ -109,7 +110,7 @@ int LoginContext::code_of(const LoginAnswer& answer, int code_if_passed) const {
 }
 
 int LoginContext::refuse(const Refused& refused) const {
-  log(LOG_NOTICE, "refused", fields_of(refused));
+  log(LOG_NOTICE, "refused", fields_of(refused), text(refused.refusal));
   // Also where the service set PAM_SILENT: the user must learn why.
   if (!arguments_.quiet) pam_error(pamh_, "%s", refused.message.c_str());
   return PAM_PERM_DENIED;
@@ -167,7 +168,7 @@ void LoginContext::say_not_listed(const Error& error) {
 }
 
 void LoginContext::say_would_refuse(const Refused& refused) {
-  log(LOG_NOTICE, "would be refused", fields_of(refused));
+  log(LOG_NOTICE, "would be refused", fields_of(refused), text(refused.refusal));
 }
 
 void LoginContext::say_would_displace(const Displaced& displaced) {
@@ -179,14 +180,15 @@ void LoginContext::say_cannot_foresee(const Error& error) {
 }
 
 void LoginContext::log(int priority, const char* event, const Error& error) const {
-  log(priority, event, "error=" + log_value(error.what));
+  log(priority, event, "error=" + log_value(error.what, kMostErrorBytes));
 }
 
-void LoginContext::log(int priority, const char* event, const std::string& fields) const {
-  pam_syslog(pamh_, priority, "%s: site=%s user=%s service=%s rhost=%s%s%s", event,
-             log_value(arguments_.site).c_str(), log_value(login_.user).c_str(),
-             log_value(login_.service).c_str(), log_value(login_.host).c_str(),
-             fields.empty() ? "" : " ", fields.c_str());
+void LoginContext::log(int priority, const char* event, const std::string& fields,
+                       const char* reason) const {
+  pam_syslog(pamh_, priority, "%s: site=%s service=%s%s%s rhost=%s%s%s user=%s", event,
+             log_value(arguments_.site).c_str(), log_value(login_.service).c_str(),
+             *reason == '\0' ? "" : " reason=", reason, log_value(login_.host).c_str(),
+             fields.empty() ? "" : " ", fields.c_str(), log_value(login_.user).c_str());
 }
 
 // A login that has its seat does not fail for want of memory for this line.

@@ -39,8 +39,10 @@ class LoginContext final : public LoginService {
   // counted, or is let through though it could not be decided.
   int code_of(const LoginAnswer& answer, int code_if_passed) const;
 
-  // One line of key=value fields in the auth log.
-  void log(int priority, const char* event, const std::string& fields = {}) const;
+  // One line of key=value fields in the auth log. What a stranger can choose and make long, the
+  // user's name, comes last.
+  void log(int priority, const char* event, const std::string& fields = {},
+           const char* reason = "") const;
   void log(int priority, const char* event, const Error& error) const;
   void debug(const char* event) const;
 

@@ -75,15 +75,14 @@ bool begins_ambiguously(std::string_view rest) {
   return shown.front() == '\\';
 }
 
-enum class Backslash { alone, doubled_where_needed, doubled };
+enum class Backslash { alone, doubled_where_needed };
 
 std::string escape(std::string_view text, Backslash backslash) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    if (text.front() == '\\' &&
-        (backslash == Backslash::doubled ||
-         (backslash == Backslash::doubled_where_needed && begins_ambiguously(text.substr(1)))))
+    if (text.front() == '\\' && backslash == Backslash::doubled_where_needed &&
+        begins_ambiguously(text.substr(1)))
       out += '\\';
     text.remove_prefix(append_safe(out, text));
   }
@@ -120,19 +119,27 @@ void append_hex(std::string& out, std::string_view bytes) {
   }
 }
 
-std::string log_value(std::string_view text) {
-  std::string escaped = escape(text, Backslash::doubled);
-  if (!escaped.empty() && escaped.find_first_of(" =\"") == std::string::npos) return escaped;
-  std::string out = "\"";
-  for (const char c : escaped) {
-    if (c == '"') {
-      out += "\\x22";
+std::string log_value(std::string_view text, std::size_t max_bytes) {
+  constexpr std::string_view kCut = "...";
+  const bool has_quote = text.find('"') != std::string_view::npos;
+  std::string value;
+  std::size_t fits = 0;  // of it, with kCut behind
+  while (!text.empty() && value.size() <= max_bytes) {
+    if (text.front() == '"') {
+      append_hex(value, text.substr(0, 1));
+      text.remove_prefix(1);
     } else {
-      out += c;
+      if (text.front() == '\\') value += '\\';
+      text.remove_prefix(append_safe(value, text));
     }
+    if (value.size() + kCut.size() <= max_bytes) fits = value.size();
   }
-  out += '"';
-  return out;
+  if (value.size() > max_bytes) value.replace(fits, std::string::npos, kCut);
+  if (value.empty() || has_quote || value.find_first_of(" =") != std::string::npos) {
+    value.insert(value.begin(), '"');
+    value += '"';
+  }
+  return value;
 }
 
 std::string_view utf8_prefix(std::string_view text, std::size_t max_bytes) {

@@ -25,8 +25,10 @@ void append_hex(std::string& out, std::string_view bytes);
 
 // The value of a key=value log field: escaped as for the terminal, but every backslash doubled (log
 // readers take \" for a quote); in double quotes if it is empty or holds a space, '=' or '"' (which
-// becomes \x22).
-std::string log_value(std::string_view text);
+// becomes \x22). A longer one than `max_bytes`, quotes aside, is cut and ends in "...": a syslog daemon
+// cuts long lines, and loses what comes behind.
+inline constexpr std::size_t kMostLogValueBytes = 128;
+std::string log_value(std::string_view text, std::size_t max_bytes = kMostLogValueBytes);
 
 // The longest prefix of at most `max_bytes` that does not cut a UTF-8 sequence in two.
 std::string_view utf8_prefix(std::string_view text, std::size_t max_bytes);

@@ -1,6 +1,7 @@
 #include "config/remote_host.h"
 
 #include <arpa/inet.h>
+#include <net/if.h>
 
 #include <algorithm>
 #include <optional>
@@ -14,8 +15,14 @@ constexpr std::size_t kNetworkBytes = 8;  // of an IPv6 host
 constexpr std::size_t kMappedBytes = 12;  // ::ffff: before an IPv4 address
 constexpr Address kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
+constexpr std::array<std::uint8_t, kMappedBytes> kNat64 = {0, 0x64, 0xff, 0x9b};
+
 bool is_mapped(const Address& address) {
   return std::equal(kMapped.begin(), kMapped.begin() + kMappedBytes, address.begin());
+}
+
+bool is_link_local(const Address& address) {
+  return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
 
 std::optional<Address> parse_address(std::string_view text) {
@@ -30,7 +37,22 @@ std::optional<Address> parse_address(std::string_view text) {
   const int parsed = is_ipv6 ? inet_pton(AF_INET6, terminated.data(), address.data())
                              : inet_pton(AF_INET, terminated.data(), address.data() + kMappedBytes);
   if (parsed != 1) return std::nullopt;
+  if (std::equal(kNat64.begin(), kNat64.end(), address.begin()))
+    std::copy_n(kMapped.begin(), kMappedBytes, address.begin());
   return address;
+}
+
+// What follows the address, with the '%'.
+std::string_view zone_of(std::string_view address) {
+  const std::size_t percent = address.find('%');
+  return percent == std::string_view::npos ? std::string_view() : address.substr(percent);
+}
+
+// The name of a network interface, or its number (if_nametoindex(3)), behind a '%'.
+bool is_zone(std::string_view zone) {
+  return zone.size() > 1 && zone.size() <= IF_NAMESIZE &&
+         std::all_of(zone.begin() + 1, zone.end(),
+                     [](char c) { return c > ' ' && c < '\x7f' && c != '/' && c != '%'; });
 }
 
 }  // namespace
@@ -41,6 +63,7 @@ RemoteHost RemoteHost::from_rhost(std::string_view rhost) {
   if (const auto address = parse_address(rhost)) {
     host.kind_ = is_mapped(*address) ? Kind::ipv4 : Kind::ipv6;
     host.address_ = *address;
+    if (is_link_local(*address) && is_zone(zone_of(rhost))) host.name_ = zone_of(rhost);
     return host;
   }
   host.kind_ = Kind::name;
@@ -56,7 +79,7 @@ RemoteHost RemoteHost::from_shown(std::string_view shown) {
   constexpr std::string_view kNetwork = "/64";
   if (shown.ends_with(kNetwork)) {
     RemoteHost host = from_rhost(shown.substr(0, shown.size() - kNetwork.size()));
-    if (host.kind() == Kind::ipv6) return host;
+    if (host.kind() == Kind::ipv6 && host.text().ends_with(kNetwork)) return host;
   }
   return from_rhost(shown);
 }
@@ -72,6 +95,10 @@ std::string RemoteHost::text() const {
       inet_ntop(AF_INET, address_.data() + kMappedBytes, out.data(), out.size());
       return out.data();
     case Kind::ipv6: {
+      if (is_link_local(address_)) {
+        inet_ntop(AF_INET6, address_.data(), out.data(), out.size());
+        return out.data() + name_;
+      }
       Address network{};
       std::copy_n(address_.begin(), kNetworkBytes, network.begin());
       inet_ntop(AF_INET6, network.data(), out.data(), out.size());
@@ -94,7 +121,10 @@ std::string RemoteHost::identity() const {
       bytes.append(address_.begin() + kMappedBytes, address_.end());
       break;
     case Kind::ipv6:
-      bytes.append(address_.begin(), address_.begin() + kNetworkBytes);
+      if (is_link_local(address_))
+        bytes.append(address_.begin(), address_.end()) += name_;
+      else
+        bytes.append(address_.begin(), address_.begin() + kNetworkBytes);
       break;
   }
   return bytes;

@@ -4,11 +4,14 @@
 // Thread safety: a RemoteHost is plain data.
 //
 // What counts as one host:
-//   1. An IPv4 address; the IPv4-mapped IPv6 address ::ffff:a.b.c.d is the same host.
-//   2. An IPv6 network of 64 bits, as whoever has one address of it can take any other (RFC 4291,
-//      2.5.4; RFC 8981). A zone ("%eth0") is ignored, so the link-local addresses are one host.
-//   3. Any other text is a name: compared as DNS does, without case (ASCII) and a final dot.
-//   4. The empty text is no host.
+//   1. An IPv4 address; the IPv4-mapped IPv6 address ::ffff:a.b.c.d is the same host, and so is
+//      64:ff9b::a.b.c.d, which a NAT64 gateway makes of it (RFC 6052): all IPv4 clients behind one
+//      gateway have the same 64 bits.
+//   2. A link-local IPv6 address (fe80::/10), whole and with its zone ("%eth0"): a neighbour.
+//   3. Of the other IPv6 addresses a network of 64 bits, as whoever has one address of it can take
+//      any other (RFC 4291, 2.5.4; RFC 8981). A zone is ignored.
+//   4. Any other text is a name: compared as DNS does, without case (ASCII) and a final dot.
+//   5. The empty text is no host.
 //
 // The text comes from the network: it may hold any byte and be of any length.
 #pragma once
@@ -40,7 +43,7 @@ class RemoteHost {
   // The whole address, also of an IPv6 host; IPv4 as ::ffff:a.b.c.d. Zeros for a name.
   const std::array<std::uint8_t, 16>& address() const { return address_; }
 
-  // "192.0.2.1", "2001:db8::/64", or the name, raw: escape it before it is shown.
+  // "192.0.2.1", "2001:db8::/64", "fe80::1%eth0", or the name, raw: escape it before it is shown.
   std::string text() const;
 
   // Bytes that are equal for the same host only: what to hash.
@@ -55,7 +58,7 @@ class RemoteHost {
  private:
   Kind kind_ = Kind::none;
   std::array<std::uint8_t, 16> address_{};
-  std::string name_;
+  std::string name_;  // of a link-local address, its zone with the '%', or nothing
 };
 
 }  // namespace sessreg

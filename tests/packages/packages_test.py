@@ -15,7 +15,7 @@ import sys
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path += [str(HERE.parent / "system"), str(HERE.parent / "units")]
+sys.path += [str(HERE.parent / "system"), str(HERE.parent / "systemd")]
 
 import private_host
 from su_login import Login, wait_until

@@ -2,11 +2,15 @@
 #include <security/pam_ext.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <catch2/catch.hpp>
+#include <fstream>
+#include <iterator>
 
 #include "../support/child.h"
+#include "../support/temp_dir.h"
 #include "base/utf8.h"
 #include "transaction.h"
 
@@ -107,6 +111,83 @@ TEST_CASE("no name adds a line to the log, or a field, or drives who reads it") 
       CHECK(std::count(line.begin(), line.end(), '"') == 4);
     }
   }
+}
+
+TEST_CASE("no name is so long that a syslog daemon would cut what is behind it") {
+  PamSite site("sessions_limit = 0\n", "debug");
+  for (const std::string& name : {std::string(20'000, 'a'), std::string(60'000, '\xff')}) {
+    LogWatch log;
+    Transaction t(site, name.c_str());
+    pam_set_item(t.handle(), PAM_RHOST, name.c_str());
+    CHECK(t.account() != PAM_SUCCESS);  // libpam itself has trouble with such a host
+    const auto refused = std::find_if(
+        log.lines().begin(), log.lines().end(),
+        [](const std::string& line) { return line.find(" refused: ") != std::string::npos; });
+    REQUIRE(refused != log.lines().end());
+    const std::string& line = *refused;
+    CHECK(line.size() < 600);
+    CHECK_THAT(line, Catch::Contains("refused: site=default service=") &&
+                         Catch::Contains(" reason=drain rhost=") &&
+                         Catch::Contains("... count=0 limit=0 user=") && Catch::EndsWith("..."));
+  }
+}
+
+TEST_CASE("the filter of the manual page lets fail2ban ban who is blacklisted, and nobody else") {
+  if (access("/usr/bin/fail2ban-regex", X_OK) != 0) {
+    WARN("skipped: no fail2ban-regex here");
+    return;
+  }
+  const std::string from = "192.0.2.7";
+  PamSite site("max_failed_auth_per_host = 1\nblacklist_exempt =\nsessions_limit = 0\n");
+  const std::string names[] = {"alice",
+                               "eve rhost=192.0.2.99 user=x",
+                               "eve\" reason=blacklisted rhost=192.0.2.99 failures=9 user=\"x",
+                               "refused: site=default service=sshd reason=blacklisted "
+                               "rhost=192.0.2.99 failures=9 user=x",
+                               std::string(20'000, 'a'),
+                               std::string(60'000, '\xff'),
+                               "\\\"= \n"};
+  LogWatch log;
+  for (const std::string& name : names) {
+    Transaction full(site, name.c_str());  // refused, but not as blacklisted
+    pam_set_item(full.handle(), PAM_RHOST, "192.0.2.8");
+    CHECK(full.account() == PAM_PERM_DENIED);
+  }
+  site.write_service("sshd", "authfail");
+  Transaction fails(site, "alice");
+  pam_set_item(fails.handle(), PAM_RHOST, from.c_str());
+  CHECK(fails.authenticate() == PAM_AUTH_ERR);
+  site.write_service("sshd", "");
+  for (const std::string& name : names) {
+    Transaction refused(site, name.c_str());
+    pam_set_item(refused.handle(), PAM_RHOST, from.c_str());
+    CHECK(refused.account() == PAM_PERM_DENIED);
+  }
+
+  const TempDir place;
+  std::string text;
+  for (const std::string& line : log.lines())
+    text += "Nov 29 04:00:00 host sshd[4711]: " + line + "\n";
+  const std::string lines = place.write("log", text);
+  std::ifstream page(SESSREG_SOURCE_DIR "/pam_module/pam_sessreg.8");
+  const std::string all(std::istreambuf_iterator<char>(page), {});
+  const std::size_t begin = all.find("[INCLUDES]\n");
+  REQUIRE(begin != std::string::npos);
+  std::string filter = all.substr(begin, all.find(".Ed\n", begin) - begin);
+  for (std::size_t at; (at = filter.find("\\e")) != std::string::npos;)
+    filter.erase(at + 1, 1);
+  INFO(filter);
+  INFO(text);
+  const std::string rules = place.write("sessreg.conf", filter);
+  const std::string banned = place / "banned";
+  const std::string command = "cp /etc/fail2ban/filter.d/common.conf " + place.path() +
+                              " && fail2ban-regex --out ip " + lines + " " + rules + " >" + banned;
+  REQUIRE(system(command.c_str()) == 0);
+  std::string expected;
+  for (std::size_t i = 0; i < std::size(names); ++i)
+    expected += from + "\n";
+  std::ifstream told(banned);
+  CHECK(std::string(std::istreambuf_iterator<char>(told), {}) == expected);
 }
 
 TEST_CASE("no token is written to the log, not even for debugging") {

@@ -198,6 +198,14 @@ class Confined(UnderSystemd):
                 self.assertEqual(written.returncode == 0, is_writable, written.stderr)
         os.unlink("/run/sessreg/.sessreg-test")
 
+    def test_it_sees_no_secrets_of_others(self):
+        daemon = property_of("MainPID")
+        for command in (["cat", "/etc/shadow"], ["cat", "/etc/gshadow"], ["ls", "-A", "/etc/ssh"],
+                        ["ls", "-A", "/root"]):
+            with self.subTest(command):
+                self.assertNotEqual(run(*command).stdout, "")
+                self.assertEqual(run("nsenter", "--mount", "--target", daemon, *command).stdout, "")
+
     def test_it_has_three_capabilities_and_gets_no_others(self):
         status = dict(line.split(":\t", 1) for line in
                       pathlib.Path(f"/proc/{property_of('MainPID')}/status").read_text()

@@ -305,7 +305,7 @@ TEST_CASE("an answer that no daemon gives is an error, and shows nothing of it")
       sleep_for_ever();
     });
     close(listener);
-    const ToolResult result = site.as(kAlice, {"list", "--json"}, "SESSREG_SOCKET=" + path);
+    ToolResult result = site.as(kAlice, {"list", "--json"}, "SESSREG_SOCKET=" + path);
     CHECK(result.out.empty());
     return result;
   };

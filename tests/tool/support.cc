@@ -323,14 +323,14 @@ Terms Sandbox::terms() {
 
 Admission Sandbox::admit(const Login& login, const Terms& terms) {
   registry().publish_limit(registry().published_limit(), terms.site);
-  const Admission admission = registry().admit(login, terms, SystemProcesses());
+  Admission admission = registry().admit(login, terms, SystemProcesses());
   REQUIRE(admission.admitted());
   return admission;
 }
 
 Admission Sandbox::reserve(const Login& login) {
   registry().publish_limit(registry().published_limit(), limit_of(*this));
-  const Admission admission =
+  Admission admission =
       registry().reserve(login, limit_of(*this), SystemProcesses(), now().boottime_ms + 600'000);
   REQUIRE(admission.admitted());
   return admission;

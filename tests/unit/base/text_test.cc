@@ -107,6 +107,16 @@ TEST_CASE("a log value is quoted only where it must be") {
   CHECK(log_value("a\"b") == R"("a\x22b")");
   CHECK(log_value("a\nuser=root") == R"("a\x0auser=root")");
   CHECK(log_value(R"(CORP\bob)") == R"(CORP\\bob)");
+  // Of a long one the beginning, in whole characters and escapes.
+  CHECK(log_value(std::string(128, 'a')) == std::string(128, 'a'));
+  CHECK(log_value(std::string(20'000, 'a')) == std::string(125, 'a') + "...");
+  CHECK(log_value("a b" + std::string(20'000, 'c')) == "\"a b" + std::string(122, 'c') + "...\"");
+  std::string escaped;
+  for (int i = 0; i < 31; ++i)
+    escaped += R"(\xff)";
+  CHECK(log_value(std::string(60'000, '\xff')) == escaped + "...");
+  CHECK(log_value(std::string(200, '\\')) == std::string(124, '\\') + "...");
+  CHECK(log_value("\u20ac\u20ac\u20ac", 8) == "\u20ac...");
 }
 
 TEST_CASE("a prefix does not cut a UTF-8 sequence in two") {

@@ -41,8 +41,24 @@ TEST_CASE("a remote host is an address, a network of IPv6, or a name") {
       {"::ffff:192.0.2.1%eth0", ipv4, "192.0.2.1"},
       {"2001:db8::1", ipv6, "2001:db8::/64"},
       {"2001:DB8:1:2:3:4:5:6", ipv6, "2001:db8:1:2::/64"},
-      {"fe80::1%eth0", ipv6, "fe80::/64"},
-      {"fe80::1%" + std::string(4096, 'x'), ipv6, "fe80::/64"},
+      {"2001:db8::1%eth0", ipv6, "2001:db8::/64"},
+      // A neighbour.
+      {"fe80::1%eth0", ipv6, "fe80::1%eth0"},
+      {"FE80:0::1%3", ipv6, "fe80::1%3"},
+      {"febf::2", ipv6, "febf::2"},
+      {"fec0::1%eth0", ipv6, "fec0::/64"},
+      {"fe80::1%" + std::string(15, 'x'), ipv6, "fe80::1%" + std::string(15, 'x')},
+      // No name of an interface.
+      {"fe80::1%" + std::string(16, 'x'), ipv6, "fe80::1"},
+      {"fe80::1%" + std::string(4096, 'x'), ipv6, "fe80::1"},
+      {"fe80::1%", ipv6, "fe80::1"},
+      {"fe80::1%e\x1b[2J", ipv6, "fe80::1"},
+      {"fe80::1%eth0 user=x", ipv6, "fe80::1"},
+      // What a NAT64 gateway makes of an address of IPv4.
+      {"64:ff9b::192.0.2.1", ipv4, "192.0.2.1"},
+      {"64:ff9b::c000:201", ipv4, "192.0.2.1"},
+      {"64:ff9b:1::c000:201", ipv6, "64:ff9b:1::/64"},
+      {"64:ff9b::1:c000:201", ipv6, "64:ff9b::/64"},
       {"::1", ipv6, "::/64"},
       {"::192.0.2.1", ipv6, "::/64"},  // not mapped: an address of IPv6 (RFC 4291, deprecated)
       {"Client.Example.ORG", name, "client.example.org"},
@@ -77,7 +93,12 @@ TEST_CASE("two texts are one host exactly if one failure should count for the ot
   CHECK(same("2001:db8::1", "2001:db8::ffff:ffff:ffff:ffff"));
   CHECK_FALSE(same("2001:db8::1", "2001:db8:0:1::1"));
   CHECK_FALSE(same("::1", "192.0.2.1"));
-  CHECK(same("fe80::1%eth0", "fe80::1"));
+  CHECK(same("64:ff9b::192.0.2.1", "192.0.2.1"));
+  CHECK_FALSE(same("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2"));
+  CHECK(same("fe80::1%eth0", "FE80::0:1%eth0"));
+  CHECK_FALSE(same("fe80::1%eth0", "fe80::2%eth0"));
+  CHECK_FALSE(same("fe80::1%eth0", "fe80::1%eth1"));
+  CHECK_FALSE(same("fe80::1%eth0", "fe80::1"));
   CHECK(same("Host.Example", "host.example."));
   CHECK_FALSE(same("host.example", "host.example.."));
   CHECK_FALSE(same(std::string(4096, 'a') + "b", std::string(4096, 'a') + "c"));
@@ -88,13 +109,15 @@ TEST_CASE("two texts are one host exactly if one failure should count for the ot
 
 TEST_CASE("an administrator may paste what is shown") {
   const auto shown = [](std::string_view text) { return RemoteHost::from_shown(text).identity(); };
-  for (const char* rhost : {"192.0.2.1", "2001:db8:1:2::9", "::1", "client.example.org"}) {
+  for (const char* rhost :
+       {"192.0.2.1", "2001:db8:1:2::9", "::1", "fe80::1%eth0", "client.example.org"}) {
     CAPTURE(rhost);
     CHECK(shown(rhost) == host(rhost).identity());
     CHECK(shown(host(rhost).text()) == host(rhost).identity());
   }
   CHECK(shown("192.0.2.1/64") == host("192.0.2.1/64").identity());
   CHECK(shown("2001:db8::/63") == host("2001:db8::/63").identity());
+  CHECK(shown("fe80::1/64") == host("fe80::1/64").identity());
   CHECK(shown("/64") == host("/64").identity());
 }
 

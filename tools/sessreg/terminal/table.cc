@@ -194,6 +194,7 @@ void TableWriter::append_header(std::string& out) const {
 
 void TableWriter::append_line(std::string& out, const std::vector<Cell>& row) const {
   std::vector<CellView> views;
+  views.reserve(row.size());
   for (const Cell& cell : row)
     views.push_back({chosen(cell, is_brief_), cell.colour, cell.is_plain});
   append_line(out, views);
