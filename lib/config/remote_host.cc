@@ -21,6 +21,10 @@ bool is_mapped(const Address& address) {
   return std::equal(kMapped.begin(), kMapped.begin() + kMappedBytes, address.begin());
 }
 
+bool is_of_nat64(const Address& address) {
+  return std::equal(kNat64.begin(), kNat64.end(), address.begin());
+}
+
 bool is_link_local(const Address& address) {
   return address[0] == 0xfe && (address[1] & 0xc0) == 0x80;
 }
@@ -37,8 +41,6 @@ std::optional<Address> parse_address(std::string_view text) {
   const int parsed = is_ipv6 ? inet_pton(AF_INET6, terminated.data(), address.data())
                              : inet_pton(AF_INET, terminated.data(), address.data() + kMappedBytes);
   if (parsed != 1) return std::nullopt;
-  if (std::equal(kNat64.begin(), kNat64.end(), address.begin()))
-    std::copy_n(kMapped.begin(), kMappedBytes, address.begin());
   return address;
 }
 
@@ -61,7 +63,7 @@ RemoteHost RemoteHost::from_rhost(std::string_view rhost) {
   RemoteHost host;
   if (rhost.empty()) return host;
   if (const auto address = parse_address(rhost)) {
-    host.kind_ = is_mapped(*address) ? Kind::ipv4 : Kind::ipv6;
+    host.kind_ = is_mapped(*address) || is_of_nat64(*address) ? Kind::ipv4 : Kind::ipv6;
     host.address_ = *address;
     if (is_link_local(*address) && is_zone(zone_of(rhost))) host.name_ = zone_of(rhost);
     return host;

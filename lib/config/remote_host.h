@@ -40,7 +40,8 @@ class RemoteHost {
 
   Kind kind() const { return kind_; }
 
-  // The whole address, also of an IPv6 host; IPv4 as ::ffff:a.b.c.d. Zeros for a name.
+  // The whole address, also of an IPv6 host; IPv4 as ::ffff:a.b.c.d, or 64:ff9b::a.b.c.d if it came
+  // so. Zeros for a name.
   const std::array<std::uint8_t, 16>& address() const { return address_; }
 
   // "192.0.2.1", "2001:db8::/64", "fe80::1%eth0", or the name, raw: escape it before it is shown.
@@ -51,7 +52,8 @@ class RemoteHost {
 
   // By the whole address: one exempt IPv6 address does not exempt its network. An IPv6 block holds
   // no IPv4 address (so ::/0 exempts none), and no block holds a name, as a name is whatever the
-  // owner of an address says it is.
+  // owner of an address says it is. An address that came through NAT64 is in blocks of 64:ff9b::/96
+  // only: it must not pass for one of the networks here.
   bool is_in(const Cidr& block) const;
   bool is_in_any(std::span<const Cidr> blocks) const;
 

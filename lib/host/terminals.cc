@@ -60,6 +60,10 @@ std::string mount_namespace(const std::string& pid) {
 // login mounts /dev early.
 constexpr std::size_t kMostMountsBytes = std::size_t{64} * 1024;
 
+// Processes of one session with terminals that are not ours: so many are looked at, as a user may
+// have thousands.
+constexpr unsigned kMostOthers = 100;
+
 std::string read_mounts(const std::string& pid) {
   std::string text(kMostMountsBytes, '\0');
   std::size_t size = 0;
@@ -150,11 +154,15 @@ std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const Pro
 void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table) {
   for (TerminalLook& look : looks) {
     std::vector<std::uint32_t> seen;
+    unsigned others = 0;
     for (const auto& process : processes_of(look.leader, table)) {
       const std::uint32_t tty = process.tty_device;
       if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
       const auto terminal = ProcessTerminal::find(process, look.uid);
-      if (!terminal) continue;  // another process may have our terminal of that number
+      if (!terminal) {  // another process may have our terminal of that number
+        if (++others == kMostOthers) break;
+        continue;
+      }
       seen.push_back(tty);
       look.typed_realtime_ms =
           look.has_terminal ? std::max(look.typed_realtime_ms, terminal->last_typed_realtime_ms())

@@ -146,6 +146,7 @@ TEST_CASE("the filter of the manual page lets fail2ban ban who is blacklisted, a
                                "rhost=192.0.2.99 failures=9 user=x",
                                std::string(20'000, 'a'),
                                std::string(60'000, '\xff'),
+                               "\u00a0x\u3000",
                                "\\\"= \n"};
   LogWatch log;
   for (const std::string& name : names) {

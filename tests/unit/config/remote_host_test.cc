@@ -142,6 +142,15 @@ TEST_CASE("address blocks hold the addresses that share their prefix") {
   CHECK_FALSE(is_in("192.0.2.1", ""));
 }
 
+TEST_CASE("who comes through NAT64 is exempt by its prefix, and does not pass for a host of ours") {
+  CHECK(is_in("64:ff9b::192.0.2.1", "64:ff9b::/96"));
+  CHECK(is_in("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.1"));
+  CHECK_FALSE(is_in("64:ff9b::192.0.2.1", "64:ff9b::192.0.2.2"));
+  CHECK_FALSE(is_in("64:ff9b::127.0.0.1", "127.0.0.0/8"));
+  CHECK_FALSE(is_in("64:ff9b::10.0.0.1", "::/0"));
+  CHECK_FALSE(is_in("192.0.2.1", "64:ff9b::/96"));
+}
+
 TEST_CASE("one exempt IPv6 address does not exempt its network") {
   CHECK(is_in("::1", "::1"));
   CHECK_FALSE(is_in("::2", "::1"));
