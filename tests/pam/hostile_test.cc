@@ -139,11 +139,12 @@ TEST_CASE("the filter of the manual page lets fail2ban ban who is blacklisted, a
   }
   const std::string from = "192.0.2.7";
   PamSite site("max_failed_auth_per_host = 1\nblacklist_exempt =\nsessions_limit = 0\n");
+  const std::string a_whole_line =
+      "refused: site=default service=sshd reason=blacklisted rhost=192.0.2.99 failures=9 user=x";
   const std::string names[] = {"alice",
                                "eve rhost=192.0.2.99 user=x",
                                "eve\" reason=blacklisted rhost=192.0.2.99 failures=9 user=\"x",
-                               "refused: site=default service=sshd reason=blacklisted "
-                               "rhost=192.0.2.99 failures=9 user=x",
+                               a_whole_line,
                                std::string(20'000, 'a'),
                                std::string(60'000, '\xff'),
                                "\u00a0x\u3000",
