@@ -111,6 +111,7 @@ class AfterAChange(unittest.TestCase):
                 calls, output, _ = self.run_ci()
                 self.assertEqual(calls[2:], ["--thorough schedule crash packages model", "--coverage"])
                 self.assertIn("all counts as changed", output)
+                self.assertIn("clang-tidy: not run", output)
 
     def test_no_time_left(self):
         calls, output, status = self.run_ci(minutes="0")

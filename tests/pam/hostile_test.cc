@@ -155,15 +155,18 @@ TEST_CASE("the filter of the manual page lets fail2ban ban who is blacklisted, a
     pam_set_item(full.handle(), PAM_RHOST, "192.0.2.8");
     CHECK(full.account() == PAM_PERM_DENIED);
   }
-  site.write_service("sshd", "authfail");
-  Transaction fails(site, "alice");
-  pam_set_item(fails.handle(), PAM_RHOST, from.c_str());
-  CHECK(fails.authenticate() == PAM_AUTH_ERR);
-  site.write_service("sshd", "");
-  for (const std::string& name : names) {
-    Transaction refused(site, name.c_str());
-    pam_set_item(refused.handle(), PAM_RHOST, from.c_str());
-    CHECK(refused.account() == PAM_PERM_DENIED);
+  const std::string neighbour = "fe80::7";
+  for (const std::string& host : {from, neighbour + "%eth0"}) {
+    site.write_service("sshd", "authfail");
+    Transaction fails(site, "alice");
+    pam_set_item(fails.handle(), PAM_RHOST, host.c_str());
+    CHECK(fails.authenticate() == PAM_AUTH_ERR);
+    site.write_service("sshd", "");
+    for (const std::string& name : names) {
+      Transaction refused(site, name.c_str());
+      pam_set_item(refused.handle(), PAM_RHOST, host.c_str());
+      CHECK(refused.account() == PAM_PERM_DENIED);
+    }
   }
 
   const TempDir place;
@@ -186,8 +189,9 @@ TEST_CASE("the filter of the manual page lets fail2ban ban who is blacklisted, a
                               " && fail2ban-regex --out ip " + lines + " " + rules + " >" + banned;
   REQUIRE(system(command.c_str()) == 0);
   std::string expected;
-  for (std::size_t i = 0; i < std::size(names); ++i)
-    expected += from + "\n";
+  for (const std::string& host : {from, neighbour})
+    for (std::size_t i = 0; i < std::size(names); ++i)
+      expected += host + "\n";
   std::ifstream told(banned);
   CHECK(std::string(std::istreambuf_iterator<char>(told), {}) == expected);
 }

@@ -169,7 +169,8 @@ TEST_CASE("a revoked session's token is refused with the reason") {
 
 TEST_CASE("a parked session takes a seat again by its token, or gets the site's message") {
   Site site(
-      "sessions_limit = 1\nidle_after = 1s\nmessage_site_full = {count} of {limit}, {user}\n");
+      "sessions_limit = 1\nidle_after = 1s\nmessage_site_full = {count} of {limit}, {user}\n"
+      "message_drain = closed to {user}\n");
   Terms terms = site.sandbox.terms();
   terms.idle_after_s = terms.shortest_idle_s = 1;
   const Process second(sleeps);
@@ -185,6 +186,9 @@ TEST_CASE("a parked session takes a seat again by its token, or gets the site's 
   CHECK(full.code == 6);
   CHECK(full.err == "sessreg: 1 of 1, alice\n");
   CHECK(error_name(site.touch(first.token, {"--json"})) == "site_full");
+  REQUIRE(site.sandbox.tool({"limit", "0"}).code == 0);
+  CHECK(site.touch(first.token).err == "sessreg: closed to alice\n");
+  REQUIRE(site.sandbox.tool({"limit", "--configured"}).code == 0);
 
   REQUIRE(site.sandbox.registry().release(newcomer.ref));
   CHECK(site.touch(first.token).code == 0);

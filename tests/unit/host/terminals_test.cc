@@ -1,63 +1,28 @@
 #include "host/terminals.h"
 
 #include <fcntl.h>
-#include <pty.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <string>
 
 #include "../../support/child.h"
+#include "../../support/on_terminal.h"
 #include "../../support/temp_dir.h"
 
 using namespace sessreg;
 
 namespace {
 
-// A process with a terminal of its own, after `prepare`; ended by the destructor.
-class OnTerminal {
- public:
-  explicit OnTerminal(const std::function<bool()>& prepare = [] { return true; }) {
-    char name[64];
-    pid_ = forkpty(&terminal_, name, nullptr, nullptr);
-    if (pid_ == 0) {
-      alarm(60);
-      ready_.put(prepare() ? 'r' : 'n');
-      for (;;)
-        pause();
-    }
-    path_ = name;
-    is_ready_ = ready_.get() == 'r';
-  }
-  ~OnTerminal() {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    close(terminal_);
-  }
-  OnTerminal(const OnTerminal&) = delete;
-  OnTerminal& operator=(const OnTerminal&) = delete;
-
-  // False: the machine does not allow what `prepare` does.
-  bool is_ready() const { return is_ready_; }
-  const std::string& path() const { return path_; }
-  bool is_found(std::optional<std::uint32_t> uid) const {
-    const ProcessTable table = ProcessTable::read();
-    const ProcessTable::Entry* process = table.find(pid_);
-    const auto terminal = process != nullptr ? ProcessTerminal::find(*process, uid) : std::nullopt;
-    return terminal && terminal->path() == path_;
-  }
-
- private:
-  int terminal_ = -1;
-  Pipe ready_;
-  pid_t pid_ = -1;
-  std::string path_;
-  bool is_ready_ = false;
-};
+bool is_found(const OnTerminal& on, std::optional<std::uint32_t> uid) {
+  const ProcessTable table = ProcessTable::read();
+  const ProcessTable::Entry* process = table.find(on.pid());
+  const auto terminal = process != nullptr ? ProcessTerminal::find(*process, uid) : std::nullopt;
+  return terminal && terminal->path() == on.path();
+}
 
 bool has_own_mounts() {
   return unshare(CLONE_NEWNS) == 0 &&
@@ -69,26 +34,26 @@ bool has_own_mounts() {
 TEST_CASE("a terminal is believed only if it is the session's user's") {
   const OnTerminal process;
   REQUIRE(process.is_ready());
-  CHECK(process.is_found(geteuid()));
-  CHECK_FALSE(process.is_found(geteuid() + 1));
-  CHECK_FALSE(process.is_found(std::nullopt));
+  CHECK(is_found(process, geteuid()));
+  CHECK_FALSE(is_found(process, geteuid() + 1));
+  CHECK_FALSE(is_found(process, std::nullopt));
 }
 
 TEST_CASE("root's terminal is not that of another user's session", "[.root]") {
   const OnTerminal process;
   REQUIRE(process.is_ready());
   constexpr uid_t kAlice = 1000;
-  CHECK_FALSE(process.is_found(kAlice));
+  CHECK_FALSE(is_found(process, kAlice));
   REQUIRE(chown(process.path().c_str(), kAlice, 0) == 0);
-  CHECK(process.is_found(kAlice));
-  CHECK_FALSE(process.is_found(0));
+  CHECK(is_found(process, kAlice));
+  CHECK_FALSE(is_found(process, 0));
 }
 
 TEST_CASE("mounts of a process's own hide its terminal only if they leave out ours", "[.root]") {
   SECTION("a copy, as pam_namespace makes it") {
     const OnTerminal process(has_own_mounts);
     REQUIRE(process.is_ready());
-    CHECK(process.is_found(0));
+    CHECK(is_found(process, 0));
   }
   SECTION("a container, whose terminals are others") {
     const OnTerminal process([] {
@@ -96,7 +61,7 @@ TEST_CASE("mounts of a process's own hide its terminal only if they leave out ou
              mount("devpts", "/dev/pts", "devpts", 0, "newinstance,ptmxmode=0666") == 0;
     });
     REQUIRE(process.is_ready());
-    CHECK_FALSE(process.is_found(0));
+    CHECK_FALSE(is_found(process, 0));
   }
 }
 
@@ -109,7 +74,7 @@ TEST_CASE("whoever looks for a terminal has mounts of its own, as under PrivateM
   REQUIRE(process.is_ready());
   Child service([&] {
     if (!has_own_mounts()) return 2;
-    return process.is_found(0) ? 0 : 1;
+    return is_found(process, 0) ? 0 : 1;
   });
   CHECK(service.wait() == 0);
 }
@@ -140,7 +105,7 @@ TEST_CASE("a process's files are not asked for, as they may never answer", "[.ro
     REQUIRE(process.is_ready());
     Pipe answered;
     Child looks([&] {
-      process.is_found(0);
+      is_found(process, 0);
       answered.put('a');
       return 0;
     });

@@ -1,8 +1,6 @@
 // The end of a session: by a login that takes its place, and by who revokes it.
 #include "session/ending.h"
 
-#include <poll.h>
-#include <pty.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -11,6 +9,7 @@
 #include <thread>
 
 #include "../../support/child.h"
+#include "../../support/on_terminal.h"
 #include "../registry/registry_fixture.h"
 #include "session/send_off.h"
 
@@ -37,44 +36,6 @@ struct Site : Fixture {
   }
 
   Config config;
-};
-
-// The leader of a terminal session, whose terminal is kept.
-class OnTerminal {
- public:
-  OnTerminal() : pid_(forkpty(&terminal_, nullptr, nullptr, nullptr)) {
-    if (pid_ == 0) {
-      signal(SIGTERM, SIG_DFL);  // not as Catch2 has it
-      alarm(60);
-      ready_.put('r');
-      for (;;)
-        pause();
-    }
-    // Only now is the terminal surely its own.
-    REQUIRE(ready_.get() == 'r');
-  }
-  ~OnTerminal() {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-    close(terminal_);
-  }
-  OnTerminal(const OnTerminal&) = delete;
-  OnTerminal& operator=(const OnTerminal&) = delete;
-
-  pid_t pid() const { return pid_; }
-  // The next that it was told; empty: nothing within half a minute.
-  std::string output() const {
-    pollfd wait_for{terminal_, POLLIN, 0};
-    char text[4096];
-    if (poll(&wait_for, 1, 30'000) != 1) return {};
-    const ssize_t size = read(terminal_, text, sizeof text);
-    return {text, static_cast<std::size_t>(std::max<ssize_t>(size, 0))};
-  }
-
- private:
-  int terminal_ = -1;
-  Pipe ready_;
-  pid_t pid_;
 };
 
 }  // namespace
@@ -116,6 +77,7 @@ TEST_CASE("who gives way to a login takes along what its dead leader left, and i
 TEST_CASE("whoever ends a session, its user reads the limit in force and the seats taken") {
   Site site;
   const OnTerminal terminal;
+  REQUIRE(terminal.is_ready());
   const Snapshot session = site.admit("anna", terminal.pid());
   site.admit("bob", getpid());
   site.registry.set_override(5);
