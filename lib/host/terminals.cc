@@ -97,8 +97,8 @@ bool sees(pid_t process, dev_t file_system) {
   const std::string pid = std::to_string(process);
   const std::string its = mount_namespace(pid);
   if (its.empty()) return false;
-  // Most see what the first process does. A service may have a copy of that for itself
-  // (PrivateMounts=).
+  // Spares reading the mounts of most: they see what the first process does, of which this one may
+  // have a copy (PrivateMounts=).
   return its == mount_namespace("self") || its == mount_namespace("1") ||
          has_mounted(read_mounts(pid), file_system);
 }
