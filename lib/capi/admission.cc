@@ -58,8 +58,9 @@ class Gateway final : public LoginService {
     return answer_of(procedure().reserve(nullptr));
   }
 
-  Answer bind(const ProcessId& leader) {
+  Answer bind(const ProcessId& leader, bool is_shared) {
     session_.login.leader = leader;
+    session_.login.has_shared_leader = is_shared;
     const std::optional<Seat> reserved = session_.seat;
     const LoginAnswer answer = procedure().open(reserved ? &*reserved : nullptr, std::nullopt);
     if (answer.what == LoginAnswer::What::opened || answer.what == LoginAnswer::What::not_counted) {
@@ -122,7 +123,8 @@ class Gateway final : public LoginService {
 // The process that a session is to last as long as.
 std::optional<ProcessId> leader_of(const sessreg_binding& binding) {
   if (binding.leader == 0) return self_id();
-  if (binding.leader < 0) return std::nullopt;
+  // The first process outlives every session, and nobody can end it.
+  if (binding.leader < 0 || binding.leader == 1) return std::nullopt;
   const auto start_ticks = SystemProcesses().start_ticks_if_alive(binding.leader);
   if (!start_ticks) return std::nullopt;
   return ProcessId{binding.leader, *start_ticks};
@@ -178,7 +180,10 @@ int sessreg_bind(sessreg_session* session, const sessreg_binding* binding, sessr
     const auto leader = leader_of(known);
     if (!leader)
       return invalid("binding.leader " + std::to_string(known.leader) +
-                     " is no process that runs here: pass one that lives as long as the session");
+                     (known.leader == 1
+                          ? " is the first process of the host, which outlives every session"
+                          : " is no process that runs here") +
+                     ": pass one that lives as long as the session");
     if (session->progress != sessreg_session::Progress::admitted) {
       Answer answer;
       answer.code = SESSREG_ESTATE;
@@ -186,6 +191,7 @@ int sessreg_bind(sessreg_session* session, const sessreg_binding* binding, sessr
       return answer;
     }
     if (known.tty != nullptr) session->login.tty = known.tty;
-    return Gateway(*session).bind(*leader);
+    // Who leaves the leader out has no process to give, and serves others too.
+    return Gateway(*session).bind(*leader, known.leader == 0);
   });
 }

@@ -38,7 +38,8 @@ static int list_sessions(const sessreg_site *site) {
   return kDone;
 }
 
-/* Serves a user who has been admitted. */
+/* Serves a user who has been admitted, from this very process: so there is no leader to name, and
+ * nobody signals it when the session is to end. It learns of that when it touches the session. */
 static int serve(const sessreg_site *site, sessreg_session *session) {
   sessreg_error error = SESSREG_ERROR_INIT;
   char line[256];

@@ -175,7 +175,7 @@ int sessreg_admit(const sessreg_site* site, const sessreg_login* login,
 
 typedef struct sessreg_binding {
   size_t size;
-  pid_t leader;    /* the session lasts as long as this process; 0: the calling one */
+  pid_t leader;    /* the session lasts as long as this process; 0: the service's, see below */
   const char* tty; /* NULL: as it was admitted with */
 } sessreg_binding;
 #define SESSREG_BINDING_INIT \
@@ -185,8 +185,11 @@ typedef struct sessreg_binding {
  * leader and every process whose sid is the leader's pid are gone. `binding` NULL: the defaults. If
  * the reservation has run out, a seat is taken anew, and then it can be refused, and tried again.
  * With a user_limit_policy that evicts, a session that gives way is told and ended now.
- * A leader of several sessions is never signalled when one of them is to end: touch them, and look
- * at the answers.
+ * A leader that is named IS SIGNALLED when its session is to end (revoked, evicted, out of time), and
+ * so is what descends from it: name a process that serves this session alone. With `leader` 0 the
+ * session is kept by the calling process, which serves others too and is never signalled; nor is one
+ * that leads several sessions. Such a session is marked, and gives up its seat at once: touch it, and
+ * when the answer is REVOKED or EXPIRED, stop serving its user. Leader 1 is refused (EINVAL).
  * Errors: as sessreg_admit, and ESTATE. */
 int sessreg_bind(sessreg_session* session, const sessreg_binding* binding,
                  sessreg_error* error) SESSREG_CHECK_RESULT;

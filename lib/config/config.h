@@ -70,6 +70,7 @@ struct Config {
   NameList exempt{{"root"}, {}};
   std::vector<std::string> only_services;
   std::vector<std::string> ignore_services;  // the default list is set by parse_config
+  std::vector<std::string> shared_services;  // the same
   std::int32_t max_failed_auth_per_host = 0;
   Seconds blacklist_time{60};
   std::vector<Cidr> blacklist_exempt;  // the default list is set by parse_config

@@ -122,6 +122,10 @@ constexpr Key kKeys[] = {
      [](std::string_view value, Target target) {
        return store(parse_services(value), target, &Config::ignore_services);
      }},
+    {"shared_services", kTop, ValueShape::list,
+     [](std::string_view value, Target target) {
+       return store(parse_services(value), target, &Config::shared_services);
+     }},
     {"max_failed_auth_per_host", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, 0, kMostFailures, "write 0 (off) or a count"), target,
@@ -223,6 +227,7 @@ Config default_config(std::string_view site) {
                             "xscreensaver",
                             "vlock",
                             "kde"};
+  config.shared_services = {"dovecot", "jupyterhub"};
   Cidr loopback4;
   loopback4.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 0};
   loopback4.prefix_bits = 96 + 8;

@@ -90,6 +90,28 @@ std::optional<ProcessStat> read_process_stat(pid_t pid) {
   return stat;
 }
 
+std::optional<ProcessUids> read_process_uids(pid_t pid) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/status", pid);
+  std::array<char, 4096> buffer;
+  const auto text = read_small(path, buffer);
+  if (!text) return std::nullopt;
+  // At the beginning of a line: a newline in the command's name is escaped there.
+  constexpr std::string_view kLine = "\nUid:";
+  const std::size_t at = text->find(kLine);
+  if (at == std::string_view::npos) return std::nullopt;
+  std::string_view rest = text->substr(at + kLine.size());
+  rest = rest.substr(0, rest.find('\n'));
+  std::array<uid_t, 4> uids{};  // real, effective, saved, file system
+  for (uid_t& uid : uids) {
+    rest.remove_prefix(std::min(rest.find_first_not_of('\t'), rest.size()));
+    const std::string_view word = rest.substr(0, rest.find('\t'));
+    rest.remove_prefix(word.size());
+    if (!parse(word, uid)) return std::nullopt;
+  }
+  return ProcessUids{uids[0], uids[2]};
+}
+
 std::string process_command(pid_t pid) {
   char path[32];
   snprintf(path, sizeof path, "/proc/%d/comm", pid);

@@ -40,6 +40,13 @@ struct ProcessStat {
 // nullopt: no such process, or /proc does not tell.
 std::optional<ProcessStat> read_process_stat(pid_t pid);
 
+// Whose process it is: /proc/PID/status, "Uid:". nullopt: no such process, or /proc does not tell.
+struct ProcessUids {
+  uid_t real = 0;
+  uid_t saved = 0;
+};
+std::optional<ProcessUids> read_process_uids(pid_t pid);
+
 // Its name, as /proc/PID/comm has it: cut to 15 bytes. Empty: no such process.
 std::string process_command(pid_t pid);
 

@@ -74,9 +74,15 @@ Manner manner_of(pid_t leader, std::string_view service) {
   return Manner::term_leader;
 }
 
+// Whether that user could signal the process; false where /proc does not tell.
+bool could_signal(uid_t user, pid_t pid) {
+  const auto uids = read_process_uids(pid);
+  return uids && (uids->real == user || uids->saved == user);
+}
+
 }  // namespace
 
-bool signal_process(const ProcessId& id, int signal_number) {
+bool signal_process(const ProcessId& id, int signal_number, std::optional<uid_t> as) {
   // A start time that is not known cannot be compared.
   if (id.pid <= 1 || id.start_ticks == 0 || id.pid == getpid()) return false;
   const Fd fd(pidfd_open(id.pid, 0));
@@ -84,6 +90,7 @@ bool signal_process(const ProcessId& id, int signal_number) {
   // While the descriptor is open its process keeps the number, so what is read now belongs to it.
   const auto stat = read_process_stat(id.pid);
   if (!stat || stat->start_ticks != id.start_ticks) return false;
+  if (as && !could_signal(*as, id.pid)) return false;
   if (pidfd_send_signal(fd.get(), signal_number, nullptr, 0) != 0) return false;
   if (signal_number != SIGKILL) pidfd_send_signal(fd.get(), SIGCONT, nullptr, 0);
   return true;

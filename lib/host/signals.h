@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,8 +16,9 @@ namespace sessreg {
 
 // Sends the signal by pidfd, and compares the start time once that is open, so that a reused pid is
 // never hit. False: the process is gone, or may not be signalled. A stopped process is woken to
-// take the signal.
-bool signal_process(const ProcessId& id, int signal_number);
+// take the signal. `as`: only if this user could do it: the real or the saved uid is theirs, as
+// kill(2) has it.
+bool signal_process(const ProcessId& id, int signal_number, std::optional<uid_t> as = std::nullopt);
 
 struct FirstSignal {
   std::vector<ProcessId> targets;

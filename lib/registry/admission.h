@@ -24,6 +24,7 @@ struct Login {
   ProcessId parent;        // for a reservation
   // The session lasts as long as this process; unset: self. For a reservation it is always self.
   std::optional<ProcessId> leader;
+  bool has_shared_leader = false;  // see RecordFlags
 };
 
 // A session that gives way. Parked sessions just lost their seat; for all others it is for good:

@@ -222,6 +222,12 @@ class Gate {
     }
   }
 
+  // PARK without a look: seated -> parked, count - 1. For a session that is marked, and so does not
+  // return; bar() comes next.
+  bool unseat(std::uint32_t slot, std::uint32_t generation) {
+    return give_up(slot, generation, Stage::seated, GateOp::park);
+  }
+
   // Parked -> evicted (PARK that names a parked slot): it may not come back.
   bool bar(std::uint32_t slot, std::uint32_t generation) {
     return give_up(slot, generation, Stage::parked, GateOp::park);
@@ -375,7 +381,7 @@ class Gate {
       std::uint64_t seen = settled_gate();
       if (!table_.is_at(slot, generation, from)) return false;
       std::uint32_t count = widths().gate(seen).count;
-      if (op == GateOp::remove) {
+      if (from == Stage::seated) {
         if (count == 0) return false;  // only in a damaged file
         --count;
       }

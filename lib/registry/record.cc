@@ -34,8 +34,13 @@ std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_termina
   return end;
 }
 
+const char* reason_of_expiry(const RecordImage& record, std::uint64_t now_ms) {
+  const bool too_old = record.ends_boottime_ms != 0 && now_ms >= record.ends_boottime_ms;
+  return too_old ? "its lifetime is over" : "it was not used for too long";
+}
+
 std::string reason_of(const Snapshot& session) {
-  if (session.mark != MarkStage::revoked) return {};
+  if (session.mark < MarkStage::revoked) return {};
   const std::string reason(text_of(session.reason));
   // A text that two revokers wrote at once does not match.
   return checksum_of_reason(reason) == session.reason_checksum ? reason : std::string();

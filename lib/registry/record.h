@@ -54,7 +54,18 @@ using UserHash = std::array<std::uint8_t, 16>;
 
 enum class RecordKind : std::uint32_t { reservation = 1, session = 2, exempt = 3 };
 
-enum class RecordFlags : std::uint32_t { none = 0, may_use_reserved = 1 };
+// Bits.
+enum class RecordFlags : std::uint32_t {
+  none = 0,
+  may_use_reserved = 1,
+  shared_leader = 2,  // the leader serves others too: it is never signalled
+};
+constexpr RecordFlags operator|(RecordFlags a, RecordFlags b) {
+  return static_cast<RecordFlags>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
+}
+constexpr bool has(RecordFlags flags, RecordFlags flag) {
+  return (static_cast<std::uint32_t>(flags) & static_cast<std::uint32_t>(flag)) != 0;
+}
 
 enum class VictimFate : std::uint32_t {
   freed = 0,
@@ -104,7 +115,12 @@ static_assert(sizeof(RecordImage) == kRecordWords * 8 && std::is_trivially_copya
 // seconds are exact.
 inline constexpr std::uint64_t kActivityUnit_ms = 200;
 
-enum class MarkStage : std::uint32_t { none = 0, writing = 1, revoked = 2 };
+enum class MarkStage : std::uint32_t {
+  none = 0,
+  writing = 1,
+  revoked = 2,
+  revoked_by_its_user = 3,  // who ends it forces no process that this user could not
+};
 inline constexpr std::size_t kReasonWords = 8;
 inline constexpr std::size_t kReasonBytes = kReasonWords * 8;
 
@@ -136,6 +152,9 @@ inline std::optional<std::uint32_t> uid_of(const RecordImage& record) {
 // The session's end by its lifetime or its time to live, in CLOCK_BOOTTIME; nullopt: none. Where
 // nobody can see whether it is used (no terminal, no token was ever shown) it has no time to live.
 std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_terminal);
+
+// Why a session is over whose expiry_ms() has passed.
+const char* reason_of_expiry(const RecordImage& record, std::uint64_t now_ms);
 
 // The text of a mark, if it is whole; empty: no reason was given, or it cannot be read.
 std::string reason_of(const Snapshot& session);

@@ -93,6 +93,7 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   record.groups = held.record.groups;
   record.user_limit = held.record.user_limit;
   record.flags = held.record.flags;
+  if (login.has_shared_leader) record.flags = record.flags | RecordFlags::shared_leader;
   Admission result;
   result.displaced.reserve(1);  // after the gate operation nothing may fail
   auto claim = parts_->claim_for(login, record, result);
@@ -213,10 +214,25 @@ bool Registry::touch(SlotRef ref, std::uint64_t now_ms, bool by_token) {
   return ref.slot < slots() && parts_->gate.touch(ref, now_ms, by_token);
 }
 
-bool Registry::mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s) {
+bool Registry::mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s,
+                            MarkStage how) {
   const std::string fits(utf8_prefix(reason.substr(0, reason.find('\0')), kReasonBytes));
   return ref.slot < parts_->table().size() &&
-         parts_->table().mark_revoked(ref, fits, checksum_of_reason(fits), grace_s);
+         parts_->table().mark_revoked(ref, fits, checksum_of_reason(fits), grace_s, how);
+}
+
+bool Registry::vacate(SlotRef ref) {
+  Snapshot held;
+  // A reservation may give its seat back to it in between.
+  for (int turn = 0; turn < kReleaseTurns && snapshot(ref, held); ++turn) {
+    if (held.state.stage == Stage::seated)
+      parts_->gate.unseat(ref.slot, held.state.generation);
+    else if (held.state.stage == Stage::parked)
+      parts_->gate.bar(ref.slot, held.state.generation);
+    else
+      return true;
+  }
+  return false;
 }
 
 TokenDigest Registry::token_digest(std::string_view token) const {

@@ -142,8 +142,13 @@ class Registry {
 
   // Marks activity; false: that session has gone.
   bool touch(SlotRef ref, std::uint64_t now_ms, bool by_token = false);
-  // `grace_s`: how long its revoker waits before it signals a second time.
-  bool mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s = 0);
+  // `grace_s`: how long its revoker waits before it signals a second time. `how`: by whom, see
+  // MarkStage; a mark by its user gives way to one by others, which leaves the reason.
+  bool mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s = 0,
+                    MarkStage how = MarkStage::revoked);
+  // A session that is marked, and whose processes are not to be waited for, gives up its seat for
+  // good; it stays listed until it is released. False: it has gone.
+  bool vacate(SlotRef ref);
 
   // What a session's record knows its token by: a keyed hash of the text.
   TokenDigest token_digest(std::string_view token) const;

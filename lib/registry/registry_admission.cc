@@ -256,7 +256,7 @@ Decision Registry::return_to_seat(SlotRef ref, const Terms& terms, bool or_over_
     if ((record.groups >> i & 1) != 0) groups[group_count++] = {i, parts_->gate.group_limit(i)};
   Rules rules;
   rules.site = terms.site;
-  rules.held_back = record.flags == RecordFlags::may_use_reserved ? 0 : terms.reserved_seats;
+  rules.held_back = has(record.flags, RecordFlags::may_use_reserved) ? 0 : terms.reserved_seats;
   rules.user = record.user_hash;
   rules.user_limit = record.user_limit;
   rules.groups = std::span(groups).first(group_count);

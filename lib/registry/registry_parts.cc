@@ -90,6 +90,8 @@ RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, co
   record.user_limit = terms.user_limit;
   record.flags = terms.may_use_reserved ? RecordFlags::may_use_reserved : RecordFlags::none;
   const bool is_reservation = kind == RecordKind::reservation;
+  if (!is_reservation && login.has_shared_leader)
+    record.flags = record.flags | RecordFlags::shared_leader;
   const ProcessId leader = is_reservation ? login.self : login.leader.value_or(login.self);
   record.leader_pid = static_cast<std::uint32_t>(leader.pid);
   record.parent_pid = static_cast<std::uint32_t>(login.parent.pid);

@@ -125,6 +125,18 @@ void Registry::Search::examine(std::uint32_t slot) {
     leaderless[leaderless_count++] = {slot, held.state, leader.pid};
   }
   const bool parked = held.state.stage == Stage::parked;
+  if (has(record.flags, RecordFlags::shared_leader) &&
+      (held.state.stage == Stage::seated || parked)) {
+    // There is nothing to wait for, so its seat is free at the moment its time is up.
+    const std::uint64_t ends_ms = expiry_ms(held, false).value_or(~std::uint64_t{0});
+    if (now_ms >= ends_ms) {
+      found_dead = true;
+      registry.mark_revoked(held.ref, reason_of_expiry(record, now_ms));
+      registry.vacate(held.ref);
+      return;
+    }
+    next_change_ms = std::min(next_change_ms, ends_ms);
+  }
   if (terms == nullptr || (held.state.stage != Stage::seated && !parked)) return;
   if (user != nullptr || parked) {
     looks.push_back({held, parked});

@@ -248,16 +248,25 @@ class SlotTable {
         seen, seen & ~std::uint64_t{kWaking}, std::memory_order_release, std::memory_order_relaxed);
   }
 
-  // Marks that occupancy as revoked. The first to mark it writes the reason (if that one dies
-  // half-way, the revocation has no reason). False: another occupant.
+  // Marks that occupancy as revoked (`how`: by whom). The first to mark it writes the reason (if
+  // that one dies half-way, the revocation has no reason); where that was its user, a later mark
+  // by others takes the mark over, and leaves the reason. False: another occupant.
   bool mark_revoked(SlotRef ref, std::span<const char> reason, std::uint16_t checksum,
-                    std::uint32_t grace_s = 0) {
+                    std::uint32_t grace_s = 0, MarkStage how = MarkStage::revoked) {
     Slot<Atom>& slot = slots_[ref.slot];
     std::uint64_t seen = mark_word(ref.epoch, MarkStage::none);
     const std::uint64_t writing = mark_word(ref.epoch, MarkStage::writing, 0, grace_s);
     if (!slot.mark.compare_exchange_strong(seen, writing, std::memory_order_acquire,
-                                           std::memory_order_relaxed))
+                                           std::memory_order_relaxed)) {
+      // Release: whoever sees this sees the reason as well; it fails only if another taker was
+      // faster, or the slot has another occupant.
+      if (seen >> 32 == ref.epoch && how == MarkStage::revoked &&
+          static_cast<MarkStage>(seen & 3) == MarkStage::revoked_by_its_user)
+        slot.mark.compare_exchange_strong(
+            seen, (seen & ~std::uint64_t{3}) | static_cast<std::uint64_t>(how),
+            std::memory_order_acq_rel, std::memory_order_relaxed);
       return seen >> 32 == ref.epoch;
+    }
     std::array<char, kReasonBytes> bytes{};
     std::copy_n(reason.begin(), std::min(reason.size(), bytes.size()), bytes.begin());
     std::array<std::uint64_t, kReasonWords> words;
@@ -266,9 +275,8 @@ class SlotTable {
       slot.reason[i].store(words[i], std::memory_order_relaxed);
     seen = writing;
     // Release: publishes the reason to readers of the mark.
-    return slot.mark.compare_exchange_strong(
-        seen, mark_word(ref.epoch, MarkStage::revoked, checksum, grace_s),
-        std::memory_order_release, std::memory_order_relaxed);
+    return slot.mark.compare_exchange_strong(seen, mark_word(ref.epoch, how, checksum, grace_s),
+                                             std::memory_order_release, std::memory_order_relaxed);
   }
 
   // --- Words of a record that settling needs ---

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "base/undo.h"
@@ -128,6 +129,10 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
       reserved && (standing_ != Standing::counted || held->registry_path != config->registry);
   if (in_vain) give_back(*held);
   if (standing_ == Standing::ignored) return answer(What::not_counted);
+  const auto& shared = config->shared_services;
+  const bool is_shared =
+      !login_.leader && std::find(shared.begin(), shared.end(), login_.service) != shared.end();
+  login_.has_shared_leader |= is_shared;
   if (standing_ == Standing::exempt) return list_exempt(*config, held);
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
@@ -140,7 +145,7 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   if (!hint || !site->registry->is_reservation_of(*hint, login_))
     if (auto observed = observe(*site)) return observed;
   issue_tokens_in(*site);
-  const auto admission = options_.serves_many
+  const auto admission = options_.serves_many || is_shared
                              ? bind_or_admit(*site, login_, rules(*config), hint)
                              : find_and_bind_or_admit(*site, login_, rules(*config), hint);
   if (!admission) return failed(admission.error(), &*config);

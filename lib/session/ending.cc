@@ -54,7 +54,7 @@ bool tell(Registry& registry, const Config& config, const RecordImage& session,
 
 void ask(const ProcessId& leader, std::string_view service,
          const std::vector<ProcessTable::Entry>& processes, const ProcessTable& table,
-         const std::set<pid_t>& untouchable) {
+         const std::set<pid_t>& untouchable, std::optional<uid_t> as) {
   FirstSignal first;
   if (table.find(leader) != nullptr) {
     first = first_signal(leader, service, processes);
@@ -65,23 +65,25 @@ void ask(const ProcessId& leader, std::string_view service,
   }
   for (const ProcessId& target : first.targets)
     for (const int signal_number : first.signal_numbers)
-      if (may_signal(target, untouchable)) signal_process(target, signal_number);
+      if (may_signal(target, untouchable))
+        signal_process(target, signal_number, target == leader ? std::nullopt : as);
 }
 
-std::vector<bool> lead_others(Registry& registry, const std::vector<Led>& sessions) {
+std::vector<bool> have_shared_leaders(Registry& registry, const std::vector<Led>& sessions) {
   std::vector<bool> result(sessions.size());
   std::unordered_multimap<pid_t, std::size_t> by_leader;
-  for (std::size_t i = 0; i < sessions.size(); ++i)
-    by_leader.emplace(sessions[i].leader.pid, i);
+  for (std::size_t i = 0; i < sessions.size(); ++i) {
+    result[i] = has(sessions[i].flags, RecordFlags::shared_leader) || sessions[i].leader.pid <= 1;
+    if (!result[i]) by_leader.emplace(sessions[i].leader.pid, i);
+  }
+  if (by_leader.empty()) return result;
   registry.for_each([&](const Snapshot& other) {
     if (other.record.kind == RecordKind::reservation) return;
     const ProcessId leader = leader_of(other.record);
     const auto [first, last] = by_leader.equal_range(leader.pid);
-    const bool is_among_them = std::any_of(
-        first, last, [&](const auto& of) { return sessions[of.second].ref == other.ref; });
-    if (is_among_them) return;
     for (auto i = first; i != last; ++i)
-      if (sessions[i->second].leader == leader) result[i->second] = true;
+      if (sessions[i->second].leader == leader && sessions[i->second].ref != other.ref)
+        result[i->second] = true;
   });
   return result;
 }
@@ -98,12 +100,16 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
     Ending ending{session.snapshot.ref, session.leader, std::string(session.service()), {}};
+    ending.flags = session.snapshot.record.flags;
+    if (options_.is_by_its_user) ending.as = session.uid.value_or(kNoUid);
     if (session.state == State::reserved) ending.closed = end_reservation(session, ending);
     if (!ending.closed)
-      ending.closed = !registry_.mark_revoked(ending.ref, options_.reason, grace_s);
+      ending.closed = !registry_.mark_revoked(
+          ending.ref, options_.reason, grace_s,
+          options_.is_by_its_user ? MarkStage::revoked_by_its_user : MarkStage::revoked);
     endings_.push_back(std::move(ending));
   }
-  find_shared();
+  set_shared_free();
   // Told before asked: the terminal is gone with the session.
   for (std::size_t i = 0; i < endings_.size(); ++i) {
     Ending& ending = endings_[i];
@@ -116,18 +122,23 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
   due_ = Clock::now() + kTimeToBeShown;
 }
 
-void Ender::find_shared() {
+// Rule 4. A session that was seen to share its leader stays one: there is nothing left to do for it.
+void Ender::set_shared_free() {
   std::vector<Led> sessions;
   for (const Ending& ending : endings_)
-    sessions.push_back({ending.ref, ending.leader});
-  const std::vector<bool> shared = lead_others(registry_, sessions);
-  for (std::size_t i = 0; i < endings_.size(); ++i)
-    endings_[i].shared = shared[i] && !endings_[i].closed;
+    sessions.push_back({ending.ref, ending.leader, ending.flags});
+  const std::vector<bool> shared = have_shared_leaders(registry_, sessions);
+  for (std::size_t i = 0; i < endings_.size(); ++i) {
+    Ending& ending = endings_[i];
+    if (!shared[i] || ending.closed || ending.shared) continue;
+    ending.shared = true;
+    registry_.vacate(ending.ref);
+  }
 }
 
 void Ender::ask_once(Ending& ending, const ProcessTable& table) {
   ending.asked = true;
-  ask(ending.leader, ending.service, ending.processes, table, untouchable_);
+  ask(ending.leader, ending.service, ending.processes, table, untouchable_, ending.as);
 }
 
 // A reservation has no process of its own: its seat is free at once. False: it became a session in
@@ -140,6 +151,7 @@ bool Ender::end_reservation(const Session& session, Ending& ret) {
     bound = true;
     ret.ref = held.ref;
     ret.leader = leader_of(held.record);
+    ret.flags = held.record.flags;
   });
   return !bound;
 }
@@ -192,12 +204,38 @@ std::optional<std::chrono::milliseconds> Ender::step(const ProcessTable& table) 
     left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
     pause_ = std::chrono::milliseconds(10);
   }
+  return pause(left);
+}
+
+std::chrono::milliseconds Ender::pause(std::chrono::milliseconds left) {
   const auto pause = std::min(pause_, left);
   pause_ = std::min(pause_ * 2, kLongestPause);
   return pause;
 }
 
+std::optional<std::chrono::milliseconds> Ender::rest() {
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
+  bool is_over = true;
+  for (const Ending& ending : endings_) {
+    if (ending.done()) continue;
+    is_over = false;
+    if (!is_as_before(ending)) return std::nullopt;
+  }
+  if (is_over || left.count() <= 0) return std::nullopt;
+  return pause(left);
+}
+
+bool Ender::is_as_before(const Ending& ending) const {
+  Snapshot held;
+  if (!ending.closed && !registry_.snapshot(ending.ref, held)) return false;
+  const SystemProcesses processes;
+  // As long as the leader lives it is for the leader to close the session.
+  if (!ending.closed && processes.life(ending.leader) == Life::alive) return true;
+  return !ending.processes.empty() && processes.life(ending.processes.front().id) == Life::alive;
+}
+
 void Ender::send_next(const ProcessTable& table) {
+  set_shared_free();
   switch (sent_) {
     case Sent::nothing:
       for (Ending& ending : endings_)
@@ -228,7 +266,7 @@ void Ender::signal_all(std::initializer_list<int> signals, bool leaders) {
       if (!may_signal(process.id, untouchable_) || (!leaders && process.id == ending.leader))
         continue;
       for (const int signal_number : signals)
-        signal_process(process.id, signal_number);
+        signal_process(process.id, signal_number, ending.as);
     }
   }
 }
@@ -239,8 +277,11 @@ std::vector<Ended> Ender::results() const {
     Ended result;
     if (!ending.done()) result.result = EndResult::survived;
     if (ending.shared && !ending.closed) result.result = EndResult::ending;
-    for (const auto& process : ending.processes)
-      result.survivors.push_back(process.id.pid);
+    if (ending.shared)
+      result.survivors.push_back(ending.leader.pid);
+    else
+      for (const auto& process : ending.processes)
+        result.survivors.push_back(process.id.pid);
     std::sort(result.survivors.begin(), result.survivors.end());
     results.push_back(std::move(result));
   }
@@ -259,7 +300,17 @@ const char* text(EndResult result) {
   return "unknown";
 }
 
+bool is_ended_by_its_user(const Snapshot& session, bool has_terminal, std::uint64_t now_ms) {
+  // A mark that was never finished is not known to be root's.
+  const bool by_user =
+      session.mark == MarkStage::revoked_by_its_user || session.mark == MarkStage::writing;
+  return by_user && session.state.stage != Stage::evicted &&
+         now_ms < expiry_ms(session, has_terminal).value_or(~std::uint64_t{0});
+}
+
 bool is_own_session(const Session& session, const ProcessTable& table) {
+  // It ends without a signal, and the caller's own may be another one of the same leader.
+  if (has(session.snapshot.record.flags, RecordFlags::shared_leader)) return false;
   const pid_t self = getpid();
   for (const auto& process : table.lineage(self)) {
     if (process.id == session.leader) return true;
@@ -277,8 +328,12 @@ std::vector<Ended> end_sessions(Registry& registry, const Config& config,
   signal(SIGHUP, SIG_IGN);
   if (options.include_own) signal(SIGTERM, SIG_IGN);
   Ender ender(registry, config, chosen, options);
-  while (const auto pause = ender.step())
+  for (;;) {
+    auto pause = ender.rest();
+    if (!pause) pause = ender.step();
+    if (!pause) break;
     std::this_thread::sleep_for(*pause);
+  }
   return ender.results();
 }
 

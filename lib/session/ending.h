@@ -12,7 +12,12 @@
 //   1. A signal goes only to a process that belonged to the session: by pidfd,
 //      with the start time compared.
 //   2. Never to pid 1, the caller, or (unless the caller asked for that) one of its ancestors.
-//   3. A leader that has closed the session, or leads another one that is to stay, is left alone.
+//   3. A leader that has closed the session is left alone.
+//   4. A leader that is not this session's alone (have_shared_leaders) is left alone, and all that
+//      descends from it. The session gives up its seat at once, and its service learns of the end
+//      when it asks. This is looked at anew before each step.
+//   5. Where its user ends it, not root, the leader is asked in the way its service understands;
+//      every other signal goes only to processes that this user could signal without us.
 #pragma once
 
 #include <chrono>
@@ -43,22 +48,25 @@ bool tell(Registry& registry, const Config& config, const RecordImage& session,
 
 // Sends the first signal to a session's processes, except those in `untouchable`. What an orphaned
 // session left behind gets SIGHUP and SIGTERM: no leader closes it, and nohup(1) ignores SIGHUP.
+// `as`: see rule 5.
 void ask(const ProcessId& leader, std::string_view service,
          const std::vector<ProcessTable::Entry>& processes, const ProcessTable& table,
-         const std::set<pid_t>& untouchable);
+         const std::set<pid_t>& untouchable, std::optional<uid_t> as = std::nullopt);
 
-// For each of these sessions, whether its leader also leads one that is not among them.
+// For each of these sessions, whether its leader is also that of others: it is the service's own
+// process (RecordFlags::shared_leader) or the host's first one, or it leads another session.
 struct Led {
   SlotRef ref;
   ProcessId leader;
+  RecordFlags flags;
 };
-std::vector<bool> lead_others(Registry& registry, const std::vector<Led>& sessions);
+std::vector<bool> have_shared_leaders(Registry& registry, const std::vector<Led>& sessions);
 
 // --- The whole of it ---
 
 enum class EndResult {
   ended,     // no process left, and the seat is free
-  ending,    // its process holds another session too, so it was only marked
+  ending,    // its leader is not its alone: marked, without a seat, and nothing was signalled
   survived,  // processes are left all the same
 };
 const char* text(EndResult result);
@@ -72,8 +80,13 @@ struct EndingOptions {
   std::string reason;
   std::chrono::milliseconds grace{10'000};
   bool include_own = false;
-  bool tell = true;  // false: its user knows already
+  bool tell = true;             // false: its user knows already
+  bool is_by_its_user = false;  // rule 5
 };
+
+// Whether a session that is to go was revoked by its user, and nothing else ends it: who goes on
+// with that sets is_by_its_user.
+bool is_ended_by_its_user(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
 
 // The sessions that the calling process itself runs in: an ancestor, or its terminal session, is
 // their leader.
@@ -91,6 +104,11 @@ class Ender {
   // again; nullopt: all is over.
   std::optional<std::chrono::milliseconds> step(const ProcessTable& table = ProcessTable::read());
 
+  // In how long to ask again, if a step would find nothing new: nothing is due, and of each session
+  // there still is what there was. Looks at one process a session, so it costs the same however
+  // many the host has. nullopt: call step().
+  std::optional<std::chrono::milliseconds> rest();
+
   // In the order of `chosen`.
   std::vector<Ended> results() const;
 
@@ -107,15 +125,19 @@ class Ender {
     std::string service;
     std::vector<ProcessTable::Entry> processes;  // seen so far and alive; the leader among them
     bool closed = false;                         // its slot is free, or another session's
-    bool shared = false;                         // see rule 3
+    bool shared = false;                         // see rule 4
     bool asked = false;
+    RecordFlags flags = RecordFlags::none;
+    std::optional<uid_t> as;  // see rule 5
     bool done() const { return shared || (closed && processes.empty()); }
   };
 
   bool end_reservation(const Session& session, Ending& ret);
-  void find_shared();
+  void set_shared_free();
   void ask_once(Ending& ending, const ProcessTable& table);
   void look(Ending& ending, const ProcessTable& table);
+  bool is_as_before(const Ending& ending) const;
+  std::chrono::milliseconds pause(std::chrono::milliseconds left);
   void send_next(const ProcessTable& table);
   void signal_all(std::initializer_list<int> signals, bool leaders);
 

@@ -36,9 +36,15 @@ void send_off(Registry& registry, const Config& config, const Displaced& displac
   for (const auto& ancestor : table.lineage(getpid()))
     lineage.insert(ancestor.id.pid);
   const bool is_own = table.find(leader) != nullptr && lineage.contains(leader.pid);
-  if (is_own || lead_others(registry, {{session.ref, leader}}).front()) return;
-  // The only time that a login gives to another session; it waits for nothing.
-  if (told) std::this_thread::sleep_for(kTimeToBeShown);
+  const auto is_shared = [&]() -> bool {
+    return have_shared_leaders(registry, {{session.ref, leader, session.record.flags}}).front();
+  };
+  if (is_own || is_shared()) return;
+  if (told) {
+    // The only time that a login gives to another session; it waits for nothing.
+    std::this_thread::sleep_for(kTimeToBeShown);
+    if (is_shared()) return;
+  }
   ask(leader, text_of(session.record.service), processes, table, lineage);
 }
 

@@ -13,7 +13,7 @@ const char* text(Displaced::Why why);
 
 // Marks the session, writes the message to its terminals, and sends its service's first signal.
 // Signals go by pidfd with the start time compared; never to the caller or one of its ancestors. A
-// leader that leads another session too is only marked and told.
+// session whose leader is not its alone (ending.h) is only marked and told.
 void send_off(Registry& registry, const Config& config, const Displaced& displaced);
 
 }  // namespace sessreg

@@ -148,7 +148,7 @@ TEST_CASE("ids, leaders and flags that cannot be are refused") {
   Child gone([] { return 0; });
   const pid_t dead = gone.pid();
   gone.wait();
-  for (const pid_t leader : {-1, dead, 1 << 30}) {
+  for (const pid_t leader : {-1, 1, dead, 1 << 30}) {
     sessreg_binding binding = SESSREG_BINDING_INIT;
     binding.leader = leader;
     CHECK(sessreg_bind(site.session.get(), &binding, &site.told) == SESSREG_EINVAL);

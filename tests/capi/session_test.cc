@@ -3,6 +3,9 @@
 
 #include <cstdint>
 
+#include "../support/child.h"
+#include "config/config.h"
+#include "session/ending.h"
 #include "site.h"
 #include "token/token_key.h"
 
@@ -72,6 +75,54 @@ TEST_CASE("a touch by token says of each token what it is worth") {
   CHECK(touch(token) == SESSREG_NO_SESSION);
   site.dir.write("site.pub", "none\n");
   CHECK(touch(token) == SESSREG_EKEY);
+}
+
+TEST_CASE("who leads its users' sessions itself is not signalled when they end, who is named is") {
+  Gateway site("sessions_limit = 1\n");
+  const sessreg::Config config;
+  // Marks, frees, and would signal.
+  const auto end = [&](sessreg::Registry& registry) {
+    sessreg::EndingOptions options;
+    options.grace = std::chrono::milliseconds(0);
+    const auto sessions = sessreg::read_sessions(registry, config, sessreg::ProcessTable::read());
+    REQUIRE(sessions.size() == 1);
+    const auto table = sessreg::ProcessTable::read();
+    return sessreg::Ender(registry, config, sessions, options, table).results().front().result;
+  };
+  SECTION("itself") {
+    const auto session = site.opened("daemon");
+    auto registry = site.registry();
+    const pid_t parent = getpid();
+    // From another process, as nobody signals itself.
+    Child revoker([&] { return end(registry) == sessreg::EndResult::ending ? 0 : 1; });
+    CHECK(revoker.wait() == 0);
+    REQUIRE(getpid() == parent);
+    CHECK(registry.count() == 0);
+    CHECK(sessreg_touch(session.get(), &site.told) == SESSREG_REVOKED);
+    const auto next = site.opened("bin");
+    CHECK(next);
+    CHECK(sessreg_close(session.get(), nullptr) == SESSREG_OK);
+    CHECK(registry.count() == 1);
+  }
+  SECTION("another process") {
+    Pipe ready;
+    Child worker([&] {
+      signal(SIGTERM, SIG_DFL);  // Catch2 has a handler of its own
+      ready.put('r');
+      for (;;)
+        pause();
+      return 0;
+    });
+    REQUIRE(ready.get() == 'r');
+    auto session = site.admitted("daemon");
+    REQUIRE(session);
+    sessreg_binding binding = SESSREG_BINDING_INIT;
+    binding.leader = worker.pid();
+    REQUIRE(sessreg_bind(session.get(), &binding, &site.told) == SESSREG_OK);
+    auto registry = site.registry();
+    CHECK(end(registry) != sessreg::EndResult::ending);
+    CHECK(WTERMSIG(worker.wait_status()) == SIGTERM);
+  }
 }
 
 TEST_CASE("a session that was revoked, has expired or ended says so when it is touched") {

@@ -200,6 +200,36 @@ const std::vector<RegistryOperation>& operations() {
              return static_cast<int>(held.mark);
            },
        .complete = 2},
+      {.name = "Registry: a mark by its user gives way",
+       .prepare =
+           [](Scene& s) {
+             object_is_session(s);
+             s.registry().mark_revoked(s.object, "mine", 0, MarkStage::revoked_by_its_user);
+           },
+       .act = [](Scene& s) { return int{s.registry().mark_revoked(s.object, "too long")}; },
+       .happened =
+           [](Scene& s, pid_t) {
+             Snapshot held;
+             s.registry().snapshot(s.object, held);
+             if (reason_of(held) != "mine") throw Broken("the reason of a revocation is torn");
+             return int{held.mark == MarkStage::revoked};
+           }},
+      // Killed in between it is parked, and returns to no seat: it is marked.
+      {.name = "Registry: vacate",
+       .seats = 2,
+       .prepare =
+           [](Scene& s) {
+             object_is_session(s);
+             s.registry().mark_revoked(s.object, "enough");
+           },
+       .act = [](Scene& s) { return int{s.registry().vacate(s.object)}; },
+       .happened =
+           [](Scene& s, pid_t) {
+             const Stage stage = s.stage_of(s.object);
+             return stage == Stage::seated ? 0 : stage == Stage::parked ? 1 : 2;
+           },
+       .complete = 2,
+       .change = [](int happened) { return happened == 0 ? 0 : -1; }},
       {.name = "Registry: set_override",
        .seats = 3,
        .act = [](Scene& s) { return s.registry().set_override(2), 1; },

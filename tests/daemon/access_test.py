@@ -131,7 +131,7 @@ class Closing(DaemonTest):
     def test_a_user_ends_the_own_session_and_frees_nothing_before(self):
         self.site.configure(sessions_limit=1)
         self.start_daemon()
-        session = self.log_in(child=True, child_ignores=IGNORING)
+        session = self.log_in(becomes=ALICE, child=True, uid=ALICE, child_ignores=IGNORING)
         client = self.connect(ALICE)
         client.send("Close", token=session.token)
         self.assert_soon(lambda: self.listed(session)["state"] == "ending")

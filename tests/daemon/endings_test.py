@@ -13,7 +13,8 @@ import subprocess
 import time
 
 import scene
-from scene import ALICE, DaemonTest, Refused, is_alive, wait_until
+import varlink
+from scene import ALICE, BOB, DaemonTest, Refused, is_alive, wait_until
 
 IGNORING = ["SIGHUP", "SIGTERM"]
 # A killed session is seen at once, one that the daemon must find by itself within its tick; more
@@ -231,9 +232,9 @@ class GivingWay(DaemonTest):
     def test_a_second_revoker_with_less_patience_is_served(self):
         self.site.configure(sessions_limit=5)
         self.start_daemon()
-        session = self.log_in(ignores=IGNORING)
+        session = self.log_in(ignores=IGNORING, becomes=ALICE)
         patient = self.connect(ALICE)
-        patient.send("Revoke", id=session.id, grace_seconds=3600)
+        patient.send("Revoke", id=session.id, grace_seconds=300)
         self.assert_soon(lambda: self.listed(session)["state"] == "ending")
         answer = self.call("Revoke", id=session.id, grace_seconds=0)
         self.assertEqual(answer, {"result": "ended", "survivors": []})
@@ -243,13 +244,128 @@ class GivingWay(DaemonTest):
     def test_many_revokers_of_one_session_share_the_work(self):
         self.site.configure(sessions_limit=5)
         self.start_daemon()
-        session = self.log_in(ignores=IGNORING)
+        session = self.log_in(ignores=IGNORING, becomes=ALICE)
         clients = [self.connect(ALICE) for _ in range(100)]
         for client in clients:
             client.send("Revoke", id=session.id, grace_seconds=4)
         for client in clients:
             self.assertEqual(client.receive()["parameters"]["result"], "ended")
         self.assert_seats(0)
+
+
+class AskedByItsUser(DaemonTest):
+    def log_in_with_another(self):
+        """alice's session, with a process of bob's in it (su): neither goes when it is asked."""
+        return self.log_in(becomes=ALICE, child=True, uid=BOB, ignores=IGNORING,
+                           child_ignores=IGNORING)
+
+    def assert_only_hers_is_ended(self, session):
+        wait_until(lambda: not is_alive(session.pid), BY_FORCE_S)
+        self.assertFalse(is_alive(session.pid))
+        self.assertTrue(is_alive(session.child))
+
+    def test_no_process_is_forced_that_the_user_could_not_signal(self):
+        self.site.configure()
+        self.start_daemon()
+        session = self.log_in_with_another()
+        answer = self.call("Revoke", ALICE, id=session.id, grace_seconds=0)
+        self.assertEqual(answer, {"result": "survived", "survivors": [session.child]})
+        self.assert_only_hers_is_ended(session)
+        # root's word goes further.
+        answer = self.call("Revoke", id=session.id, grace_seconds=0)
+        self.assertEqual(answer, {"result": "ended", "survivors": []})
+        self.assertFalse(is_alive(session.child))
+
+    def test_nor_by_a_daemon_that_goes_on_with_it_nor_by_purge(self):
+        self.site.configure()
+        daemon = self.start_daemon()
+        session = self.log_in_with_another()
+        self.connect(ALICE).send("Revoke", id=session.id, grace_seconds=1)
+        self.assert_soon(lambda: self.listed(session)["state"] == "ending")
+        daemon.kill()
+        daemon = self.start_daemon()
+        self.assert_only_hers_is_ended(session)
+        wait_until(lambda: "could not be ended" in daemon.log(), BY_FORCE_S)
+        self.assertTrue(is_alive(session.child))
+        self.assertIn("1 did not go", self.tool("purge").stdout)
+        self.assertTrue(is_alive(session.child))
+        os.kill(session.child, signal.SIGKILL)
+
+    def test_root_does_not_wait_for_what_the_user_began(self):
+        self.site.configure()
+        self.start_daemon()
+        session = self.log_in_with_another()
+        alice = self.connect(ALICE)
+        alice.send("Revoke", id=session.id, grace_seconds=0)
+        self.assert_soon(lambda: self.listed(session)["state"] == "ending")
+        # As patient, or more: no reason to share what has less force.
+        answer = self.call("Revoke", id=session.id, grace_seconds=1)
+        self.assertEqual(answer, {"result": "ended", "survivors": []})
+        self.assertFalse(is_alive(session.child))
+
+    def test_a_user_is_patient_for_minutes_at_most(self):
+        self.site.configure()
+        self.start_daemon()
+        session = self.log_in()
+        with self.assertRaises(scene.CallFailed) as caught:
+            self.call("Revoke", ALICE, id=session.id, grace_seconds=301)
+        self.assertEqual(caught.exception.name, "org.varlink.service.InvalidParameter")
+        self.assertEqual(self.listed(session)["state"], "active")
+
+    def test_who_hangs_up_is_not_kept(self):
+        self.site.configure()
+        daemon = self.start_daemon()
+        session = self.log_in(ignores=IGNORING)
+        kept = []
+        for _ in range(6):
+            for made in self.service.connect(self.socket_path, ALICE, 1000):
+                with varlink.Client(made) as client:
+                    client.send("Revoke", id=session.id, reason="x" * 900, grace_seconds=300)
+            self.list()  # behind all of them
+            kept.append(daemon.rss_kb())
+        self.assertEqual(self.listed(session)["state"], "ending")
+        print(f"  memory after each thousand of calls, in KB: {kept}")
+        self.assertLess(kept[-1] - kept[1], 500)
+
+
+class Shared(DaemonTest):
+    """A service whose own process leads the sessions of its users."""
+
+    def test_it_is_never_signalled_and_a_seat_is_free_at_once(self):
+        self.site.configure(sessions_limit=1, shared_services=self.site.service)
+        self.start_daemon()
+        session = self.log_in(child=True)
+        answer = self.call("Revoke", ALICE, id=session.id, grace_seconds=0)
+        self.assertEqual(answer, {"result": "ending", "survivors": [session.pid]})
+        self.assertEqual(self.list()["active"], 0)
+        listed = self.listed(session)
+        self.assertEqual((listed["state"], listed["seat"]), ("ending", False))
+        self.assert_fails("SessionRevoked", "Touch", token=session.token)
+        self.log_in("bob")
+        self.assertTrue(is_alive(session.pid) and is_alive(session.child))
+        self.assertEqual(session.close(), 0)
+        self.assertIsNone(self.listed(session))
+
+    def test_when_its_sessions_run_out_together(self):
+        self.site.configure(session_lifetime="1s", shared_services=self.site.service)
+        self.start_daemon()
+        sessions = [self.log_in() for _ in range(2)]
+        self.assert_seats(0)
+        self.assertEqual({s["state"] for s in self.list()["sessions"]}, {"ending"})
+        self.tool("purge")
+        for session in sessions:
+            self.assertTrue(is_alive(session.pid))
+            self.assertEqual(session.close(), 0)
+        self.assertEqual(self.list()["sessions"], [])
+
+    def test_evicted(self):
+        self.site.configure(user_sessions_limit=1, user_limit_policy="evict",
+                            shared_services=self.site.service)
+        older, newer = self.log_in(), self.log_in()
+        self.start_daemon()
+        self.assert_fails("SessionRevoked", "Touch", token=older.token)
+        self.assertEqual(self.list()["active"], 1)
+        self.assertTrue(is_alive(older.pid) and is_alive(newer.pid))
 
 
 class Typing(DaemonTest):

@@ -129,7 +129,7 @@ def _start_child(order):
 def open_session(order, channel):
     """In the leader. Keys of the order: service, host; ignores: signals that it ignores; child:
     start one, child_ignores, tty, uid: of that child; dies: by SIGKILL at once, behind the open;
-    reports nothing then but its id."""
+    reports nothing then but its id; becomes: the uid that the leader has from then on."""
     os.setsid()
     transaction = Transaction(order)
     code = transaction.open()
@@ -143,6 +143,9 @@ def open_session(order, channel):
     master = None
     if code == 0 and order.get("child"):
         answer["child"], master = _start_child(order)
+    if order.get("becomes"):
+        os.setgid(order["becomes"])
+        os.setuid(order["becomes"])
     channel.send(json.dumps(answer).encode())
     if code != 0:
         os._exit(1)

@@ -385,6 +385,28 @@
 #define SCRIPT1 login(AT_BIND); bind(); leave()
 #define SCRIPT2 op_nop(NOTHING)
 
+#elif defined(CFG_VACATE)       /* 1 reserves and takes 0's seat, ends, 0 comes back; 2 takes 0's seat away for good */
+#define N 3
+#define NP 3
+#define LIM 1
+#define RESERVATIONS
+#define KIND(p) (((p) == 1) << 6)
+#define VACATES(p) ((p) == 2)
+#define USERS
+#define USER(p) 0
+#define ULIM(u) 1
+#define TAKEN
+#define TAKES
+#define VICTIM(k, policy) (SOWN(st[k]) == 0)
+#define SEED_STATES { SEATED_0, FREE, FREE }
+#define SEED_EPOCHS { 1, 0, 0 }
+#define SEED_PHASES { P_SEATED, P_OUT, P_OUT }
+#define SEED_HOLDERS 1
+#define SEED_COUNT 1
+#define SCRIPT0 attach(0, 1); come_back()
+#define SCRIPT1 login(PARKED); leave()
+#define SCRIPT2 vacate(0, 1)
+
 /* Larger ones, for run --large. */
 
 #elif defined(CFG_BIND_ALL)     /* three reserve, bind and leave; a reaper */

@@ -82,6 +82,9 @@ void of_one_group(World& w) {
 void idle_sometimes(World& w) {
   w.traits[kOld].idle_after_s = w.traits[kOlder].idle_after_s = World::kIdle_s;
 }
+void may_vacate(World& w) {
+  w.may_vacate = true;
+}
 // Neither kOld nor kOlder was used since.
 constexpr std::uint64_t idle_since_ms(std::uint32_t who) {
   return World::active_ms(who) + World::kIdle_ms;
@@ -118,6 +121,7 @@ const Actor return_over{"return over the limit",
 const Actor drop{"drop", [](World& w) { w.drop(w.refs[0]); }, 3};
 const Actor leave{"leave", [](World& w) { w.leave(kOld, w.refs[0]); }, 3};
 const Actor bar{"bar", [](World& w) { w.won[2] = w.bar(w.refs[0]); }, 1};
+const Actor vacate{"vacate", [](World& w) { w.vacate(kOld, w.refs[0]); }, 2};
 const Actor give_back{"give back", [](World& w) { w.won[2] = w.give_back(w.refs[4]); }, 3};
 const Actor give_back_again{"give back again", [](World& w) { w.won[3] = w.give_back(w.refs[4]); },
                             1};
@@ -570,6 +574,29 @@ std::vector<Scenario> scenarios() {
              demand(w.won[2] != w.won[3], "given back and bound, or neither");
              demand(w.won[2] ? w.is_seated(kOld) : w.has_stage(kOld, Stage::evicted),
                     "the victim is not what it should be");
+           }},
+      // Given up for good.
+      {.name = "vacated while a newcomer wants the seat",
+       .prepare = prepared_with_traits(may_vacate, prepared_with_claims(1, 1, true, false)),
+       .actors = {vacate, add_1, leave},
+       .preemptions = 2,
+       .deaths = 1,
+       .check = [](World& w) { demand(!w.is_seated(kOld), "who was vacated has a seat"); }},
+      {.name = "vacated while it returns, and a newcomer",
+       .prepare = prepared_with_traits(may_vacate, prepared_with_parked(false, true)),
+       .actors = {{"vacate", vacate.act}, return_, add_2},
+       .preemptions = 2,
+       .check = [](World& w) { demand(!w.is_seated(kOld), "who was vacated has a seat"); }},
+      {.name = "vacated while its seat is given back",
+       .prepare = prepared_with_traits(
+           may_vacate, prepared_with_reservation(1, false, false, VictimFate::parked)),
+       .actors = {{"vacate", vacate.act}, give_back, return_again},
+       .preemptions = 3,
+       .check =
+           [](World& w) {
+             demand(!w.is_seated(kOld) && !w.has_stage(kOld, Stage::parked),
+                    "who was vacated has a seat or a claim to one");
+             demand(w.won[2], "the reservation has not ended");
            }},
 
       // Above a lowered limit.

@@ -162,6 +162,19 @@ bool World::bar(SlotRef parked) {
   return gate.bar(parked.slot, parked_generation(parked));
 }
 
+void World::vacate(std::uint32_t who, SlotRef ref) {
+  for (;;) {
+    const StateWord state = gate.table().state(ref.slot);
+    if (state.claimer_pid != who) return;
+    if (state.stage == Stage::seated)
+      gate.unseat(ref.slot, state.generation);
+    else if (state.stage == Stage::parked)
+      gate.bar(ref.slot, state.generation);
+    else
+      return;
+  }
+}
+
 bool World::drop(SlotRef parked) {
   return gate.drop(parked.slot, parked_generation(parked));
 }
@@ -533,7 +546,7 @@ void World::check_gate_change(const States& now) {
         for (const Traits& its : traits)
           held_back = std::max(held_back, its.held_back);
         demand(static_cast<std::int32_t>(before.count) + held_back > allowed_least_ ||
-                   user_limit >= 0 || group_limit >= 0,
+                   user_limit >= 0 || group_limit >= 0 || may_vacate,
                "parked, though its seat alone would have made room");
       }
       break;

@@ -64,6 +64,8 @@ class World {
   bool park(std::uint32_t who, const sessreg::Victim& victim, std::uint64_t idle_since_ms);
   bool give_back(sessreg::SlotRef reservation);
   bool bar(sessreg::SlotRef parked);
+  // Whatever its stage is: until it has neither a seat nor a claim to one.
+  void vacate(std::uint32_t who, sessreg::SlotRef ref);
   bool drop(sessreg::SlotRef parked);
   // The time of the clock is the touch's.
   bool touch(sessreg::SlotRef ref, std::uint64_t at_ms, bool by_token = false) {
@@ -141,6 +143,7 @@ class World {
   std::int32_t user_limit = -1;     // that one's
   std::int32_t group_limit = -1;    // of group 0
   bool returns_over_limit = false;  // a RETURN may
+  bool may_vacate = false;          // a PARK may be for no newcomer
   // By process number, small.
   std::array<bool, 16> dead{};
   const char* failure = nullptr;

@@ -184,6 +184,22 @@ TEST_CASE("a leader that also leads a session that stays is left alone") {
   CHECK(only_session(result)["result"] == "ending");
   CHECK(process.is_running());
   CHECK(sandbox.tool({"list", "--json", "--state", "ending"}).json()["sessions"].size() == 1);
+  CHECK(sandbox.registry().count() == 1);
+}
+
+TEST_CASE(
+    "a leader of several sessions is left alone when all are ended, and their seats are free") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  sandbox.admit(login_of("bob", process));
+  const ToolResult result = sandbox.tool({"revoke", "--all", "--yes", "--grace", "0s"});
+  CHECK(result.code == 1);
+  CHECK_THAT(result.out, Catch::Contains("ending: marked, without a seat; its process " +
+                                         std::to_string(process.pid()) +
+                                         " serves others too, and was left alone"));
+  CHECK(process.is_running());
+  CHECK(sandbox.registry().count() == 0);
 }
 
 TEST_CASE("a login's shell is hung up, not the login itself") {

@@ -95,22 +95,39 @@ struct EndedOverdue {
   unsigned left = 0;
 };
 
+// Where the leader is shared (`ending`) the seat is what there is to end.
+void count(const std::vector<Session>& sessions, const std::vector<Ended>& results,
+           EndedOverdue& ret) {
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i].result == EndResult::survived)
+      ++ret.left;
+    else if (results[i].result == EndResult::ended || sessions[i].has_seat)
+      ++ret.ended;
+  }
+}
+
 // Ends the sessions that are out of time, evicted or revoked, and still there. Those that died a
 // moment ago are dropped on the way.
 EndedOverdue end_overdue(Site& site, Reaped& reaped) {
-  std::vector<Session> overdue;
+  // Those that their users revoked are ended with no more force than these have.
+  std::vector<Session> overdue, revoked_by_users;
+  const std::uint64_t now_ms = now().boottime_ms;
   const Reaped dropped = for_each_session(site, ProcessTable::read(), [&](const Session& session) {
-    if (session.state == State::ending) overdue.push_back(session);
+    if (session.state != State::ending) return;
+    const bool by_user = is_ended_by_its_user(session.snapshot, session.can_idle, now_ms);
+    (by_user ? revoked_by_users : overdue).push_back(session);
   });
   reaped.sessions += dropped.sessions;
   reaped.reservations += dropped.reservations;
   reaped.claims += dropped.claims;
   EndedOverdue result;
-  if (overdue.empty()) return result;
   EndingOptions options;
   options.reason = "its time is up";
-  for (const Ended& ended : end_sessions(*site.registry, site.config, overdue, options))
-    ++(ended.result == EndResult::ended ? result.ended : result.left);
+  for (const auto& sessions : {overdue, revoked_by_users}) {
+    if (!sessions.empty())
+      count(sessions, end_sessions(*site.registry, site.config, sessions, options), result);
+    options.is_by_its_user = true;
+  }
   return result;
 }
 

@@ -124,7 +124,8 @@ void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
         pids += fmt::format(" {}", pid);
       if (ended.result == EndResult::survived && !pids.empty()) pids.insert(0, ", processes left:");
       if (ended.result == EndResult::ending)
-        pids.insert(0, ", its process holds another session too and was left alone:");
+        pids = fmt::format(
+            ": marked, without a seat; its process{} serves others too, and was left alone", pids);
       lines += fmt::format("{}  {}: {}{}\n", session.id(), description(session), text(ended.result),
                            ended.result == EndResult::ended ? "" : pids);
     }

@@ -18,31 +18,43 @@ constexpr std::chrono::milliseconds kNextTry{200};
 
 }  // namespace
 
-void Endings::end(const Session& session, EndingOptions options, OnEnded done) {
+std::uint64_t Endings::end(const Session& session, EndingOptions options, OnEnded done) {
   const SlotRef ref = session.snapshot.ref;
-  std::vector<std::pair<SlotRef, OnEnded>> waiting;
+  const std::uint64_t caller = ++callers_;
+  std::vector<Waiting> waiting;
   if (Running* const earlier = running_for(ref)) {
-    const auto signals_from = std::chrono::steady_clock::now() + options.grace;
-    if (earlier->signals_from <= signals_from) {
-      earlier->waiting.emplace_back(ref, std::move(done));
-      return;
+    const bool is_sooner = std::chrono::steady_clock::now() + options.grace < earlier->signals_from;
+    const bool is_stronger = earlier->is_by_its_user && !options.is_by_its_user;
+    const bool is_weaker = !earlier->is_by_its_user && options.is_by_its_user;
+    if (is_weaker || (!is_sooner && !is_stronger)) {
+      earlier->waiting.push_back({caller, ref, std::move(done)});
+      return caller;
     }
-    const auto moved = std::stable_partition(earlier->waiting.begin(), earlier->waiting.end(),
-                                             [&](const auto& waits) { return waits.first != ref; });
-    std::move(moved, earlier->waiting.end(), std::back_inserter(waiting));
-    earlier->waiting.erase(moved, earlier->waiting.end());
-    if (earlier->refs.size() == 1)
-      running_.remove_if([&](const Running& running) { return &running == earlier; });
+    if (is_sooner) {
+      const auto moved = std::stable_partition(earlier->waiting.begin(), earlier->waiting.end(),
+                                               [&](const Waiting& one) { return one.ref != ref; });
+      std::move(moved, earlier->waiting.end(), std::back_inserter(waiting));
+      earlier->waiting.erase(moved, earlier->waiting.end());
+      if (earlier->refs.size() == 1)
+        running_.remove_if([&](const Running& running) { return &running == earlier; });
+    }
   }
-  waiting.emplace_back(ref, std::move(done));
+  waiting.push_back({caller, ref, std::move(done)});
   start({session}, std::move(options), ProcessTable::read());
   running_.front().waiting = std::move(waiting);
+  return caller;
+}
+
+void Endings::forget(std::uint64_t caller) {
+  for (Running& running : running_)
+    std::erase_if(running.waiting, [&](const Waiting& one) { return one.caller == caller; });
 }
 
 void Endings::start(const std::vector<Session>& sessions, EndingOptions options,
                     const ProcessTable& table) {
   Running running;
   running.signals_from = std::chrono::steady_clock::now() + options.grace;
+  running.is_by_its_user = options.is_by_its_user;
   for (const Session& session : sessions) {
     const SlotRef ref = session.snapshot.ref;
     running.refs.push_back(ref);
@@ -56,8 +68,8 @@ void Endings::start(const std::vector<Session>& sessions, EndingOptions options,
 std::vector<Endings::OnEnded> Endings::take_waiting() {
   std::vector<OnEnded> result;
   for (Running& running : running_)
-    for (auto& [ref, done] : running.waiting)
-      result.push_back(std::move(done));
+    for (Waiting& waiting : running.waiting)
+      result.push_back(std::move(waiting.done));
   running_.clear();
   step_.reset();
   return result;
@@ -67,11 +79,16 @@ void Endings::step() {
   // In case this step fails.
   step_in(kNextTry);
   const Stopwatch took;
-  const ProcessTable table = ProcessTable::read();
+  std::optional<ProcessTable> table;  // rule 5
   std::optional<std::chrono::microseconds> pause;
   std::vector<std::pair<OnEnded, Ended>> told;
   for (auto running = running_.begin(); running != running_.end();) {
-    if (const auto next = running->ender->step(table)) {
+    auto next = running->ender->rest();
+    if (!next) {
+      if (!table) table = ProcessTable::read();
+      next = running->ender->step(*table);
+    }
+    if (next) {
       pause = std::min<std::chrono::microseconds>(*next, pause.value_or(*next));
       ++running;
       continue;
@@ -96,8 +113,8 @@ void Endings::finish(Running& running, std::vector<std::pair<OnEnded, Ended>>& r
   const std::vector<Ended> results = running.ender->results();
   const auto refs = std::exchange(running.refs, {});
   for (std::size_t i = 0; i < refs.size(); ++i) {
-    for (auto& [ref, done] : running.waiting)
-      if (ref == refs[i]) ret_told.emplace_back(std::move(done), results[i]);
+    for (Waiting& waiting : running.waiting)
+      if (waiting.ref == refs[i]) ret_told.emplace_back(std::move(waiting.done), results[i]);
     Tracked* const tracked = roster_.find(refs[i]);
     if (tracked == nullptr || running_for(refs[i]) != nullptr) continue;
     tracked->is_being_ended = false;

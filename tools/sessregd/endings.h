@@ -4,8 +4,12 @@
 //   1. Sessions that are ended together are told the same, and each step for all of them takes one
 //      look at the processes.
 //   2. A caller with a shorter grace does not wait for an earlier one with a longer grace: the
-//      session is ended once more, with the shorter grace, and both callers get that result.
+//      session is ended once more, with the shorter grace, and both callers get that result. What a
+//      session's user began never stands in for what root asks for; what root began does for both.
 //   3. Every waiting caller is told once, and never from inside a call.
+//   4. A caller that no longer waits is forgotten at once. The ending goes on.
+//   5. Waiting costs the same however many processes there are: they are read when something has
+//      happened, or a step is due.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -43,7 +47,10 @@ class Endings {
         loop_(loop),
         on_left_(std::move(on_left)) {}
 
-  void end(const Session& session, EndingOptions options, OnEnded done);
+  // Returns what forget() takes.
+  std::uint64_t end(const Session& session, EndingOptions options, OnEnded done);
+  // That caller is not told; does nothing if it has been.
+  void forget(std::uint64_t caller);
   // The same for several sessions, with nobody waiting. `table`: the processes as they are now.
   void start(const std::vector<Session>& sessions, EndingOptions options,
              const ProcessTable& table);
@@ -52,12 +59,18 @@ class Endings {
   std::vector<OnEnded> take_waiting();
 
  private:
+  struct Waiting {
+    std::uint64_t caller;
+    SlotRef ref;
+    OnEnded done;
+  };
   // Sessions that are ended together.
   struct Running {
     std::unique_ptr<Ender> ender;
     std::vector<SlotRef> refs;                           // in the order of its results
     std::chrono::steady_clock::time_point signals_from;  // the end of the grace
-    std::vector<std::pair<SlotRef, OnEnded>> waiting;
+    bool is_by_its_user = false;
+    std::vector<Waiting> waiting;
   };
 
   void step();
@@ -70,7 +83,8 @@ class Endings {
   Roster& roster_;
   const SiteLoop& loop_;
   const OnLeft on_left_;
-  std::list<Running> running_;  // the latest first: of one session, it has the shortest grace
+  std::list<Running> running_;  // the latest first: of one session, the one to wait for
+  std::uint64_t callers_ = 0;
   EventSource step_;
 };
 

@@ -43,6 +43,7 @@ struct Tracked {
 
   std::optional<ProcessWatch> leader;  // leaders.h
   std::uint64_t check_ms = 0;          // time_outs.h
+  bool end_was_audited = false;        // the same
   bool is_being_ended = false;         // endings.h
 };
 

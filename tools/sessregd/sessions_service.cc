@@ -27,6 +27,8 @@ constexpr std::size_t kMostAtOnce = 1000;
 constexpr std::size_t kBatch = 100;
 constexpr std::uint32_t kSlotsPerBatch = 1 << 14;
 constexpr std::int64_t kMostGrace_s = 24 * 3600;
+// For anybody but root.
+constexpr std::int64_t kMostUsersGrace_s = 5 * 60;
 // More than fit in a message if they are real tokens. The answer must fit in a message, too.
 constexpr std::size_t kMostTokens = 4096;
 // For one call: some 10 ms.
@@ -81,7 +83,9 @@ method Close(token: string) -> ()
 method List(site: ?string) -> (site: string, limit: int, active: int, sessions: []Session)
 
 # Ends a session: its user is told, and its processes are asked, then made to go. Answers when it is
-# over. result: ended, ending (its process holds another session too and was left alone), survived.
+# over. Asked by its user, no process is forced that this user could not signal. grace_seconds: 10 if
+# not given; 86400 at most, 300 for anybody but root. result: ended, survived, ending (its process
+# serves other sessions too and was left alone; it is marked, and has no seat any more).
 method Revoke(id: string, reason: ?string, grace_seconds: ?int) -> (result: string, survivors: []int)
 
 # Each change, as it is noticed; needs 'more'. event: opened, closed, parked, returned or ending.
@@ -111,8 +115,13 @@ bool may_see(const varlink::Peer& peer, std::optional<std::uint32_t> uid) {
   return peer.uid == 0 || (uid && *uid == peer.uid);
 }
 
+// Once for each change: not for a session that is ending already, unless root now does what its user
+// began.
 void audit_end(const char* event, const Session& session, const std::string& reason,
                const varlink::Peer& peer) {
+  if (is_to_go(session.snapshot) &&
+      (peer.uid != 0 || session.snapshot.mark != MarkStage::revoked_by_its_user))
+    return;
   audit(event, session.site,
         {{"session", session.id()},
          {"user", session.user()},
@@ -252,8 +261,8 @@ void SessionsService::close(std::string_view token, Exchange& exchange) {
   }
   EndingOptions options;
   options.reason = "closed by its user";
-  audit_end("close", *session, options.reason, peer);
-  site->end(*session, std::move(options), [exchange](const Ended*) mutable { exchange.reply(); });
+  end("close", *site, *session, std::move(options), exchange,
+      [exchange](const Ended*) mutable { exchange.reply(); });
 }
 
 // --- Sessions ---
@@ -318,11 +327,12 @@ void SessionsService::revoke(const Call& call, Exchange& exchange) {
   EndingOptions options;
   options.reason = parameters.optional_string("reason").value_or("");
   if (options.reason.size() > kMostReasonBytes) throw varlink::invalid_parameter("reason");
+  const varlink::Peer peer = exchange.peer();
   if (const auto grace = parameters.optional_integer("grace_seconds")) {
-    if (*grace < 0 || *grace > kMostGrace_s) throw varlink::invalid_parameter("grace_seconds");
+    const std::int64_t most_s = peer.uid == 0 ? kMostGrace_s : kMostUsersGrace_s;
+    if (*grace < 0 || *grace > most_s) throw varlink::invalid_parameter("grace_seconds");
     options.grace = std::chrono::seconds(*grace);
   }
-  const varlink::Peer peer = exchange.peer();
   for (const auto& site : sites_) {
     const auto session = site->find(id);
     if (!session) continue;
@@ -330,18 +340,30 @@ void SessionsService::revoke(const Call& call, Exchange& exchange) {
     if (peer.uid != 0 && !options.reason.empty())
       options.reason = fmt::format("reason given by {}: {}", session->user(),
                                    utf8_prefix(options.reason, kMostUsersReasonBytes));
-    audit_end("revoke", *session, options.reason, peer);
-    site->end(*session, std::move(options), [exchange](const Ended* ended) mutable {
+    const auto answer = [exchange](const Ended* ended) mutable {
       if (ended != nullptr) {
         exchange.reply({{"result", text(ended->result)}, {"survivors", ended->survivors}});
         return;
       }
       const CallError error = error_named("NoSuchSession");
       exchange.error(error.name(), error.parameters());
-    });
+    };
+    end("revoke", *site, *session, std::move(options), exchange, answer);
     return;
   }
   throw error_named("NoSuchSession");
+}
+
+void SessionsService::end(const char* event, WatchedSite& site, const Session& session,
+                          EndingOptions options, Exchange& exchange, Endings::OnEnded done) {
+  const varlink::Peer peer = exchange.peer();
+  audit_end(event, session, options.reason, peer);
+  options.is_by_its_user = peer.uid != 0;
+  const std::uint64_t caller = site.end(session, std::move(options), std::move(done));
+  // By its name: the site may go first, and has answered everybody then.
+  exchange.on_close([this, name = site.name(), caller] {
+    if (WatchedSite* const there = site_named(name)) there->forget(caller);
+  });
 }
 
 void SessionsService::watch(const Call& call, Exchange& exchange) {

@@ -9,7 +9,10 @@
 //   4. A seat MUST NOT become free while its session goes on: whoever closes a session ends it, and
 //      its processes with it. (If root closes it, the seat is freed at once: root is a login
 //      service, whose word counts.)
+//      A session whose service keeps it in its own process is the exception: see ending.h.
 //   5. The cost of one call MUST be bounded, whatever it holds: nobody else is served meanwhile.
+//   6. Nothing is kept for a call whose connection has gone. What waits is a connection's one call,
+//      so a user has no more of them than connections.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
@@ -52,6 +55,9 @@ class SessionsService final : public varlink::Service {
   void close(std::string_view token, varlink::Exchange& exchange);
   void list(const varlink::Call& call, varlink::Exchange& exchange);
   void revoke(const varlink::Call& call, varlink::Exchange& exchange);
+  // `event`: what the log calls it.
+  void end(const char* event, WatchedSite& site, const Session& session, EndingOptions options,
+           varlink::Exchange& exchange, Endings::OnEnded done);
   void watch(const varlink::Call& call, varlink::Exchange& exchange);
   WatchedSite* site_named(std::string_view name) const;
 

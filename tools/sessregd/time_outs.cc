@@ -60,7 +60,7 @@ void TimeOuts::look(std::uint64_t now_ms) {
       if (Tracked* const tracked = roster_.find(ref)) look_at(*tracked, table, now_ms, overdue);
     for (const auto& [how, sessions] : overdue) {
       EndingOptions options;
-      std::tie(options.reason, options.grace, options.tell) = how;
+      std::tie(options.reason, options.grace, options.tell, options.is_by_its_user) = how;
       endings_.start(sessions, std::move(options), table);
     }
   }
@@ -90,24 +90,26 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
       tracked.check_ms = earliest_ms > now_ms ? earliest_ms : now_ms + kTryAgain_ms;
       return;
     }
-    const bool too_old =
-        held.record.ends_boottime_ms != 0 && now_ms >= held.record.ends_boottime_ms;
-    options.reason = too_old ? "its lifetime is over" : "it was not used for too long";
+    options.reason = reason_of_expiry(held.record, now_ms);
   } else {
     // It was already asked to go, and has had its grace.
+    options.is_by_its_user = is_ended_by_its_user(held, tracked.has_terminal, now_ms);
     options.reason = reason_of(held);
     options.grace = held.mark != MarkStage::none ? std::chrono::milliseconds(0) : kGraceOfEvicted;
   }
   Session session = session_from(held, config_.site, State::ending, tracked.has_terminal, now());
-  audit("end", config_.site,
-        {{"session", session.id()},
-         {"user", session.user()},
-         {"service", session.service()},
-         {"host", session.host()},
-         {"pid", std::to_string(session.leader.pid)},
-         {"reason", options.reason}});
+  // Once, however often its end is tried.
+  if (!std::exchange(tracked.end_was_audited, true))
+    audit("end", config_.site,
+          {{"session", session.id()},
+           {"user", session.user()},
+           {"service", session.service()},
+           {"host", session.host()},
+           {"pid", std::to_string(session.leader.pid)},
+           {"reason", options.reason}});
   tracked.check_ms = kNever;
-  ret[{options.reason, options.grace, options.tell}].push_back(std::move(session));
+  ret[{options.reason, options.grace, options.tell, options.is_by_its_user}].push_back(
+      std::move(session));
 }
 
 void TimeOuts::look_at_reservation(Tracked& tracked, std::uint64_t now_ms) {

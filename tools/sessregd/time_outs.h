@@ -4,7 +4,8 @@
 // Rules:
 //   1. No session is out of time before its terminals were looked at.
 //   2. Whoever revokes or evicts a session also ends it. If that has not happened in time, for
-//      example because the revoker died, it is ended from here, and its user is not told again.
+//      example because the revoker died, it is ended from here, with no more force than who marked
+//      it has, and its user is not told again.
 //   3. Sessions whose time is up at the same moment are ended together, because a whole class can
 //      run out at once: 500 at most. The rest follow at the next tick.
 //
@@ -47,9 +48,9 @@ class TimeOuts {
   void tick(std::uint64_t now_ms);
 
  private:
-  // Grouped by what they are told and by their grace.
-  using Overdue =
-      std::map<std::tuple<std::string, std::chrono::milliseconds, bool>, std::vector<Session>>;
+  // Grouped by how they are ended: reason, grace, tell, is_by_its_user.
+  using Overdue = std::map<std::tuple<std::string, std::chrono::milliseconds, bool, bool>,
+                           std::vector<Session>>;
 
   void look(std::uint64_t now_ms);
   void look_at(Tracked& tracked, const ProcessTable& table, std::uint64_t now_ms, Overdue& ret);

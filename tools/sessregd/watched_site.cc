@@ -204,9 +204,15 @@ std::optional<Session> WatchedSite::find(std::string_view id) {
 
 // --- Ending ---
 
-void WatchedSite::end(const Session& session, EndingOptions options, Endings::OnEnded done) {
-  if (!parts_) return done(nullptr);
-  parts_->endings.end(session, std::move(options), std::move(done));
+std::uint64_t WatchedSite::end(const Session& session, EndingOptions options,
+                               Endings::OnEnded done) {
+  if (parts_) return parts_->endings.end(session, std::move(options), std::move(done));
+  done(nullptr);
+  return 0;
+}
+
+void WatchedSite::forget(std::uint64_t caller) {
+  if (parts_) parts_->endings.forget(caller);
 }
 
 bool WatchedSite::release(const Session& session) {

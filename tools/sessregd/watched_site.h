@@ -75,8 +75,9 @@ class WatchedSite {
                                 const std::function<bool(const RecordImage&)>& want);
   std::optional<Session> find(std::string_view id);
 
-  // Ends that session; see endings.h.
-  void end(const Session& session, EndingOptions options, Endings::OnEnded done);
+  // Ends that session; see endings.h. Returns what forget() takes: for a caller that has gone.
+  std::uint64_t end(const Session& session, EndingOptions options, Endings::OnEnded done);
+  void forget(std::uint64_t caller);
   // Gives up its seat. For the service that opened the session and closes it.
   bool release(const Session& session);
 

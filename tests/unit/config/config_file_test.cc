@@ -233,6 +233,7 @@ TEST_CASE("the example file shows every key with its default") {
   CHECK(config->exempt.groups == defaults.exempt.groups);
   CHECK(config->only_services == defaults.only_services);
   CHECK(config->ignore_services == defaults.ignore_services);
+  CHECK(config->shared_services == defaults.shared_services);
   CHECK(config->reservation_time == defaults.reservation_time);
   CHECK(config->capacity == defaults.capacity);
   CHECK(config->registry == defaults.registry);

@@ -265,6 +265,78 @@ TEST_CASE("the first revocation's reason stays, cut at a character") {
   CHECK(reason_of(seen) == std::string(kReasonBytes - 1, 'x'));
 }
 
+TEST_CASE("a mark by its user gives way to one by others, which leaves the reason") {
+  Fixture f;
+  const auto session = f.admit("a", unlimited);
+  const auto mark = [&] {
+    Snapshot seen;
+    REQUIRE(f.registry.snapshot(session.ref, seen));
+    CHECK(reason_of(seen) == "mine");
+    return seen.mark;
+  };
+  CHECK(f.registry.mark_revoked(session.ref, "mine", 7, MarkStage::revoked_by_its_user));
+  CHECK(mark() == MarkStage::revoked_by_its_user);
+  CHECK(f.registry.mark_revoked(session.ref, "again", 7, MarkStage::revoked_by_its_user));
+  CHECK(mark() == MarkStage::revoked_by_its_user);
+  CHECK(f.registry.mark_revoked(session.ref, "the host's"));
+  CHECK(mark() == MarkStage::revoked);
+  CHECK(f.registry.mark_revoked(session.ref, "again", 7, MarkStage::revoked_by_its_user));
+  CHECK(mark() == MarkStage::revoked);
+}
+
+TEST_CASE("a session that is vacated has no seat and no claim to one, and is listed") {
+  Fixture f;
+  Terms terms(limit_of(1));
+  terms.idle_after_s = terms.shortest_idle_s = 1;
+  const std::uint32_t group = *f.registry.group_index("g", 5);
+  terms.groups = {{group, 5}};
+  f.registry.publish_limit(f.registry.published_limit(), limit_of(1));
+  const auto session = f.registry.admit(f.login("a"), terms, f.processes);
+  REQUIRE(session.admitted());
+  REQUIRE(f.registry.mark_revoked(session.ref, "enough"));
+  SECTION("a seated one") {}
+  SECTION("one whose seat a reservation has taken, which then ends") {
+    REQUIRE(f.registry.touch(session.ref, 1, true));
+    f.age(session.ref, 60'000);
+    const auto other =
+        f.registry.reserve(f.login("b", 1001), terms, f.processes, ~std::uint64_t{0});
+    REQUIRE(other.admitted());
+    REQUIRE(f.stage(session.ref) == Stage::parked);
+    CHECK(f.registry.vacate(session.ref));
+    CHECK(f.registry.count() == 1);
+    CHECK(f.registry.release_reservation(other.ref));
+  }
+  CHECK(f.registry.vacate(session.ref));
+  CHECK(f.stage(session.ref) == Stage::evicted);
+  CHECK(f.registry.count() == 0);
+  CHECK(f.registry.vacate(session.ref));
+  CHECK(f.registry.return_to_seat(session.ref, terms, true).outcome == Outcome::gone);
+  CHECK(f.registry.admit(f.login("c", 1002), terms, f.processes).admitted());
+  CHECK(f.registry.release(session.ref));
+  CHECK_FALSE(f.registry.vacate(session.ref));
+}
+
+TEST_CASE("a session in its service's own process is out of its seat when its time is up") {
+  Fixture f;
+  Terms terms(limit_of(2));
+  terms.lifetime_ms = 1000;
+  f.registry.publish_limit(f.registry.published_limit(), limit_of(2));
+  Login shared = f.login("a", 1000), own = f.login("b", 1001);
+  shared.has_shared_leader = true;
+  const auto in_service = f.registry.admit(shared, terms, f.processes);
+  const auto in_own = f.registry.admit(own, terms, f.processes);
+  const std::uint64_t opened_ms = now().boottime_ms;
+  f.registry.reap(f.processes, opened_ms + 900);
+  CHECK(f.registry.count() == 2);
+  f.registry.reap(f.processes, opened_ms + 1100);
+  CHECK(f.registry.count() == 1);
+  CHECK(f.stage(in_own.ref) == Stage::seated);
+  Snapshot seen;
+  REQUIRE(f.registry.snapshot(in_service.ref, seen));
+  CHECK(seen.state.stage == Stage::evicted);
+  CHECK(reason_of(seen) == "its lifetime is over");
+}
+
 TEST_CASE("threads that come and go at once never exceed the limit, and leave nothing behind") {
   Fixture f;
   constexpr std::int32_t kLimit = 3;

@@ -31,8 +31,9 @@ using varlink::Reply;
 
 constexpr std::string_view kInterface = "org.sessreg.Sessions.";
 constexpr std::chrono::milliseconds kTimeout{5'000};
-// The daemon's own limit.
-constexpr std::chrono::seconds kLongestGrace{24 * 3600};
+// The daemon's own limits.
+constexpr std::chrono::hours kLongestGrace{24};
+constexpr std::chrono::minutes kLongestGraceOfUsers{5};
 // How long ending a session may take beyond its grace (ending.h), with the daemon's own delays.
 constexpr std::chrono::seconds kBeyondGrace{10};
 // Below what the daemon allows one user, whose other programs need connections too.
@@ -341,8 +342,10 @@ std::vector<Ended> Remote::end(const std::vector<Session>& sessions, const Endin
   const auto grace_s = std::chrono::ceil<std::chrono::seconds>(options.grace);
   if (grace_s > kLongestGrace)
     throw usage_failure(
-        fmt::format("--grace: the daemon waits for at most {}h",
-                    std::chrono::duration_cast<std::chrono::hours>(kLongestGrace).count()));
+        fmt::format("--grace: the daemon waits for at most {}h", kLongestGrace.count()));
+  if (geteuid() != 0 && grace_s > kLongestGraceOfUsers)
+    throw usage_failure(fmt::format("--grace: for anybody but root it is {}m at most",
+                                    kLongestGraceOfUsers.count()));
   signal(SIGHUP, SIG_IGN);
   if (options.include_own) signal(SIGTERM, SIG_IGN);
   std::vector<Ended> results;
