@@ -218,17 +218,26 @@ bool Registry::Attempt::evict(Decision& decision) {
 }
 
 bool Registry::Attempt::drop_stalest_parked() {
-  Snapshot stalest;
-  bool found = false;
+  std::vector<Snapshot> parked;
   registry.for_each([&](const Snapshot& session) {
-    if (session.state.stage != Stage::parked) return;
-    if (!found || session.last_activity_ms < stalest.last_activity_ms) stalest = session;
-    found = true;
+    if (session.state.stage == Stage::parked) parked.push_back(session);
   });
-  if (!found) return false;
+  if (parked.empty()) return false;
+  std::vector<TerminalLook> looks;
+  for (const Snapshot& session : parked)
+    looks.push_back({leader_of(session.record), uid_of(session.record)});
+  processes.look_at_terminals(looks);
+  const auto rank = [&](std::size_t i) {
+    const std::uint64_t last_ms =
+        std::max(parked[i].last_activity_ms, parked[i].record.opened_boottime_ms);
+    return staleness_of(parked[i], looks[i].has_terminal, last_ms);
+  };
+  std::size_t stalest = 0;
+  for (std::size_t i = 1; i < parked.size(); ++i)
+    if (rank(i) < rank(stalest)) stalest = i;
   result.displaced.reserve(result.displaced.size() + 1);
-  if (gate().drop(stalest.ref.slot, stalest.state.generation))
-    result.displaced.push_back({stalest, Displaced::Why::table_full});
+  if (gate().drop(parked[stalest].ref.slot, parked[stalest].state.generation))
+    result.displaced.push_back({parked[stalest], Displaced::Why::table_full});
   return true;
 }
 

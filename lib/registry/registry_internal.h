@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <compare>
 #include <optional>
 #include <string_view>
 #include <vector>
@@ -58,10 +59,25 @@ struct Registry::Parts {
   SearchWord own_search;  // the last search by this object
 };
 
+// Who gives way before whom: the least. Of a session without a terminal that never showed a token (a
+// transfer, a tunnel, a mount) nobody can see whether it is used, so it may well be: it comes behind
+// all others, and among its like the one that was opened first.
+struct Staleness {
+  bool is_unseen;
+  std::uint64_t since_ms;  // last activity; unseen: when it was opened
+  auto operator<=>(const Staleness&) const = default;
+};
+
+inline Staleness staleness_of(const Snapshot& session, bool has_terminal, std::uint64_t last_ms) {
+  if (has_terminal || session.token_shown) return {false, last_ms};
+  return {true, session.record.opened_boottime_ms};
+}
+
 // A session whose seat may be wanted by another.
 struct Candidate {
   Victim victim;
   SlotRef ref;
+  Staleness staleness;
   std::uint64_t last_activity_ms;
   std::uint64_t opened_ms;
   std::uint64_t groups;

@@ -194,6 +194,7 @@ void Registry::Search::look_at_terminals() {
     if (ret != nullptr && (idle || user != nullptr))
       ret->push_back({{session.ref.slot, session.state.generation},
                       session.ref,
+                      staleness_of(session, seen[i].has_terminal, last_ms),
                       last_ms,
                       session.record.opened_boottime_ms,
                       session.record.groups,
@@ -202,7 +203,7 @@ void Registry::Search::look_at_terminals() {
   if (user == nullptr) parts().note_clock(at);
   if (ret != nullptr)
     std::sort(ret->begin(), ret->end(), [](const Candidate& a, const Candidate& b) {
-      return a.last_activity_ms < b.last_activity_ms;
+      return a.staleness < b.staleness;
     });
 }
 

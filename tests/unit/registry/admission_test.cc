@@ -135,6 +135,45 @@ TEST_CASE("at the user's limit the stalest session gives way and nobody can take
   }
 }
 
+TEST_CASE("eviction takes the unused shell, and spares the upload that nobody sees the use of") {
+  Logins f;
+  Terms three = terms_with(-1, 3);
+  three.evict_after_ms = 0;
+  const Admission upload = f.open("a", three);
+  const Admission later_upload = f.open("a", three);
+  const Admission shell = f.open("a", three);
+  f.age(upload.ref, 5'000'000);
+  f.age(later_upload.ref, 4'000'000);
+  f.make_idle(shell.ref, 60);
+  CHECK(f.registry.foresee(f.login("a", 9000), three, f.processes).displaced.at(0).session.ref ==
+        shell.ref);
+
+  SECTION("at once") {
+    CHECK(f.open("a", three).displaced.at(0).session.ref == shell.ref);
+    CHECK(f.stage(upload.ref) == Stage::seated);
+    // Of those that nobody can see the use of, the one that was opened first.
+    CHECK(f.open("a", three).displaced.at(0).session.ref == upload.ref);
+    CHECK(f.stage(later_upload.ref) == Stage::seated);
+  }
+  SECTION("until the newcomer's session is open") {
+    CHECK(f.reserve_for("a", three).admitted());
+    CHECK(f.stage(shell.ref) == Stage::parked);
+    CHECK(f.stage(upload.ref) == Stage::seated);
+  }
+  SECTION("above a limit that was lowered, too") {
+    Terms two = terms_with(-1, 2);
+    two.evict_after_ms = 0;
+    CHECK(f.open("a", two).admitted());
+    CHECK(f.stage(shell.ref) == Stage::evicted);
+    CHECK(f.stage(upload.ref) == Stage::parked);
+    CHECK(f.stage(later_upload.ref) == Stage::seated);
+  }
+  SECTION("a token that was shown tells how long it was not used") {
+    f.registry.touch(later_upload.ref, boottime_ms() - 100'000, true);
+    CHECK(f.open("a", three).displaced.at(0).session.ref == later_upload.ref);
+  }
+}
+
 TEST_CASE("a seat is not given back over the limit of its user") {
   Logins f;
   Terms one = terms_with(-1, 1);
@@ -549,19 +588,23 @@ TEST_CASE("random logins, idles and limits agree with a plain sequential referen
   }
 }
 
-TEST_CASE("in a table full of parked sessions the stalest gives way to a login") {
+TEST_CASE("in a table full of parked sessions the stalest that is seen gives way, then the oldest") {
   // An earlier version left as many as fit.
   const TempDir dir;
   const HostIdentity host = *host_identity();
   version2::Version2 old(host);
   const std::uint64_t now_ms = now().boottime_ms;
   for (std::uint32_t slot = 0; slot < version2::kSlots; ++slot)
-    old.add(slot, Stage::parked, RecordKind::session, "u" + std::to_string(slot), now_ms / 2,
-            slot == 500 ? now_ms / 2 : now_ms);
+    old.add(slot, Stage::parked, RecordKind::session, "u" + std::to_string(slot),
+            slot == 500 ? now_ms / 4 : now_ms / 2, slot == 500 ? now_ms : now_ms / 2);
   const std::string path = dir.write("site.reg", old.bytes());
   chmod(path.c_str(), 0600);
   auto registry = Registry::open_or_create(path, host, version2::kCapacity);
   REQUIRE(registry);
+  // Of one of them it is seen that it is used, and of all others not even whether.
+  registry->for_each([&](const Snapshot& held) {
+    if (text_of(held.record.user) == "u700") registry->touch(held.ref, now_ms, true);
+  });
 
   Login login;
   login.user = "alice";
@@ -570,12 +613,14 @@ TEST_CASE("in a table full of parked sessions the stalest gives way to a login")
   Terms terms;
   terms.site = unlimited;
   registry->publish_limit(registry->published_limit(), unlimited);
-  const SystemProcesses processes;
+  const FakeProcesses processes;
   for (std::uint32_t free = version2::kSlots; free < slots_for(version2::kCapacity); ++free)
     CHECK(registry->admit(login, terms, processes).displaced.empty());
-  const Admission last = registry->admit(login, terms, processes);
-  CHECK(last.admitted());
-  REQUIRE(last.displaced.size() == 1);
-  CHECK(last.displaced[0].why == Displaced::Why::table_full);
-  CHECK(text_of(last.displaced[0].session.record.user) == "u500");
+  for (const std::string expected : {"u700", "u500"}) {
+    const Admission next = registry->admit(login, terms, processes);
+    CHECK(next.admitted());
+    REQUIRE(next.displaced.size() == 1);
+    CHECK(next.displaced[0].why == Displaced::Why::table_full);
+    CHECK(text_of(next.displaced[0].session.record.user) == expected);
+  }
 }
