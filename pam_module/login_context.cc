@@ -95,6 +95,9 @@ int LoginContext::code_of(const LoginAnswer& answer, int code_if_passed) const {
     case LoginAnswer::What::reserved:
       debug("reserved");
       return PAM_SUCCESS;
+    case LoginAnswer::What::deferred:
+      debug("left to the session's opening");
+      return PAM_SUCCESS;
     case LoginAnswer::What::opened:
       debug("opened");
       return PAM_SUCCESS;

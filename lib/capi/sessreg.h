@@ -168,7 +168,8 @@ enum sessreg_standing {
  * process, or for `reservation_time` (130 s unless configured), whichever is first. The
  * configuration is read anew. A blacklisted host is refused; else the user's failures from there
  * are forgotten, as in PAM's account phase, so call it after the authentication. An exempt user or
- * ignored service is admitted without a seat, and goes on like the others. Errors: the refusals;
+ * ignored service is admitted without a seat, and goes on like the others. So does a login for which
+ * more would have to be taken from others than they could have back: sessreg_bind takes it. Errors: the refusals;
  * EINVAL, EUNSUPPORTED, EFORKED, ECONFIG, EREGISTRY, EPERMISSION, ENOSPACE, ENOMEM, ESYSTEM. */
 int sessreg_admit(const sessreg_site* site, const sessreg_login* login,
                   sessreg_session** ret_session, sessreg_error* error) SESSREG_CHECK_RESULT;

@@ -46,8 +46,11 @@ struct Admission {
   std::uint64_t wait_ms = 0;  // locked: for how long
   SlotRef ref;
   SessionId id{};
-  std::string token;  // of a session that was opened, if it has one
-  std::vector<Displaced> displaced;
+  // Of a reservation: there would be a seat, but others would have to lose what could not be given
+  // back to them. A login may end here, so that is for its session: nothing was taken, admit() it.
+  bool deferred = false;
+  std::string token;                 // of a session that was opened, if it has one
+  std::vector<Displaced> displaced;  // never for a reservation
 
   bool admitted() const { return refusal == Refusal::none && !stale_configuration; }
 };

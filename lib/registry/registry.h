@@ -87,7 +87,7 @@ class Registry {
   // --- Logging in and out ---
 
   // Takes a seat for a login whose session is not open yet, until bind, release, `ends_ms`, or the
-  // death of its maker.
+  // death of its maker. Ends nobody; what it takes from others they can have back (or `deferred`).
   Admission reserve(const Login& login, const Terms& terms, const Processes& processes,
                     std::uint64_t ends_ms);
   // Takes a seat for a session at once.
@@ -120,6 +120,9 @@ class Registry {
   // A parked session that is not revoked takes a seat again, under the user's limit it was admitted
   // with. `or_over_limit`: even if a limit leaves no room.
   Decision return_to_seat(SlotRef ref, const Terms& terms, bool or_over_limit);
+  // Whether that session's return, refused so, would find room if the logins that are under way came
+  // to nothing. True of one instant only if gate_word() is still what it was before the return.
+  bool waits_for_logins(const Snapshot& parked, const Decision& refused, const Terms& terms);
 
   // --- Upkeep ---
 

@@ -36,6 +36,7 @@ Admission Registry::Attempt::take_seat() {
   });
   Admission answer = decide();
   undo.keep();
+  if (answer.deferred) return answer;
   if (answer.admitted()) {
     parts().add_to(kAdmissions, 1);
     parts().note_high_water(answer.count);
@@ -80,9 +81,10 @@ bool Registry::Attempt::take_claim() {
     search.search_table();
     claim = parts().claim_for(login, record, result);
   }
-  // The longest parked has to go, as it has no seat to lose.
-  while (!claim && drop_stalest_parked())
+  // The stalest parked has to go, as it has no seat to lose.
+  while (!claim && kind == RecordKind::session && drop_stalest_parked())
     claim = parts().claim_for(login, record, result);
+  result.deferred = !claim && kind == RecordKind::reservation && is_anybody_parked();
   return claim.has_value();
 }
 
@@ -105,6 +107,7 @@ bool Registry::Attempt::make_room(Decision& decision) {
     return true;
   }
   if (take_idle(decision)) return true;
+  if (result.deferred) return false;
   return decision.outcome == Outcome::user_full && evict(decision);
 }
 
@@ -121,6 +124,7 @@ bool Registry::Attempt::take_idle(Decision& decision) {
   const std::int64_t needed = std::int64_t{decision.count} + 1 + held_back - decision.limit;
   if (needed > static_cast<std::int64_t>(eligible.size())) return false;
   if (dry_run) return foresee_idle(eligible, needed, decision);
+  if (defers(needed)) return false;
   if (!claim && !take_claim()) {
     decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()), decision.count};
     return false;
@@ -187,6 +191,7 @@ bool Registry::Attempt::evict(Decision& decision) {
     decision = others;
     return others.outcome == Outcome::stale_configuration;
   }
+  if (defers(needed)) return false;
   if (!claim && !take_claim()) {
     decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()), decision.count};
     return false;
@@ -217,6 +222,19 @@ bool Registry::Attempt::evict(Decision& decision) {
   return true;
 }
 
+// Only the one whose seat is taken over can have it back from a reservation.
+bool Registry::Attempt::defers(std::int64_t needed) {
+  result.deferred = kind == RecordKind::reservation && needed > 1;
+  return result.deferred;
+}
+
+bool Registry::Attempt::is_anybody_parked() {
+  bool found = false;
+  registry.for_each(
+      [&](const Snapshot& session) { found |= session.state.stage == Stage::parked; });
+  return found;
+}
+
 bool Registry::Attempt::drop_stalest_parked() {
   std::vector<Snapshot> parked;
   registry.for_each([&](const Snapshot& session) {
@@ -244,6 +262,7 @@ bool Registry::Attempt::drop_stalest_parked() {
 Admission Registry::Attempt::refuse(const Decision& decision) {
   if (claim) gate().table().abandon(*claim);
   result.token.clear();
+  if (result.deferred) return std::move(result);
   result.limit = decision.limit;
   result.count = decision.count;
   result.group = decision.group;
@@ -276,6 +295,22 @@ Decision Registry::return_to_seat(SlotRef ref, const Terms& terms, bool or_over_
     parts_->note_high_water(decision.count);
   }
   return decision;
+}
+
+bool Registry::waits_for_logins(const Snapshot& parked, const Decision& refused,
+                                const Terms& terms) {
+  const RecordImage& record = parked.record;
+  std::int64_t seats = refused.count;
+  for_each([&](const Snapshot& held) {
+    if (held.record.kind != RecordKind::reservation || held.state.stage != Stage::seated) return;
+    if (refused.outcome == Outcome::user_full && held.record.user_hash != record.user_hash) return;
+    if (refused.outcome == Outcome::group_full && (held.record.groups >> refused.group & 1) == 0)
+      return;
+    --seats;
+  });
+  const bool is_held_back =
+      refused.outcome == Outcome::site_full && record.flags != RecordFlags::may_use_reserved;
+  return seats + 1 + (is_held_back ? terms.reserved_seats : 0) <= refused.limit;
 }
 
 }  // namespace sessreg

@@ -117,6 +117,8 @@ struct Registry::Attempt {
   bool foresee_idle(const std::vector<Candidate>& eligible, std::int64_t needed,
                     Decision& decision);
   bool evict(Decision& decision);
+  bool defers(std::int64_t needed);
+  bool is_anybody_parked();
   bool drop_stalest_parked();
   Admission refuse(const Decision& decision);
 };

@@ -202,9 +202,8 @@ void Registry::Search::look_at_terminals() {
   }
   if (user == nullptr) parts().note_clock(at);
   if (ret != nullptr)
-    std::sort(ret->begin(), ret->end(), [](const Candidate& a, const Candidate& b) {
-      return a.staleness < b.staleness;
-    });
+    std::sort(ret->begin(), ret->end(),
+              [](const Candidate& a, const Candidate& b) { return a.staleness < b.staleness; });
 }
 
 void Registry::Search::count_reaped() {

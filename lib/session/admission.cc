@@ -115,6 +115,7 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
   if (!admission) return failed(admission.error(), &*config);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
+  if (admission->deferred) return answer(What::deferred);
   take(*site, *admission, Seat::What::reservation);
   return answer(What::reserved);
 }

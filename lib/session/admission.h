@@ -55,8 +55,9 @@ struct LoginAnswer {
     not_counted,  // ignored or exempt: nothing was taken
     observed,     // `observe`: told what would have happened; nothing was taken
     reserved,
-    opened,   // also an exempt session; if it could not be listed, no seat is kept
-    already,  // by an earlier call
+    deferred,  // nothing was taken, as others would have to go for it: opening decides
+    opened,    // also an exempt session; if it could not be listed, no seat is kept
+    already,   // by an earlier call
     refused,
     failed,  // it could not be decided
   };

@@ -129,6 +129,20 @@ TEST_CASE("who was evicted by a login that is never opened keeps the seat") {
   CHECK(older.wait() == 0);
 }
 
+TEST_CASE("what cannot be given back is not taken before the session is opened") {
+  RuleSite site("user_sessions_limit = 3\nuser_limit_policy = evict\n");
+  // Sessions of this process, which is signalled by nobody.
+  Transaction a(site, "daemon"), b(site, "daemon"), c(site, "daemon"), newest(site, "daemon");
+  for (Transaction* t : {&a, &b, &c})
+    REQUIRE(t->open_session() == PAM_SUCCESS);
+  site.write_config("user_sessions_limit = 1\nuser_limit_policy = evict\n");
+  CHECK(newest.account() == PAM_SUCCESS);
+  CHECK(newest.texts().empty());
+  CHECK(site.seats() == 3);
+  CHECK(newest.open_session() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+}
+
 TEST_CASE("the last seats are refused to whom they are not reserved for") {
   RuleSite site("sessions_limit = 2\nreserved_sessions = 1\nreserved_for = @bin\n");
   Transaction a(site, "daemon"), b(site, "daemon"), c(site, "bin");

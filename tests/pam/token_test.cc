@@ -316,6 +316,46 @@ TEST_CASE("after a coffee break the token takes a seat again, or its user gets t
   CHECK(idler.wait() == 0);
 }
 
+TEST_CASE("a login that may come to nothing ends nobody: who returns meanwhile waits") {
+  PamSite site("user_sessions_limit = 1\nuser_limit_policy = evict\non_return = end\n");
+  Pipe opened, leave;
+  const std::string token_file = site.dir / "token";
+  Child older([&] {
+    signal(SIGTERM, SIG_DFL);
+    Transaction t(site, "daemon");
+    const int code = t.open_session();
+    site.dir.write("token", t.env("SESSREG_TOKEN"));
+    opened.put(static_cast<char>(code));
+    leave.get();
+    return 0;
+  });
+  REQUIRE(opened.get() == PAM_SUCCESS);
+  std::ifstream in(token_file);
+  const std::string token{std::istreambuf_iterator<char>(in), {}};
+  std::optional<Transaction> login(std::in_place, site, "daemon");
+  REQUIRE(login->account() == PAM_SUCCESS);
+  const Marked back = show(site, token);
+  CHECK(back.session.state.stage == Stage::parked);
+  CHECK(back.session.mark == MarkStage::none);
+  CHECK(back.what == Marked::What::site_full);
+  CHECK(back.limit == 1);
+  REQUIRE(show(site, token).what == Marked::What::site_full);
+
+  SECTION("it has its seat again when that login has come to nothing") {
+    login.reset();
+    CHECK(show(site, token).what == Marked::What::marked);
+    CHECK(site.seats() == 1);
+    leave.put('x');
+    CHECK(older.wait() == 0);
+  }
+  SECTION("it is ended once the session is opened") {
+    CHECK(login->open_session() == PAM_SUCCESS);
+    CHECK(show(site, token).what == Marked::What::revoked);
+    const int status = older.wait_status();
+    CHECK(WIFSIGNALED(status));
+  }
+}
+
 TEST_CASE("no byte of the secret key stays in the memory of the service") {
   if (kSanitized) {
     WARN("skipped: a sanitizer maps terabytes, and keeps old stack frames");

@@ -232,6 +232,98 @@ TEST_CASE("a user above a lowered limit gets in by evicting, and is within it th
   CHECK(f.stage(older[2]) == Stage::parked);
 }
 
+TEST_CASE("a login that may come to nothing takes only what it can give back") {
+  Logins f;
+  std::vector<SlotRef> inside;
+  for (int i = 0; i < 3; ++i) {
+    inside.push_back(f.open("a", with_idle(-1, 60)).ref);
+    f.make_idle(inside.back(), 300 - static_cast<std::uint64_t>(i) * 100);
+  }
+  Terms lowered = with_idle(-1, 60);
+  std::string newcomer = "a";
+  SECTION("of a user above a lowered limit, evicting") {
+    lowered.user_limit = 2;
+    lowered.evict_after_ms = 0;
+    lowered.idle_after_s = lowered.shortest_idle_s = 0;
+  }
+  SECTION("of a user above a lowered limit, parking the idle") {
+    lowered.user_limit = 2;
+  }
+  SECTION("of a site above a lowered limit") {
+    lowered.site = limit_of(2);
+    newcomer = "b";
+  }
+  const Admission login = f.reserve_for(newcomer, lowered);
+  CHECK(login.admitted());
+  CHECK(login.deferred);
+  CHECK(login.ref == SlotRef{});
+  CHECK(login.displaced.empty());
+  CHECK(f.registry.count() == 3);
+  CHECK(f.listed() == 3);
+  CHECK(f.registry.counter(kAdmissions) == 3);
+  // Its session does what has to be done, and is within the limit then.
+  CHECK(f.open(newcomer, lowered).admitted());
+  CHECK(f.registry.count() == 2);
+  CHECK(f.stage(inside[2]) == Stage::seated);
+}
+
+TEST_CASE("a return waits for logins that hold what it might have, and for no others") {
+  Logins f;
+  Terms terms = with_idle(2, 60);
+  const auto staff = f.registry.group_index("staff", 1);
+  SECTION("at the site's limit") {
+    const Admission parked = f.open("a", terms);
+    f.make_idle(parked.ref, 100);
+    f.open("b", terms);
+    const Admission login = f.reserve_for("c", terms);
+    REQUIRE(f.stage(parked.ref) == Stage::parked);
+    Snapshot session;
+    REQUIRE(f.registry.snapshot(parked.ref, session));
+    const Decision refused = f.registry.return_to_seat(parked.ref, terms, false);
+    CHECK(refused.outcome == Outcome::site_full);
+    CHECK(f.registry.waits_for_logins(session, refused, terms));
+    // Even without that login the last seat would be another's.
+    Terms held_back = terms;
+    held_back.reserved_seats = 1;
+    held_back.may_use_reserved = false;
+    session.record.flags = RecordFlags::none;
+    CHECK_FALSE(f.registry.waits_for_logins(session, refused, held_back));
+    REQUIRE(f.registry.bind(login.ref, f.login("c", f.last_pid()), terms, f.processes)->admitted());
+    CHECK_FALSE(f.registry.waits_for_logins(session, refused, terms));
+  }
+  SECTION("at the user's limit") {
+    Terms one = terms_with(-1, 1);
+    one.evict_after_ms = 0;
+    const Admission parked = f.open("a", one);
+    const Admission login = f.reserve_for("a", one);
+    f.reserve_for("b", one);
+    Snapshot session;
+    REQUIRE(f.registry.snapshot(parked.ref, session));
+    const Decision refused = f.registry.return_to_seat(parked.ref, one, false);
+    CHECK(refused.outcome == Outcome::user_full);
+    CHECK(f.registry.waits_for_logins(session, refused, one));
+    // That of another user is in nobody's way here.
+    REQUIRE(f.registry.release(login.ref));
+    REQUIRE(f.registry.snapshot(parked.ref, session));
+    CHECK_FALSE(f.registry.waits_for_logins(session, {Outcome::user_full, 1, 1}, one));
+  }
+  SECTION("at a group's limit") {
+    Terms of_staff = with_idle(-1, 60);
+    of_staff.groups = {{*staff, 1}};
+    const Admission parked = f.open("a", of_staff);
+    f.make_idle(parked.ref, 100);
+    const Admission login = f.reserve_for("b", of_staff);
+    f.reserve_for("c", with_idle(-1, 60));
+    Snapshot session;
+    REQUIRE(f.registry.snapshot(parked.ref, session));
+    const Decision refused = f.registry.return_to_seat(parked.ref, of_staff, false);
+    CHECK(refused.outcome == Outcome::group_full);
+    CHECK(f.registry.waits_for_logins(session, refused, of_staff));
+    REQUIRE(f.registry.release(login.ref));
+    CHECK_FALSE(f.registry.waits_for_logins(session, refused, of_staff));
+  }
+}
+
 TEST_CASE("a group's limit holds for its members together, and for each of a user's groups") {
   Logins f;
   const auto staff = f.registry.group_index("staff", 2);
@@ -588,7 +680,8 @@ TEST_CASE("random logins, idles and limits agree with a plain sequential referen
   }
 }
 
-TEST_CASE("in a table full of parked sessions the stalest that is seen gives way, then the oldest") {
+TEST_CASE(
+    "in a table full of parked sessions the stalest that is seen gives way, then the oldest") {
   // An earlier version left as many as fit.
   const TempDir dir;
   const HostIdentity host = *host_identity();
@@ -616,6 +709,12 @@ TEST_CASE("in a table full of parked sessions the stalest that is seen gives way
   const FakeProcesses processes;
   for (std::uint32_t free = version2::kSlots; free < slots_for(version2::kCapacity); ++free)
     CHECK(registry->admit(login, terms, processes).displaced.empty());
+  // Before its session is open, a login ends nobody.
+  const Admission login_only = registry->reserve(login, terms, processes, ~0ull);
+  CHECK(login_only.admitted());
+  CHECK(login_only.deferred);
+  CHECK(login_only.displaced.empty());
+  CHECK(registry->count() == slots_for(version2::kCapacity) - version2::kSlots);
   for (const std::string expected : {"u700", "u500"}) {
     const Admission next = registry->admit(login, terms, processes);
     CHECK(next.admitted());
