@@ -309,7 +309,7 @@ bool Registry::waits_for_logins(const Snapshot& parked, const Decision& refused,
     --seats;
   });
   const bool is_held_back =
-      refused.outcome == Outcome::site_full && record.flags != RecordFlags::may_use_reserved;
+      refused.outcome == Outcome::site_full && !has(record.flags, RecordFlags::may_use_reserved);
   return seats + 1 + (is_held_back ? terms.reserved_seats : 0) <= refused.limit;
 }
 
