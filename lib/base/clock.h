@@ -26,6 +26,13 @@ inline Now now() {
   return {boottime_ms(), clock_ms(CLOCK_REALTIME)};
 }
 
+// CLOCK_REALTIME against CLOCK_BOOTTIME: another number only once the former was set.
+inline std::int64_t clock_offset_ms(const Now& at) {
+  return at.realtime_ms - static_cast<std::int64_t>(at.boottime_ms);
+}
+// A clock that was set, not one that is being adjusted.
+inline constexpr std::int64_t kClockStep_ms = 2'000;
+
 // Cheap (about 5 ns) and at most a few milliseconds late. Stands still
 // while the machine is suspended.
 inline std::uint64_t coarse_ms() {

@@ -105,7 +105,8 @@ class SystemProcesses final : public Processes {
   void look_at_terminals(std::span<TerminalLook> looks) const override;
 };
 
-// This boot, and the namespaces that give pids and start times their meaning.
+// This boot as the caller is shown it (in a container others may be shown another id of the same
+// boot), and the namespaces that give pids and start times their meaning.
 struct HostIdentity {
   std::array<std::uint8_t, 16> boot_id{};
   std::uint64_t pid_namespace = 0;

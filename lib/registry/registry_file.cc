@@ -15,6 +15,7 @@
 #include "base/fd.h"
 #include "base/hash.h"
 #include "registry/older_layout.h"
+#include "registry/this_boot.h"
 
 namespace sessreg {
 namespace {
@@ -152,13 +153,14 @@ std::optional<Error> open_in(const Fd& dir, const std::string& path, const std::
   if (header.version != kLayoutVersion && !is_older)
     return Error{Errc::other_layout,
                  path + " is of a version that is not known any more" + kRebuild};
-  if (header.boot_id != host.boot_id)
+  if (!is_of_this_boot(fd.get(), header, host))
     return Error{Errc::other_boot, path + " is left over from before the last boot"};
   if (header.pid_namespace != host.pid_namespace || header.time_namespace != host.time_namespace)
     return Error{Errc::other_pid_namespace,
                  path +
                      " belongs to another PID or time namespace: give each container a registry "
-                     "of its own"};
+                     "of its own, on a tmpfs (if that one is gone for good: '" SESSREG_TOOL_NAME
+                     " purge --rebuild')"};
   if (is_older)
     return Error{Errc::older_layout, path +
                                          " is of an earlier version: the next login carries its "
@@ -176,9 +178,8 @@ std::optional<Error> open_in(const Fd& dir, const std::string& path, const std::
 }
 
 Result<MappedRegistry> map_in(const Fd& dir, const std::string& path, const std::string& name,
-                              const HostIdentity& host, ino_t* ret_inode) {
+                              const HostIdentity& host, ino_t* ret_inode, HeaderImage& header) {
   Fd fd;
-  HeaderImage header{};
   if (const auto error = open_in(dir, path, name, host, ret_inode, fd, header)) return *error;
   return map_descriptor(fd, header, path);
 }
@@ -219,8 +220,14 @@ Result<Fd> make_in(const Fd& dir, const std::string& path, const HostIdentity& h
     return system_error(error, "cannot allocate " + std::to_string(file_bytes(header.slots)) +
                                    " bytes for " + path +
                                    " (free space there, or lower 'capacity')");
-  // All zeros is a valid empty registry: gate 0, every slot free.
-  if (pwrite(fd.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header))
+  // All zeros is a valid empty registry: gate 0, every slot free. The clock shows which boot it is
+  // of, from the moment it has a name.
+  const std::int64_t offset_ms = clock_offset_ms(now());
+  constexpr auto kClockPlace =
+      static_cast<off_t>(kSharedOffset + offsetof(SharedWords<ProcessAtom>, clock_offset_ms));
+  if (pwrite(fd.get(), &header, sizeof header, 0) != static_cast<ssize_t>(sizeof header) ||
+      pwrite(fd.get(), &offset_ms, sizeof offset_ms, kClockPlace) !=
+          static_cast<ssize_t>(sizeof offset_ms))
     return system_error(errno, "cannot write the registry " + path);
   return fd;
 }
@@ -247,15 +254,15 @@ Result<MappedRegistry> create_in(const Fd& dir, const std::string& path, const s
   return map_descriptor(*fd, header, path);
 }
 
-// Renames to a name made of the file's identity and this boot. The first who saw that file
-// succeeds, and as long as that name exists nobody else who saw it can move its successor by
-// mistake. What is left lying is the administrator's to look at; tmpfs forgets it by itself.
+// Renames to a name made of the file's identity alone: not of the boot id, which others are shown
+// differently. The first who saw that file succeeds, and as long as that name exists nobody else
+// who saw it can move its successor by mistake. What is left lying is the administrator's to look
+// at; tmpfs forgets it by itself.
 Result<std::string> move_aside(const Fd& dir, const std::string& name, ino_t inode,
-                               const HostIdentity& host) {
+                               const HeaderImage& header) {
   char suffix[80];
-  snprintf(suffix, sizeof suffix, ".stale-%llu-%02x%02x%02x%02x",
-           static_cast<unsigned long long>(inode), host.boot_id[0], host.boot_id[1],
-           host.boot_id[2], host.boot_id[3]);
+  snprintf(suffix, sizeof suffix, ".stale-%llu-%08x", static_cast<unsigned long long>(inode),
+           static_cast<unsigned>(stamp_of(header)));
   const std::string aside = name + suffix;
   if (renameat2(dir.get(), name.c_str(), dir.get(), aside.c_str(), RENAME_NOREPLACE) != 0 &&
       errno != EEXIST && errno != ENOENT)
@@ -292,11 +299,12 @@ Result<MappedRegistry> open_create_replace(const std::string& path, const HostId
   Error last{Errc::system, path + " is replaced again and again"};
   for (int attempt = 0; attempt < 8; ++attempt) {
     ino_t inode = 0;
-    auto opened = map_in(*dir, path, at.name, host, &inode);
+    HeaderImage header{};
+    auto opened = map_in(*dir, path, at.name, host, &inode, header);
     if (opened) return opened;
     if (opened.error().code != Errc::not_found) {
       if (!replaces(opened.error().code)) return opened.error();
-      const auto moved = move_aside(*dir, at.name, inode, host);
+      const auto moved = move_aside(*dir, at.name, inode, header);
       if (!moved) return moved.error();
       *ret_aside = at.directory + "/" + *moved;
     }
@@ -324,7 +332,8 @@ Result<MappedRegistry> open_registry_file(const std::string& path, const HostIde
     return dir.error();
   }
   ino_t inode = 0;
-  return map_in(*dir, path, at.name, host, &inode);
+  HeaderImage header{};
+  return map_in(*dir, path, at.name, host, &inode, header);
 }
 
 Result<MappedRegistry> open_or_create_registry_file(const std::string& path,

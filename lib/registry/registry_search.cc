@@ -9,19 +9,12 @@ namespace {
 
 constexpr std::uint32_t kIdentityMask = 0xffffff;
 
-// A clock that was set, not one that is being adjusted.
-constexpr std::int64_t kClockStep_ms = 2'000;
-
 // What this thread has spent, not what it waited for others on a busy host.
 std::uint64_t own_cpu_us() {
   timespec t{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000 +
          static_cast<std::uint64_t>(t.tv_nsec) / 1000;
-}
-
-std::int64_t clock_offset_ms(const Now& at) {
-  return at.realtime_ms - static_cast<std::int64_t>(at.boottime_ms);
 }
 
 bool is_process_gone(Life life) {

@@ -35,7 +35,7 @@ std::optional<Error> Site::open_registry(IfMissing if_missing) {
   if (!opened && opened.error().code == Errc::older_layout) opened = create();
   if (opened)
     registry.emplace(std::move(*opened));
-  else if (if_missing == IfMissing::create || !is_absent(opened.error()))
+  else if (if_missing != IfMissing::leave || !is_absent(opened.error()))
     return opened.error();
   return std::nullopt;
 }

@@ -17,6 +17,7 @@ struct Site {
   enum class IfMissing {
     leave,   // the site has no registry then: nobody has logged in since the boot
     create,  // it has one afterwards, or there is an error
+    report,  // there is an error that is_absent()
   };
 
   // `config` as read from `config_path`. Errors as in registry_file.h; a registry of an earlier

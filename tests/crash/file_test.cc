@@ -20,7 +20,11 @@ void demand(bool condition, const std::string& what) {
 
 class FileScene {
  public:
-  FileScene() : host_(*host_identity()), earlier_(host_) { earlier_.boot_id[0] ^= 1; }
+  FileScene() : host_(*host_identity()), earlier_(host_), as_others_see_it_(host_) {
+    earlier_.boot_id[0] ^= 1;
+    // As in a container, some of whose units are shown the kernel's boot id.
+    as_others_see_it_.boot_id[0] ^= 2;
+  }
 
   void reset(bool directory, bool stale_file) {
     held_.reset();
@@ -29,7 +33,9 @@ class FileScene {
     stale_inode_ = 0;
     if (directory || stale_file) demand(mkdir(directory_path().c_str(), 0755) == 0, "mkdir");
     if (!stale_file) return;
-    demand(bool{Registry::open_or_create(path(), earlier_, kCapacity)}, "no scene can be made");
+    auto earlier = Registry::open_or_create(path(), earlier_, kCapacity);
+    demand(bool{earlier}, "no scene can be made");
+    earlier->note_daemon(1, boottime_ms() + 3'600'000);  // later than it is in this boot
     stale_inode_ = inode(path());
   }
 
@@ -72,7 +78,7 @@ class FileScene {
 
   // Another process opens it too, and takes a seat that it keeps.
   void enter() {
-    auto registry = Registry::open_or_create(path(), host_, kCapacity);
+    auto registry = Registry::open_or_create(path(), as_others_see_it_, kCapacity);
     demand(bool{registry},
            "the next cannot open: " + (registry ? std::string() : registry.error().what));
     registry->publish_limit(registry->published_limit(), kLimit);
@@ -104,7 +110,7 @@ class FileScene {
     return stat(path.c_str(), &st) == 0 ? st.st_ino : 0;
   }
 
-  HostIdentity host_, earlier_;
+  HostIdentity host_, earlier_, as_others_see_it_;
   std::unique_ptr<TempDir> dir_;
   bool stale_file_ = false;
   ino_t stale_inode_ = 0, held_inode_ = 0;

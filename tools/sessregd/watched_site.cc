@@ -88,17 +88,27 @@ bool WatchedSite::open_registry() {
   const FileState file = state_of(site_.config.registry);
   if (parts_ && file == file_) return true;
   close_registry();
-  if (file == FileState{}) return false;
-  if (const auto error = site_.open_registry(Site::IfMissing::leave)) {
-    if (error->what != last_error_) loop_.log(LOG_ERR, error->what);
-    last_error_ = error->what;
+  // Nothing can be seen there, as at the last look.
+  if (file == FileState{} && file == file_ && why_not_served_) return false;
+  file_ = file;
+  if (const auto error = site_.open_registry(Site::IfMissing::report)) {
+    say_why_not_served(*error);
     return false;
   }
-  if (!site_.registry) return false;
-  last_error_.clear();
-  file_ = file;
+  if (why_not_served_) loop_.log(LOG_INFO, fmt::format("the site {} is served now", name()));
+  why_not_served_.reset();
   parts_.emplace(*this);
   return true;
+}
+
+void WatchedSite::say_why_not_served(const Error& error) {
+  if (why_not_served_ == error.what) return;
+  why_not_served_ = error.what;
+  if (is_absent(error))
+    loop_.log(LOG_NOTICE, fmt::format("{}; the site {} is not served until somebody logs in",
+                                      error.what, name()));
+  else
+    loop_.log(LOG_ERR, fmt::format("{}; the site {} is not served", error.what, name()));
 }
 
 void WatchedSite::close_registry() {

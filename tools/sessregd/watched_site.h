@@ -107,6 +107,7 @@ class WatchedSite {
 
   // False: there is none.
   bool open_registry();
+  void say_why_not_served(const Error& error);
   void close_registry();
   void scan();
   void noticed(Change change, Tracked& tracked, const Snapshot& held);
@@ -117,10 +118,10 @@ class WatchedSite {
   Site site_;
   const SiteLoop loop_;
   const SystemProcesses processes_;
-  FileState file_;                   // of the registry that is open
+  FileState file_;                   // of the registry that is open, or could not be opened
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
-  std::string last_error_;           // so that it is logged only once
-  std::optional<Parts> parts_;       // while the registry is open
+  std::optional<std::string> why_not_served_;  // so that it is logged only once
+  std::optional<Parts> parts_;                 // while the registry is open
 };
 
 }  // namespace sessreg
