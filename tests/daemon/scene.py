@@ -56,10 +56,12 @@ class Refused(Exception):
 
 
 class LoginService:
-    def __init__(self):
+    """`within`: the beginning of a command line that runs the rest of it."""
+
+    def __init__(self, within=()):
         self._socket, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "login_service.py"), str(its.fileno())],
+            [*within, sys.executable, str(HERE / "login_service.py"), str(its.fileno())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, pass_fds=[its.fileno()])
         its.close()
         self._socket.settimeout(HANG_S)
@@ -160,15 +162,15 @@ class Watcher:
 
 
 class Daemon:
-    def __init__(self, scene, arguments=None, environment=None, pass_fds=(), wait=True):
+    def __init__(self, scene, arguments=None, environment=None, pass_fds=(), wait=True, within=()):
         self.scene, self.socket_path = scene, scene.socket_path
         self.log_path = scene.directory / "daemon.log"
         if arguments is None:
             arguments = ["--site", scene.site.name, "--conf", str(scene.site.conf)]
         with open(self.log_path, "a") as log:
             self.process = subprocess.Popen(
-                [os.environ["SESSREG_DAEMON"], "--foreground", "--socket", str(self.socket_path),
-                 *arguments],
+                [*within, os.environ["SESSREG_DAEMON"], "--foreground", "--socket",
+                 str(self.socket_path), *arguments],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=pass_fds,
                 env=os.environ | (environment or {}))
         if wait:
@@ -240,12 +242,13 @@ class DaemonTest(unittest.TestCase):
         self.daemon = Daemon(self, list(arguments) or None, **options)
         return self.daemon
 
-    def log_in(self, user="alice", site=None, **order):
-        answer = self.service.order(do="open", user=user, confdir=str(self.directory / "pam"),
-                                    service=(site or self.site).service, **order)
+    def log_in(self, user="alice", site=None, service=None, **order):
+        service = service or self.service
+        answer = service.order(do="open", user=user, confdir=str(self.directory / "pam"),
+                               service=(site or self.site).service, **order)
         if answer["code"] != 0:
             raise Refused(answer["code"], answer["texts"])
-        self._sessions.append(Session(self.service, answer))
+        self._sessions.append(Session(service, answer))
         return self._sessions[-1]
 
     def connect(self, uid=0):
@@ -284,9 +287,9 @@ class DaemonTest(unittest.TestCase):
         wait_until(lambda: len(watcher.of(session)) >= len(events))
         self.assertEqual(watcher.of(session), list(events))
 
-    def tool(self, *arguments, **options):
+    def tool(self, *arguments, within=(), **options):
         return subprocess.run(
-            [os.environ["SESSREG_TOOL"], "--site", self.site.name, "--conf", self.site.conf,
+            [*within, os.environ["SESSREG_TOOL"], "--site", self.site.name, "--conf", self.site.conf,
              *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
             timeout=HANG_S, **options)
 
