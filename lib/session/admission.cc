@@ -60,7 +60,7 @@ std::optional<Error> release(const Seat& seat) {
 
 void give_back(const Seat& seat) {
   // The start time too: the pid may have come round since.
-  if (seat.what == Seat::What::reservation && seat.maker == self_id()) release(seat);
+  if (seat.maker == self_id()) release(seat);
 }
 
 LoginProcedure::LoginProcedure(const LoginOptions& options, const Login& login,

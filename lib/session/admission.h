@@ -176,8 +176,8 @@ std::optional<Error> release(const Seat& seat);
 // have. Such a caller opens no session for anybody (a screen locker, a web server).
 bool lacks_rights(const Error& error);
 
-// Gives back a reservation that is no longer of use; does nothing if another process made it. If
-// that fails, it runs out by itself.
+// Frees the seat of a login that comes to nothing; does nothing if another process took it. If that
+// fails, a reservation runs out by itself, and a session ends with its processes.
 void give_back(const Seat& seat);
 
 }  // namespace sessreg

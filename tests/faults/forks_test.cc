@@ -108,6 +108,10 @@ TEST_CASE("a child that was forked behind open calls pam_end, or exits: the sess
     of_child.end(PAM_SUCCESS | PAM_DATA_SILENT);
     return 7;
   });
+  still_there([](Transaction& of_child) {
+    of_child.end(PAM_SESSION_ERR);
+    return 7;
+  });
   still_there([](Transaction&) { return 7; });
   CHECK(t.close_session() == PAM_SUCCESS);
   CHECK(site.slots_in_use() == 0);

@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <security/pam_modules.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -196,13 +197,80 @@ TEST_CASE("cleaning up in a forked child, or silently, keeps the parent's reserv
   CHECK(site.seats() == 1);
 }
 
-TEST_CASE("pam_end never touches a bound session") {
+TEST_CASE("a session stays when its transaction ends with success, as pkexec's does") {
   PamSite site;
   {
     Transaction t(site, "daemon");
     REQUIRE(t.account() == PAM_SUCCESS);
     REQUIRE(t.open_session() == PAM_SUCCESS);
   }
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("a session that another module refuses goes with its transaction, not with its process") {
+  PamSite site;
+  site.write_refusing_service("refusing");
+  // More than there are seats, in a process that lives on.
+  for (int i = 0; i < 5; ++i) {
+    Transaction t(site, "daemon", "refusing");
+    REQUIRE(t.account() == PAM_SUCCESS);
+    const int refused = t.open_session();
+    REQUIRE(refused == PAM_SESSION_ERR);
+    CHECK(t.env("SESSREG_ID").size() == 32);
+    CHECK(site.seats() == 1);
+    t.end(refused);
+    CHECK(site.seats() == 0);
+  }
+  SECTION("also that of an exempt user, which is listed only") {
+    site.write_config("exempt = daemon\n");
+    Transaction t(site, "daemon", "refusing");
+    REQUIRE(t.open_session() == PAM_SESSION_ERR);
+    t.end(PAM_SESSION_ERR);
+    int listed = 0;
+    site.registry().for_each([&](const sessreg::Snapshot&) { ++listed; });
+    CHECK(listed == 0);
+  }
+}
+
+TEST_CASE("a session goes only with an error that its own process ends the transaction with") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  REQUIRE(t.open_session() == PAM_SUCCESS);
+  SECTION("not with that of a forked child") {
+    Child child([&] {
+      t.end(PAM_SESSION_ERR);  // as systemd's (sd-pam) may
+      return 0;
+    });
+    REQUIRE(child.wait() == 0);
+    CHECK(site.seats() == 1);
+    t.end(PAM_SESSION_ERR);
+    CHECK(site.seats() == 0);
+  }
+  SECTION("not silently, as before an exec, nor where data is replaced") {
+    t.end(PAM_SESSION_ERR | GENERATE(PAM_DATA_SILENT, PAM_DATA_REPLACE));
+    CHECK(site.seats() == 1);
+  }
+  SECTION("not where a flag stands beside success") {
+    t.end(PAM_SUCCESS | PAM_SILENT);
+    CHECK(site.seats() == 1);
+  }
+  SECTION("not with what is no code of PAM's") {
+    t.end(GENERATE(-1, _PAM_RETURN_VALUES, 0x1000));
+    CHECK(site.seats() == 1);
+  }
+  SECTION("also where a flag stands beside the error") {
+    t.end(PAM_ABORT | PAM_SILENT);
+    CHECK(site.seats() == 0);
+  }
+}
+
+TEST_CASE("an error at the end of a transaction whose session was closed ends no other session") {
+  PamSite site;
+  Transaction a(site, "daemon"), b(site, "daemon");
+  REQUIRE(a.open_session() == PAM_SUCCESS);
+  REQUIRE(a.close_session() == PAM_SUCCESS);
+  REQUIRE(b.open_session() == PAM_SUCCESS);
+  a.end(PAM_ABORT);  // as su's with a signal
   CHECK(site.seats() == 1);
 }
 

@@ -52,6 +52,12 @@ class PamSite {
     dir.write(name, text);
   }
 
+  // A module behind ours refuses to open the session.
+  void write_refusing_service(const std::string& name) {
+    const std::string ours = " required " + module_path() + " conf=" + config_path() + "\n";
+    dir.write(name, "account" + ours + "session" + ours + "session required pam_deny.so\n");
+  }
+
   std::string config_path() const { return dir / "site.conf"; }
   std::string registry_path() const { return dir / "registry/site.reg"; }
   sessreg::Registry registry() const {
