@@ -168,9 +168,10 @@ enum sessreg_standing {
  * process, or for `reservation_time` (130 s unless configured), whichever is first. The
  * configuration is read anew. A blacklisted host is refused; else the user's failures from there
  * are forgotten, as in PAM's account phase, so call it after the authentication. An exempt user or
- * ignored service is admitted without a seat, and goes on like the others. So does a login for which
- * more would have to be taken from others than they could have back: sessreg_bind takes it. Errors: the refusals;
- * EINVAL, EUNSUPPORTED, EFORKED, ECONFIG, EREGISTRY, EPERMISSION, ENOSPACE, ENOMEM, ESYSTEM. */
+ * ignored service is admitted without a seat, and goes on like the others. So does a login for
+ * which more would have to be taken from others than they could have back: sessreg_bind takes it.
+ * Errors: the refusals; EINVAL, EUNSUPPORTED, EFORKED, ECONFIG, EREGISTRY, EPERMISSION,
+ * ENOSPACE, ENOMEM, ESYSTEM. */
 int sessreg_admit(const sessreg_site* site, const sessreg_login* login,
                   sessreg_session** ret_session, sessreg_error* error) SESSREG_CHECK_RESULT;
 
@@ -186,11 +187,12 @@ typedef struct sessreg_binding {
  * leader and every process whose sid is the leader's pid are gone. `binding` NULL: the defaults. If
  * the reservation has run out, a seat is taken anew, and then it can be refused, and tried again.
  * With a user_limit_policy that evicts, a session that gives way is told and ended now.
- * A leader that is named IS SIGNALLED when its session is to end (revoked, evicted, out of time), and
- * so is what descends from it: name a process that serves this session alone. With `leader` 0 the
- * session is kept by the calling process, which serves others too and is never signalled; nor is one
- * that leads several sessions. Such a session is marked, and gives up its seat at once: touch it, and
- * when the answer is REVOKED or EXPIRED, stop serving its user. Leader 1 is refused (EINVAL).
+ * A leader that is named IS SIGNALLED when its session is to end (revoked, evicted, out of time),
+ * and so is what descends from it: name a process that serves this session alone. With `leader` 0
+ * the session is kept by the calling process, which serves others too and is never signalled; nor
+ * is one that leads several sessions. Such a session is marked, and gives up its seat at once:
+ * touch it, and when the answer is REVOKED or EXPIRED, stop serving its user. Leader 1 is refused
+ * (EINVAL).
  * Errors: as sessreg_admit, and ESTATE. */
 int sessreg_bind(sessreg_session* session, const sessreg_binding* binding,
                  sessreg_error* error) SESSREG_CHECK_RESULT;
