@@ -242,6 +242,7 @@ bool Registry::Attempt::drop_stalest_parked() {
   });
   if (parked.empty()) return false;
   std::vector<TerminalLook> looks;
+  looks.reserve(parked.size());
   for (const Snapshot& session : parked)
     looks.push_back({leader_of(session.record), uid_of(session.record)});
   processes.look_at_terminals(looks);
