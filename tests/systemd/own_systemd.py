@@ -46,6 +46,9 @@ ln -s pts/ptmx /run/dev/ptmx
 ln -s /proc/self/fd /run/dev/fd
 mount --move /run/dev /dev
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
+# As systemd-nspawn does; units with a /proc/sys of their own are shown the kernel's.
+cat /proc/sys/kernel/random/uuid >/run/boot_id
+mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
 mount -o remount,bind,ro /
 exec env -i container=sessreg-test PATH="$PATH" SYSTEMD_UNIT_PATH="$1" \
   "$2" --system --unit="$3" --log-target=journal --show-status=no

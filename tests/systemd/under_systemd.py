@@ -115,6 +115,18 @@ class AtWork(UnderSystemd):
         login.kill(login.shell)
         self.assert_logged("sessregd", "freed the session", login.id)
 
+    def test_it_looks_after_sessions_that_were_made_under_another_boot_id(self):
+        pid = property_of("MainPID")
+        boot_id = "/proc/sys/kernel/random/boot_id"
+        shown = pathlib.Path(f"/proc/{pid}/root{boot_id}").read_text()
+        self.assertNotEqual(shown, pathlib.Path(boot_id).read_text(), "its unit has no /proc/sys of its own")
+        login = self.log_in()
+        listed = call_as_alice("org.sessreg.Sessions.List")
+        self.assertEqual([session["id"] for session in listed["parameters"]["sessions"]], [login.id])
+        login.kill(login.pid)
+        login.kill(login.shell)
+        self.assert_logged("sessregd", "freed the session", login.id)
+
     def test_a_session_whose_terminal_nobody_types_on_expires(self):
         # Without a terminal it would never be called unused: so it was seen, through /proc, though
         # the daemon's mounts are its own.
