@@ -35,6 +35,14 @@ std::optional<std::string_view> read_small(const char* path, std::array<char, 40
   return std::string_view(buffer.data(), size);
 }
 
+// /proc/PID/NAME
+std::optional<std::string_view> read_small(pid_t pid, const char* name,
+                                           std::array<char, 4096>& buffer) {
+  char path[32];
+  snprintf(path, sizeof path, "/proc/%d/%s", pid, name);
+  return read_small(path, buffer);
+}
+
 template <class T>
 bool parse(std::string_view text, T& ret) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), ret);
@@ -44,10 +52,8 @@ bool parse(std::string_view text, T& ret) {
 }  // namespace
 
 std::optional<ProcessStat> read_process_stat(pid_t pid) {
-  char path[32];
-  snprintf(path, sizeof path, "/proc/%d/stat", pid);
   std::array<char, 4096> buffer;
-  const auto text = read_small(path, buffer);
+  const auto text = read_small(pid, "stat", buffer);
   if (!text) return std::nullopt;
   // The command name, in parentheses, may itself hold parentheses and spaces.
   const std::size_t name_end = text->rfind(')');
@@ -91,10 +97,8 @@ std::optional<ProcessStat> read_process_stat(pid_t pid) {
 }
 
 std::optional<ProcessUids> read_process_uids(pid_t pid) {
-  char path[32];
-  snprintf(path, sizeof path, "/proc/%d/status", pid);
   std::array<char, 4096> buffer;
-  const auto text = read_small(path, buffer);
+  const auto text = read_small(pid, "status", buffer);
   if (!text) return std::nullopt;
   // At the beginning of a line: a newline in the command's name is escaped there.
   constexpr std::string_view kLine = "\nUid:";
@@ -113,10 +117,8 @@ std::optional<ProcessUids> read_process_uids(pid_t pid) {
 }
 
 std::string process_command(pid_t pid) {
-  char path[32];
-  snprintf(path, sizeof path, "/proc/%d/comm", pid);
   std::array<char, 4096> buffer;
-  const auto text = read_small(path, buffer);
+  const auto text = read_small(pid, "comm", buffer);
   return text ? std::string(text->substr(0, text->find('\n'))) : std::string();
 }
 

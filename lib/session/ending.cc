@@ -109,7 +109,7 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
           options_.is_by_its_user ? MarkStage::revoked_by_its_user : MarkStage::revoked);
     endings_.push_back(std::move(ending));
   }
-  set_shared_free();
+  vacate_shared();
   // Told before asked: the terminal is gone with the session.
   for (std::size_t i = 0; i < endings_.size(); ++i) {
     Ending& ending = endings_[i];
@@ -123,7 +123,7 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
 }
 
 // Rule 4. A session that was seen to share its leader stays one: there is nothing left to do for it.
-void Ender::set_shared_free() {
+void Ender::vacate_shared() {
   std::vector<Led> sessions;
   for (const Ending& ending : endings_)
     sessions.push_back({ending.ref, ending.leader, ending.flags});
@@ -235,7 +235,7 @@ bool Ender::is_as_before(const Ending& ending) const {
 }
 
 void Ender::send_next(const ProcessTable& table) {
-  set_shared_free();
+  vacate_shared();
   switch (sent_) {
     case Sent::nothing:
       for (Ending& ending : endings_)

@@ -133,7 +133,7 @@ class Ender {
   };
 
   bool end_reservation(const Session& session, Ending& ret);
-  void set_shared_free();
+  void vacate_shared();
   void ask_once(Ending& ending, const ProcessTable& table);
   void look(Ending& ending, const ProcessTable& table);
   bool is_as_before(const Ending& ending) const;

@@ -51,6 +51,33 @@ Marked show(const PamSite& site, const std::string& token, std::uint64_t later_m
                        registry.token_digest(token), SystemProcesses(), boottime_ms() + later_ms);
 }
 
+// daemon's session, in a process of its own that ends when it is asked, and its token.
+class Elsewhere {
+ public:
+  explicit Elsewhere(const PamSite& site) : site_(site) {
+    REQUIRE(opened_.get() == PAM_SUCCESS);
+    std::ifstream in(site.dir / "token");
+    token = {std::istreambuf_iterator<char>(in), {}};
+  }
+  bool leave() { return leave_.put('x') && child.wait() == 0; }
+
+ private:
+  const PamSite& site_;
+  Pipe opened_, leave_;
+
+ public:
+  Child child{[this] {
+    signal(SIGTERM, SIG_DFL);
+    Transaction t(site_, "daemon");
+    const int code = t.open_session();
+    site_.dir.write("token", t.env("SESSREG_TOKEN"));
+    opened_.put(static_cast<char>(code));
+    leave_.get();
+    return 0;
+  }};
+  std::string token;
+};
+
 }  // namespace
 
 TEST_CASE("a session gets a token that anyone with the public key can verify") {
@@ -271,20 +298,8 @@ TEST_CASE("an empty digest fits no session, not even one without a token") {
 TEST_CASE("after a coffee break the token takes a seat again, or its user gets the message") {
   const std::string policy = GENERATE("refuse", "end", "admit");
   PamSite site("sessions_limit = 1\nidle_after = 1s\non_return = " + policy + "\n");
-  Pipe opened, leave;
-  std::string token_file = site.dir / "token";
-  Child idler([&] {
-    signal(SIGTERM, SIG_DFL);
-    Transaction t(site, "daemon");
-    const int code = t.open_session();
-    site.dir.write("token", t.env("SESSREG_TOKEN"));
-    opened.put(static_cast<char>(code));
-    leave.get();
-    return 0;
-  });
-  REQUIRE(opened.get() == PAM_SUCCESS);
-  std::ifstream in(token_file);
-  const std::string token{std::istreambuf_iterator<char>(in), {}};
+  Elsewhere idler(site);
+  const std::string& token = idler.token;
   // Whoever never showed it cannot be told to be idle.
   REQUIRE(show(site, token).what == Marked::What::marked);
   std::this_thread::sleep_for(std::chrono::milliseconds(1'300));
@@ -306,32 +321,19 @@ TEST_CASE("after a coffee break the token takes a seat again, or its user gets t
   }
   if (policy == "end") {
     // It was asked to go.
-    const int status = idler.wait_status();
+    const int status = idler.child.wait_status();
     CHECK(WIFSIGNALED(status));
     return;
   }
   CHECK(show(site, token).what == Marked::What::marked);
   CHECK(site.seats() == 1);
-  leave.put('x');
-  CHECK(idler.wait() == 0);
+  CHECK(idler.leave());
 }
 
 TEST_CASE("a login that may come to nothing ends nobody: who returns meanwhile waits") {
   PamSite site("user_sessions_limit = 1\nuser_limit_policy = evict\non_return = end\n");
-  Pipe opened, leave;
-  const std::string token_file = site.dir / "token";
-  Child older([&] {
-    signal(SIGTERM, SIG_DFL);
-    Transaction t(site, "daemon");
-    const int code = t.open_session();
-    site.dir.write("token", t.env("SESSREG_TOKEN"));
-    opened.put(static_cast<char>(code));
-    leave.get();
-    return 0;
-  });
-  REQUIRE(opened.get() == PAM_SUCCESS);
-  std::ifstream in(token_file);
-  const std::string token{std::istreambuf_iterator<char>(in), {}};
+  Elsewhere older(site);
+  const std::string& token = older.token;
   std::optional<Transaction> login(std::in_place, site, "daemon");
   REQUIRE(login->account() == PAM_SUCCESS);
   const Marked back = show(site, token);
@@ -345,13 +347,12 @@ TEST_CASE("a login that may come to nothing ends nobody: who returns meanwhile w
     login.reset();
     CHECK(show(site, token).what == Marked::What::marked);
     CHECK(site.seats() == 1);
-    leave.put('x');
-    CHECK(older.wait() == 0);
+    CHECK(older.leave());
   }
   SECTION("it is ended once the session is opened") {
     CHECK(login->open_session() == PAM_SUCCESS);
     CHECK(show(site, token).what == Marked::What::revoked);
-    const int status = older.wait_status();
+    const int status = older.child.wait_status();
     CHECK(WIFSIGNALED(status));
   }
 }

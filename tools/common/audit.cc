@@ -23,8 +23,7 @@ std::string login_uid() {
 
 }  // namespace
 
-void audit(const std::string& event, const std::string& site,
-           std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
+void audit(const std::string& event, const std::string& site, const AuditFields& fields) {
   std::string line = fmt::format("event={} site={}", event, log_value(site));
   for (const auto& [name, value] : fields)
     line += fmt::format(" {}={}", name, log_value(value));

@@ -46,6 +46,19 @@ std::vector<Session> read_sessions(Site& site, const ProcessTable& table) {
   return read_sessions(*site.registry, site.config, table);
 }
 
+void audit_session(const std::string& event, const Session& session, std::string_view reason,
+                   const AuditFields& more) {
+  const std::string id = session.id(), pid = std::to_string(session.leader.pid);
+  AuditFields fields = {{"session", id},
+                        {"user", session.user()},
+                        {"service", session.service()},
+                        {"host", session.host()},
+                        {"pid", pid},
+                        {"reason", reason}};
+  fields.insert(fields.end(), more.begin(), more.end());
+  audit(event, session.site, fields);
+}
+
 nlohmann::ordered_json to_json(const Session& session) {
   nlohmann::ordered_json json;
   json["id"] = session.id();

@@ -3,8 +3,11 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <span>
+#include <string>
+#include <string_view>
 #include <vector>
 
+#include "common/audit.h"
 #include "common/site.h"
 #include "session/sessions.h"
 
@@ -19,6 +22,10 @@ Reaped for_each_session(Site& site, const ProcessTable& table, const VisitSessio
 Reaped for_each_session(Site& site, const ProcessTable& table,
                         std::span<const VisitSession> visits);
 std::vector<Session> read_sessions(Site& site, const ProcessTable& table);
+
+// What happens to a session, in the authentication log. `more`: behind the session's own fields.
+void audit_session(const std::string& event, const Session& session, std::string_view reason,
+                   const AuditFields& more = {});
 
 // The object that `list --json` and `show --json` print.
 nlohmann::ordered_json to_json(const Session& session);

@@ -123,9 +123,9 @@ EndedOverdue end_overdue(Site& site, Reaped& reaped) {
   EndedOverdue result;
   EndingOptions options;
   options.reason = "its time is up";
-  for (const auto& sessions : {overdue, revoked_by_users}) {
-    if (!sessions.empty())
-      count(sessions, end_sessions(*site.registry, site.config, sessions, options), result);
+  for (const auto* sessions : {&overdue, &revoked_by_users}) {
+    if (!sessions->empty())
+      count(*sessions, end_sessions(*site.registry, site.config, *sessions, options), result);
     options.is_by_its_user = true;
   }
   return result;

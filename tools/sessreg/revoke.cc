@@ -164,14 +164,7 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
 
   // Before the first signal: with --self it may end the caller. The daemon keeps its own records.
   for (const Session& session : chosen)
-    if (!site.is_remote())
-      audit("revoke", session.site,
-            {{"session", session.id()},
-             {"user", session.user()},
-             {"service", session.service()},
-             {"host", session.host()},
-             {"pid", std::to_string(session.leader.pid)},
-             {"reason", options.reason}});
+    if (!site.is_remote()) audit_session("revoke", session, options.reason);
   const auto results = site.end(chosen, ending);
 
   int code = kExitDone;

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
-#include "common/audit.h"
 #include "common/session.h"
 #include "token/token_key.h"
 #include "token/token_verify.h"
@@ -122,15 +121,8 @@ void audit_end(const char* event, const Session& session, const std::string& rea
   if (is_to_go(session.snapshot) &&
       (peer.uid != 0 || session.snapshot.mark != MarkStage::revoked_by_its_user))
     return;
-  audit(event, session.site,
-        {{"session", session.id()},
-         {"user", session.user()},
-         {"service", session.service()},
-         {"host", session.host()},
-         {"pid", std::to_string(session.leader.pid)},
-         {"reason", reason},
-         {"for_uid", std::to_string(peer.uid)},
-         {"for_pid", std::to_string(peer.pid)}});
+  audit_session(event, session, reason,
+                {{"for_uid", std::to_string(peer.uid)}, {"for_pid", std::to_string(peer.pid)}});
 }
 
 // False: no session is known by this token. Throws if there is one and it was not marked.

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "base/clock.h"
-#include "common/audit.h"
+#include "common/session.h"
 #include "sessregd/stopwatch.h"
 
 namespace sessreg {
@@ -99,14 +99,7 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
   }
   Session session = session_from(held, config_.site, State::ending, tracked.has_terminal, now());
   // Once, however often its end is tried.
-  if (!std::exchange(tracked.end_was_audited, true))
-    audit("end", config_.site,
-          {{"session", session.id()},
-           {"user", session.user()},
-           {"service", session.service()},
-           {"host", session.host()},
-           {"pid", std::to_string(session.leader.pid)},
-           {"reason", options.reason}});
+  if (!std::exchange(tracked.end_was_audited, true)) audit_session("end", session, options.reason);
   tracked.check_ms = kNever;
   ret[{options.reason, options.grace, options.tell, options.is_by_its_user}].push_back(
       std::move(session));

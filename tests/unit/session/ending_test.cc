@@ -96,3 +96,64 @@ TEST_CASE("whoever ends a session, its user reads the limit in force and the sea
                Catch::Contains("Ended: 2 of 5 on default, anna by sshd. (lunch)"));
   }
 }
+
+namespace {
+
+// A leader of its own that does not go when it is asked.
+struct Stubborn {
+  Pipe ready;
+  Child child{[this] {
+    signal(SIGTERM, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    ready.put('r');
+    for (;;)
+      pause();
+    return 0;
+  }};
+  bool is_alive() const { return !read_process_stat(child.pid())->is_dead_zombie(); }
+};
+
+Session session_of(const Site& site, const Snapshot& snapshot) {
+  return session_from(snapshot, site.config.site, State::active, false, now());
+}
+
+}  // namespace
+
+TEST_CASE("who waits for a session's end looks at no other process until something happens") {
+  Site site;
+  Stubborn leader;
+  REQUIRE(leader.ready.get() == 'r');
+  const Snapshot session = site.admit("anna", leader.child.pid());
+  EndingOptions options;
+  options.grace = std::chrono::hours(1);
+  Ender ender(site.registry, site.config, {session_of(site, session)}, options);
+  while (ender.rest())
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  REQUIRE(ender.step());  // the first signal was due
+  CHECK(ender.rest());
+  CHECK(ender.rest());
+  SECTION("its leader ends") {
+    leader.child.kill_and_wait();
+  }
+  SECTION("it is closed") {
+    CHECK(site.registry.release(session.ref));
+  }
+  CHECK_FALSE(ender.rest());
+}
+
+TEST_CASE("a leader that takes on another session is signalled no more") {
+  Site site;
+  Stubborn leader;
+  REQUIRE(leader.ready.get() == 'r');
+  const Snapshot session = site.admit("anna", leader.child.pid());
+  EndingOptions options;
+  options.grace = std::chrono::milliseconds(0);
+  Ender ender(site.registry, site.config, {session_of(site, session)}, options);
+  site.admit("bob", leader.child.pid());
+  while (const auto pause = ender.step())
+    std::this_thread::sleep_for(*pause);
+  CHECK(ender.results().front().result == EndResult::ending);
+  CHECK(leader.is_alive());
+  CHECK(site.stage(session.ref) == Stage::evicted);
+  CHECK(site.registry.count() == 1);
+}
