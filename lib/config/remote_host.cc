@@ -11,7 +11,12 @@ namespace {
 
 using Address = std::array<std::uint8_t, 16>;
 
-constexpr std::size_t kNetworkBytes = 8;  // of an IPv6 host
+constexpr unsigned kIpv4Bits = 32;
+constexpr unsigned kIpv4NetworkBits = 24;  // the smallest that is routed on its own
+constexpr unsigned kIpv6Bits = 128;
+constexpr unsigned kIpv6HostBits = 64;
+// What a site or a customer is given (RFC 6177).
+constexpr unsigned kIpv6NetworkBits[] = {56, 48};
 constexpr std::size_t kMappedBytes = 12;  // ::ffff: before an IPv4 address
 constexpr Address kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -65,7 +70,11 @@ RemoteHost RemoteHost::from_rhost(std::string_view rhost) {
   if (const auto address = parse_address(rhost)) {
     host.kind_ = is_mapped(*address) || is_of_nat64(*address) ? Kind::ipv4 : Kind::ipv6;
     host.address_ = *address;
-    if (is_link_local(*address) && is_zone(zone_of(rhost))) host.name_ = zone_of(rhost);
+    host.bits_ = host.kind_ == Kind::ipv4 ? kIpv4Bits : kIpv6HostBits;
+    if (is_link_local(*address)) {
+      host.bits_ = kIpv6Bits;
+      if (is_zone(zone_of(rhost))) host.name_ = zone_of(rhost);
+    }
     return host;
   }
   host.kind_ = Kind::name;
@@ -78,58 +87,55 @@ RemoteHost RemoteHost::from_rhost(std::string_view rhost) {
 }
 
 RemoteHost RemoteHost::from_shown(std::string_view shown) {
-  constexpr std::string_view kNetwork = "/64";
-  if (shown.ends_with(kNetwork)) {
-    RemoteHost host = from_rhost(shown.substr(0, shown.size() - kNetwork.size()));
-    if (host.kind() == Kind::ipv6 && host.text().ends_with(kNetwork)) return host;
-  }
+  const std::size_t slash = shown.rfind('/');
+  if (slash == std::string_view::npos) return from_rhost(shown);
+  std::optional<RemoteHost> network = from_rhost(shown.substr(0, slash));
+  if (network->kind() == Kind::name) return from_rhost(shown);
+  for (; network; network = network->wider())
+    if (shown.substr(slash) == network->suffix()) return *network;
   return from_rhost(shown);
 }
 
-std::string RemoteHost::text() const {
-  std::array<char, INET6_ADDRSTRLEN> out{};
-  switch (kind_) {
-    case Kind::none:
-      return {};
-    case Kind::name:
-      return name_;
-    case Kind::ipv4:
-      inet_ntop(AF_INET, address_.data() + kMappedBytes, out.data(), out.size());
-      return out.data();
-    case Kind::ipv6: {
-      if (is_link_local(address_)) {
-        inet_ntop(AF_INET6, address_.data(), out.data(), out.size());
-        return out.data() + name_;
-      }
-      Address network{};
-      std::copy_n(address_.begin(), kNetworkBytes, network.begin());
-      inet_ntop(AF_INET6, network.data(), out.data(), out.size());
-      return std::string(out.data()) + "/64";
+std::optional<RemoteHost> RemoteHost::wider() const {
+  RemoteHost network = *this;
+  if (kind_ == Kind::ipv4 && bits_ == kIpv4Bits) {
+    network.bits_ = kIpv4NetworkBits;
+    return network;
+  }
+  if (kind_ == Kind::ipv6 && bits_ <= kIpv6HostBits) {
+    for (const unsigned bits : kIpv6NetworkBits) {
+      if (bits >= bits_) continue;
+      network.bits_ = bits;
+      return network;
     }
   }
-  return {};
+  return std::nullopt;
+}
+
+bool RemoteHost::is_network() const {
+  return bits_ != 0 && bits_ < (kind_ == Kind::ipv4 ? kIpv4Bits : kIpv6HostBits);
+}
+
+std::string RemoteHost::suffix() const {
+  const bool is_one_address = bits_ == kIpv6Bits || (kind_ == Kind::ipv4 && bits_ == kIpv4Bits);
+  return bits_ == 0 || is_one_address ? std::string() : "/" + std::to_string(bits_);
+}
+
+std::string RemoteHost::text() const {
+  if (kind_ == Kind::none || kind_ == Kind::name) return name_;
+  const std::size_t begin = kind_ == Kind::ipv4 ? kMappedBytes : 0;
+  Address masked{};
+  std::copy_n(address_.begin() + begin, bits_ / 8, masked.begin());
+  std::array<char, INET6_ADDRSTRLEN> out{};
+  inet_ntop(kind_ == Kind::ipv4 ? AF_INET : AF_INET6, masked.data(), out.data(), out.size());
+  return out.data() + name_ + suffix();
 }
 
 std::string RemoteHost::identity() const {
-  // The kind first: no name can be the bytes of an address.
+  // The kind first: no name can be the bytes of an address. Networks differ in their length.
   std::string bytes(1, static_cast<char>(kind_));
-  switch (kind_) {
-    case Kind::none:
-      break;
-    case Kind::name:
-      bytes += name_;
-      break;
-    case Kind::ipv4:
-      bytes.append(address_.begin() + kMappedBytes, address_.end());
-      break;
-    case Kind::ipv6:
-      if (is_link_local(address_))
-        bytes.append(address_.begin(), address_.end()) += name_;
-      else
-        bytes.append(address_.begin(), address_.begin() + kNetworkBytes);
-      break;
-  }
-  return bytes;
+  const auto begin = address_.begin() + (kind_ == Kind::ipv4 ? kMappedBytes : 0);
+  return bytes.append(begin, begin + bits_ / 8) += name_;
 }
 
 bool RemoteHost::is_in(const Cidr& block) const {

@@ -12,12 +12,15 @@
 //      any other (RFC 4291, 2.5.4; RFC 8981). A zone is ignored.
 //   4. Any other text is a name: compared as DNS does, without case (ASCII) and a final dot.
 //   5. The empty text is no host.
+// A network around a host (an IPv4 network of 24 bits, an IPv6 one of 56 or 48) may take the place
+// of one as well; failure_table.h says when.
 //
 // The text comes from the network: it may hold any byte and be of any length.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -34,17 +37,27 @@ class RemoteHost {
 
   static RemoteHost from_rhost(std::string_view rhost);
 
-  // As an administrator types or pastes it: as above, and "2001:db8::/64" as text() shows it. Not
-  // for PAM_RHOST, where that would be somebody's odd name.
+  // As an administrator types or pastes it: as above, and "2001:db8::/64" or another network as
+  // text() shows it. Not for PAM_RHOST, where that would be somebody's odd name.
   static RemoteHost from_shown(std::string_view shown);
 
   Kind kind() const { return kind_; }
 
+  // The next wider network around it, up to 24 bits of IPv4 and 48 of IPv6. None around a name, or
+  // a neighbour.
+  std::optional<RemoteHost> wider() const;
+  // It came from wider(): it stands for many hosts.
+  bool is_network() const;
+  // Of the address, that count: 32 of IPv4 and 64 of IPv6, or 128 of a neighbour; fewer of a network; 0
+  // without an address.
+  unsigned bits() const { return bits_; }
+
   // The whole address, also of an IPv6 host; IPv4 as ::ffff:a.b.c.d, or 64:ff9b::a.b.c.d if it came
-  // so. Zeros for a name.
+  // so. Of a network, one in it. Zeros for a name.
   const std::array<std::uint8_t, 16>& address() const { return address_; }
 
-  // "192.0.2.1", "2001:db8::/64", "fe80::1%eth0", or the name, raw: escape it before it is shown.
+  // "192.0.2.1", "2001:db8::/64", "fe80::1%eth0", a network as "192.0.2.0/24" or "2001:db8::/48", or
+  // the name, raw: escape it before it is shown.
   std::string text() const;
 
   // Bytes that are equal for the same host only: what to hash.
@@ -58,6 +71,9 @@ class RemoteHost {
   bool is_in_any(std::span<const Cidr> blocks) const;
 
  private:
+  std::string suffix() const;  // "/64"; empty for an address and a name
+
+  unsigned bits_ = 0;
   Kind kind_ = Kind::none;
   std::array<std::uint8_t, 16> address_{};
   std::string name_;  // of a link-local address, its zone with the '%', or nothing

@@ -107,6 +107,9 @@ struct FailureRank {
 
 enum class FailureEdit { none, publish, remove };
 
+// Where one host may be counted: by itself, or as one of the networks around it.
+inline constexpr std::size_t kMostPlaces = 3;
+
 template <class Atom>
 class FailureStore {
  public:
@@ -120,13 +123,15 @@ class FailureStore {
   // `found` is the host's record or nullptr; ret_next is what is to be published. Only the
   // last call counts. rank_of(record) is asked if another host has to give way. False: given
   // up; see kMaxTries.
+  //
+  // `hosts`, 1 … kMostPlaces: what is found is the record of the first of them that has one.
   template <class Rank, class Edit>
-  bool change(const HostHash& host, std::uint64_t now_ms, Rank rank_of, Edit edit) {
+  bool change(std::span<const HostHash> hosts, std::uint64_t now_ms, Rank rank_of, Edit edit) {
     std::optional<Ref> claim;
     bool done = false;
     for (int tries = 0; tries < kMaxTries && !done; ++tries) {
       const std::uint64_t seen = settled_gate();
-      const std::optional<Found> found = find(host);
+      const std::optional<Found> found = find(hosts);
       FailureRecord next;
       const FailureEdit wanted = edit(found ? &found->record : nullptr, next);
       if (wanted == FailureEdit::none || (wanted == FailureEdit::remove && !found)) {
@@ -135,7 +140,7 @@ class FailureStore {
         done = found || !has_moved(seen);
       } else if (wanted == FailureEdit::remove) {
         done = change_gate(seen, EntryOp::free, found->ref);
-      } else if (!claim && !(claim = claim_entry(host, now_ms))) {
+      } else if (!claim && !(claim = claim_entry(hosts.back(), now_ms))) {
         if (const auto taken = unclaimable(now_ms, rank_of))
           change_gate(seen, EntryOp::free, *taken);
       } else {
@@ -153,6 +158,9 @@ class FailureStore {
     if (claim) give_back(*claim);
     return done;
   }
+
+  // As many hosts have a record as fit.
+  bool is_full() const { return live_entries() >= failure_hosts(entries_.size()); }
 
   // Every live record, all as they were at one instant. If others change the table during every
   // try, a host that changed meanwhile may be missing or come twice.
@@ -352,21 +360,43 @@ class FailureStore {
     return words;
   }
 
-  // The host's live entry. The whole table is searched, two words an entry: a thousand entries take
-  // a few microseconds, and an index would be one more thing that can be wrong.
-  std::optional<Found> find(const HostHash& host) const {
-    FailureRecord sought{};
-    sought.host_hash = host;
-    const std::uint64_t begins = words_of(sought, 0)[0];
-    for (std::size_t i = 0; i < entries_.size(); ++i) {
+  // The live entry of the first of these hosts that has one; see change(). The whole table is
+  // searched, two words an entry: a thousand entries take a few microseconds, and an index would be
+  // one more thing that can be wrong.
+  std::optional<Found> find(std::span<const HostHash> hosts) const {
+    std::array<std::uint64_t, kMostPlaces> begins{};
+    std::transform(hosts.begin(), hosts.end(), begins.begin(), begin_of);
+    std::optional<Found> found;
+    for (std::size_t i = 0; i < entries_.size() && !hosts.empty(); ++i) {
       const EntryState at = state_of(i);
       if (at.stage != EntryStage::live) continue;
-      if (entries_[i].record[0].load(std::memory_order_acquire) != (begins | at.epoch)) continue;
+      const std::uint64_t word = entries_[i].record[0].load(std::memory_order_acquire);
+      const auto end = begins.begin() + static_cast<std::ptrdiff_t>(hosts.size());
+      if (std::find(begins.begin(), end, word - at.epoch) == end) continue;
       const Ref ref{static_cast<std::uint16_t>(i), at.epoch};
       const auto record = read(ref);
-      if (record && record->host_hash == host) return Found{ref, *record};
+      if (!record) continue;
+      const auto host = std::find(hosts.begin(), hosts.end(), record->host_hash);
+      if (host == hosts.end()) continue;
+      found = Found{ref, *record};
+      hosts = hosts.first(static_cast<std::size_t>(host - hosts.begin()));
     }
-    return std::nullopt;
+    return found;
+  }
+
+  // The first word of a record of that host, without its epoch.
+  static std::uint64_t begin_of(const HostHash& host) {
+    std::uint64_t word = 0;
+    for (std::size_t byte = 0; byte < kBytesPerWord; ++byte)
+      word |= std::uint64_t{host[byte]} << (kEpochBits + byte * 8);
+    return word;
+  }
+
+  std::size_t live_entries() const {
+    std::size_t live = 0;
+    for (std::size_t i = 0; i < entries_.size(); ++i)
+      live += state_of(i).stage == EntryStage::live;
+    return live;
   }
 
   // --- Who gives way ---
@@ -374,10 +404,7 @@ class FailureStore {
   // The host that gives way to a new one; nullopt: there is room.
   template <class Rank>
   std::optional<Ref> gives_way(Rank rank_of) const {
-    std::size_t live = 0;
-    for (std::size_t i = 0; i < entries_.size(); ++i)
-      live += state_of(i).stage == EntryStage::live;
-    if (live < failure_hosts(entries_.size())) return std::nullopt;
+    if (!is_full()) return std::nullopt;
     std::optional<Ref> stalest;
     FailureRank least;
     for (std::size_t i = 0; i < entries_.size(); ++i) {

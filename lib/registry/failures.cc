@@ -26,7 +26,7 @@ void Failures::succeeded(const RemoteHost& host, std::string_view user, std::uin
   Table(*words_, key_, rules_).succeeded(host, user, now_ms);
 }
 
-bool Failures::reset(const RemoteHost& host, std::uint64_t now_ms) {
+std::string Failures::reset(const RemoteHost& host, std::uint64_t now_ms) {
   return Table(*words_, key_, rules_).reset(host, now_ms);
 }
 

@@ -59,8 +59,9 @@ class Failures {
   // A successful authentication: erases the user's failures from that host, no one else's.
   void succeeded(const RemoteHost& host, std::string_view user, std::uint64_t now_ms);
 
-  // Forgets a host, blacklisted or not. False: there was nothing that counted.
-  bool reset(const RemoteHost& host, std::uint64_t now_ms);
+  // Forgets a host, blacklisted or not, with all of the network as which it is counted. The answer is
+  // the text of what was forgotten, empty if there was nothing that counted.
+  std::string reset(const RemoteHost& host, std::uint64_t now_ms);
   bool reset(const HostHash& host_hash, std::uint64_t now_ms);
   // Forgets every host that is known when it begins. Returns how many counted.
   std::size_t reset_all(std::uint64_t now_ms);

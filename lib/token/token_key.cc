@@ -87,12 +87,9 @@ Result<SigningKey> with_public_file(const std::string& key_path, Result<SigningK
 }
 
 Result<std::vector<SitePublicKey>> read_public_in(const KeyPlace& at) {
-  const auto file = open_key_file(at, kPublicForbids);
+  const auto file = open_public_keys(at);
   if (!file) return file.error();
-  std::string text(kMaxPublicFileBytes, '\0');
-  const auto size = read_key_file(*file, at.shown, text);
-  if (!size) return size.error();
-  return parse_public_keys(std::string_view(text).substr(0, *size), at.shown);
+  return read_public_keys(*file, at.shown);
 }
 
 std::string public_file_text(const std::vector<SitePublicKey>& keys) {
@@ -248,6 +245,18 @@ Result<std::vector<SitePublicKey>> parse_public_keys(std::string_view text,
                                     " holds no public key (k4.public.…); remove it and it is "
                                     "made anew from the secret one"};
   return keys;
+}
+
+Result<OpenedFile> open_public_keys(const KeyPlace& at) {
+  return open_key_file(at, kPublicForbids);
+}
+
+Result<std::vector<SitePublicKey>> read_public_keys(const OpenedFile& file,
+                                                    const std::string& shown) {
+  std::string text(kMaxPublicFileBytes, '\0');
+  const auto size = read_key_file(file, shown, text);
+  if (!size) return size.error();
+  return parse_public_keys(std::string_view(text).substr(0, *size), shown);
 }
 
 Result<std::vector<SitePublicKey>> read_public_keys(const std::string& path) {

@@ -26,6 +26,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "token/key_files.h"
 #include "token/token.h"
 
 namespace sessreg {
@@ -60,5 +61,9 @@ Result<std::vector<SitePublicKey>> parse_public_keys(std::string_view text,
                                                      const std::string& shown);
 // A file that root or the caller owns and nobody else can write. Needs only the right to read it.
 Result<std::vector<SitePublicKey>> read_public_keys(const std::string& path);
+// The two halves of that.
+Result<OpenedFile> open_public_keys(const KeyPlace& at);
+Result<std::vector<SitePublicKey>> read_public_keys(const OpenedFile& file,
+                                                    const std::string& shown);
 
 }  // namespace sessreg

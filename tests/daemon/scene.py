@@ -196,6 +196,14 @@ class Daemon:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
+    def pause(self):
+        """What is done until go_on() it finds all at once."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def kill(self):
         self.process.kill()
         self.process.wait(HANG_S)

@@ -91,6 +91,19 @@ TEST_CASE("a host is forgotten by its address or as it is listed") {
         std::vector<std::string>{"192.0.2.3"});
 }
 
+TEST_CASE("a host that is counted as a network is forgotten with it, and the answer says so") {
+  Sandbox sandbox(kConfiguration);
+  for (int i = 0; i < 8; ++i)
+    fail(sandbox, "2001:db8:0:" + std::to_string(i) + "::1", 1);
+  for (int i = 0; i < 1017; ++i)
+    fail(sandbox, "host" + std::to_string(i) + ".example", 1);
+  const auto hosts = hosts_of(sandbox.tool({"failures", "--json"}).json());
+  CHECK(hosts.at(0) == "2001:db8::/56");
+  CHECK(sandbox.tool({"failures", "--reset", "2001:db8:0:7::1"}).out ==
+        "forgot the failures of 2001:db8::/56, as which 2001:db8:0:7::1 was counted\n");
+  CHECK(sandbox.tool({"failures", "--reset", "2001:db8::/56"}).code == 1);
+}
+
 TEST_CASE("a name is forgotten also where it is listed cut or escaped") {
   Sandbox sandbox(kConfiguration);
   const std::string longer = std::string(80, 'a') + ".example";

@@ -1,6 +1,9 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include "toy_server.h"
 
@@ -65,6 +68,48 @@ TEST_CASE("oneway calls of a peer that has gone already are done") {
   }
   CHECK(server.eventually(
       [](const ToyServer& its) { return its.call("Notes").at("text") == std::string(500, 'n'); }));
+}
+
+TEST_CASE("a call that goes on in steps has its parameters in each, and is answered in its place") {
+  const ToyServer server;
+  RawPeer peer(server.path());
+  // Beyond the bounds of a turn; and a message that does not come in one piece.
+  const std::string text(GENERATE(3, 700'000), 't');
+  REQUIRE(peer.send(toy_call("Climb", {{"steps", 300}, {"text", text}}) +
+                    toy_call("Echo", {{"text", "behind"}}) +
+                    toy_call("Climb", {{"steps", 1}, {"text", text}})));
+  const Json climbed = peer.receive_json().at("parameters");
+  CHECK(climbed.at("taken") == 300);
+  CHECK(climbed.at("bytes") == text.size());
+  CHECK(peer.receive_json().at("parameters").at("text") == "behind");
+  CHECK(peer.receive_json().at("parameters").at("taken") == 1);
+  CHECK(server.stat("steps") == 301);
+  CHECK(server.stat("bytes") == 0);
+}
+
+TEST_CASE("a step may fail, and a oneway call has steps too") {
+  const ToyServer server;
+  RawPeer peer(server.path());
+  const Json fails = {{"steps", 200}, {"fail", true}, {"text", ""}};
+  REQUIRE(peer.send(toy_call("Climb", fails) + toy_call("Climb", fails, {.oneway = true}) +
+                    toy_call("Climb", {{"steps", 200}, {"text", ""}}, {.oneway = true}) +
+                    toy_call("Climb", {{"steps", 200}}) + toy_call("Echo", {{"text", "last"}})));
+  CHECK(peer.receive_error() == "org.example.Toy.Refused");
+  CHECK(peer.receive_error() == "org.varlink.service.InvalidParameter");
+  CHECK(peer.receive_json().at("parameters").at("text") == "last");
+  CHECK(server.stat("steps") == 800);
+}
+
+TEST_CASE("of a call in steps nothing is kept when its peer has gone") {
+  const ToyServer server;
+  std::vector<std::unique_ptr<RawPeer>> peers;
+  for (int i = 0; i < 20; ++i) {
+    peers.push_back(std::make_unique<RawPeer>(server.path()));
+    REQUIRE(peers.back()->send(toy_call("Climb", {{"steps", 5000}, {"text", "x"}})));
+  }
+  peers.clear();
+  CHECK(server.eventually([](const ToyServer& its) { return its.stat("connections") == 1; }));
+  CHECK(server.stat("bytes") == 0);
 }
 
 TEST_CASE("a peer that has said all still gets its answers") {

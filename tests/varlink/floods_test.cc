@@ -3,9 +3,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "../support/sanitized.h"
@@ -117,6 +119,60 @@ TEST_CASE("one user's flood of connections leaves room for the others") {
   CHECK(modest.served() == 3);
   Peers mine;
   CHECK(connect_many(server, 10, mine) == 10);
+}
+
+TEST_CASE("in a flood of costly calls root is served first, and others get their share") {
+  if (!is_root("other users")) return;
+  constexpr int kFlood = 300, kOthers = 40;
+  Limits limits;
+  limits.uid_time = std::chrono::milliseconds(2);
+  const ToyServer server(limits);
+  const auto connect = [&](uid_t uid, int count, const std::string& message) {
+    Peers peers;
+    const AsUser user(uid);
+    for (int i = 0; i < count; ++i) {
+      peers.push_back(std::make_unique<RawPeer>(server.path()));
+      REQUIRE(peers.back()->send(message));
+    }
+    return peers;
+  };
+  const auto burnt = [](RawPeer& peer) {
+    return peer.receive_json().at("parameters").at("burnt").get<int>();
+  };
+  const std::string costly = toy_call("Burn", {{"us", 1000}});
+  server.stop();
+  auto flood = connect(4801, kFlood, costly);
+  auto cheap = connect(4802, 1, toy_call("Burn"));
+  auto others = connect(4803, kOthers, costly);
+  auto root = connect(0, 1, toy_call("Burn"));
+  server.run();
+  CHECK(burnt(*root[0]) == 0);
+  // The flood had its turn before, and those before it did not take more time than that.
+  CHECK(burnt(*cheap[0]) <= 4);
+  int last = 0;
+  for (const auto& peer : others)
+    last = std::max(last, burnt(*peer));
+  // As many of the flood, and a turn.
+  CHECK(last <= 2 * kOthers + 8);
+  for (const auto& peer : flood)
+    burnt(*peer);
+}
+
+TEST_CASE("while one user's call goes on in steps, others are served") {
+  if (!is_root("other users")) return;
+  const ToyServer server;
+  std::unique_ptr<RawPeer> climber;
+  {
+    const AsUser user(4801);
+    climber = std::make_unique<RawPeer>(server.path());
+  }
+  REQUIRE(climber->send(toy_call("Climb", {{"steps", std::int64_t{1} << 60}, {"text", "far"}})));
+  REQUIRE(server.eventually([](const ToyServer& its) { return its.stat("steps") > 0; }));
+  Peers peers;
+  CHECK(connect_many(server, 20, peers) == 20);
+  const OtherUser modest(server, 4803, 3);
+  CHECK(modest.served() == 3);
+  CHECK(server.call("Later", {{"ms", 1}, {"text", "late"}}).at("text") == "late");
 }
 
 TEST_CASE("one user's half messages are bounded, and others' large ones are taken") {

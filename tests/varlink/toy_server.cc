@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <stdexcept>
@@ -57,6 +61,7 @@ class ToyService final : public Service {
       exchange.reply({{"connections", server_->connections()},
                       {"bytes", server_->buffered_bytes()},
                       {"closed", closed_},
+                      {"steps", steps_},
                       {"watchers", watchers_.size()}});
     } else if (member == "Note") {
       notes_ += Parameters(call, {"text"}).string("text");
@@ -87,12 +92,37 @@ class ToyService final : public Service {
       const Json event{{"text", std::string(static_cast<std::size_t>(bytes), 'x')}};
       std::erase_if(watchers_, [&](Exchange& watcher) { return !watcher.push(event); });
       exchange.reply({{"heard", watchers_.size()}});
+    } else if (member == "Climb") {
+      climb(call, exchange);
+    } else if (member == "Burn") {
+      burn(Parameters(call, {"us"}).optional_integer("us").value_or(0));
+      exchange.reply({{"burnt", burnt_++}});
     } else {
       throw method_not_found(call.method);
     }
   }
 
  private:
+  void climb(const Call& call, Exchange& exchange) {
+    const auto steps = Parameters(call, {"steps", "fail", "text"}).optional_integer("steps");
+    exchange.go_on([this, exchange, to = steps.value_or(1),
+                    taken = std::int64_t{0}](const Call& again) mutable {
+      const Parameters parameters(again, {"steps", "fail", "text"});
+      ++steps_;
+      if (++taken < to) return;
+      if (parameters.boolean("fail", false)) throw CallError("org.example.Toy.Refused");
+      exchange.reply({{"taken", taken}, {"bytes", parameters.string("text").size()}});
+    });
+  }
+  static void burn(std::int64_t us) {
+    const auto used_us = [] {
+      timespec used{};
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+      return used.tv_sec * 1'000'000 + used.tv_nsec / 1000;
+    };
+    for (const auto began_us = used_us(); used_us() - began_us < us;) {
+    }
+  }
   void later(const Call& call, Exchange& exchange) {
     const Parameters parameters(call, {"ms", "text"});
     after(parameters.optional_integer("ms").value_or(0),
@@ -118,7 +148,7 @@ class ToyService final : public Service {
   const Server* server_ = nullptr;
   std::vector<Exchange> held_, watchers_;
   std::string notes_;
-  long closed_ = 0;
+  long closed_ = 0, steps_ = 0, burnt_ = 0;
 };
 
 int serve(Fd socket, const Limits& limits) {
@@ -145,6 +175,17 @@ ToyServer::ToyServer(Limits limits, std::function<void()> prepare)
   });
 }
 
+void ToyServer::stop() const {
+  int status = 0;
+  kill(pid(), SIGSTOP);
+  if (waitpid(pid(), &status, WUNTRACED) != pid() || !WIFSTOPPED(status))
+    throw std::runtime_error("the server does not stop");
+}
+
+void ToyServer::run() const {
+  kill(pid(), SIGCONT);
+}
+
 Json ToyServer::call(std::string_view member, const Json& parameters) const {
   ClientOptions options;
   options.timeout = std::chrono::milliseconds(kPatience_ms);
@@ -161,6 +202,13 @@ bool ToyServer::eventually(const std::function<bool(const ToyServer&)>& so) cons
     usleep(10'000);
   }
   return false;
+}
+
+AsUser::AsUser(uid_t uid) {
+  if (seteuid(uid) != 0) throw std::runtime_error("seteuid");
+}
+AsUser::~AsUser() {
+  if (seteuid(0) != 0) abort();
 }
 
 bool is_root(const char* what) {

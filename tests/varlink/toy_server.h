@@ -17,7 +17,8 @@ namespace toy {
 
 // org.example.Toy: Echo(text), Later(ms, text), Hold(), Forget(), Throw(), Refuse(), Who(),
 // Stats(), Note(text) and Notes(), Big(bytes), Count(to) and Endless() as streams, Watch(),
-// Shout(bytes) to all watchers, Watchers().
+// Shout(bytes) to all watchers, Climb(steps, fail, text) in steps, Burn(us) of processor time, which
+// answers how often that was done.
 class ToyServer {
  public:
   // `prepare` is called in the new process, first.
@@ -25,6 +26,9 @@ class ToyServer {
 
   const std::string& path() const { return path_; }
   pid_t pid() const { return child_->pid(); }
+  // Stops its process, until run() is called: what peers do meanwhile is there all at once.
+  void stop() const;
+  void run() const;
   // Called over a connection of its own.
   sessreg::varlink::Json call(std::string_view member,
                               const sessreg::varlink::Json& parameters = {}) const;
@@ -36,6 +40,15 @@ class ToyServer {
   TempDir directory_;
   std::string path_;
   std::unique_ptr<Child> child_;
+};
+
+// What the calling thread does counts as that user's.
+class AsUser {
+ public:
+  explicit AsUser(uid_t uid);
+  ~AsUser();
+  AsUser(const AsUser&) = delete;
+  AsUser& operator=(const AsUser&) = delete;
 };
 
 // False, with a remark that this was not tried.

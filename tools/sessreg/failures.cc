@@ -117,32 +117,47 @@ std::string hosts_text(const Site& site, const std::vector<Host>& hosts, const N
   return text;
 }
 
+struct Forgotten {
+  std::size_t number = 0;
+  std::string network;  // as which the host was counted, if it was
+};
+
 // The host itself, or else every host that is listed by that text: the list cuts long names.
-std::size_t reset_host(Failures failures, const std::string& shown, std::uint64_t now_ms) {
-  if (failures.reset(RemoteHost::from_shown(shown), now_ms)) return 1;
+Forgotten reset_host(Failures failures, const std::string& shown, std::uint64_t now_ms) {
+  const std::string text = failures.reset(RemoteHost::from_shown(shown), now_ms);
+  if (!text.empty()) return {1, RemoteHost::from_shown(text).is_network() ? text : ""};
   std::size_t number = 0;
   for (const HostFailures& host : failures.list(now_ms))
     if (host.text == shown || escape_for_terminal(host.text) == shown)
       number += failures.reset(host.host_hash, now_ms);
-  return number;
+  return {number, ""};
 }
 
-std::size_t reset(Site& site, const FailuresOptions& options) {
+Forgotten reset(Site& site, const FailuresOptions& options) {
   const std::uint64_t now_ms = now().boottime_ms;
-  std::size_t number = 0;
   if (options.reset_all) {
+    std::size_t number = 0;
     if (site.registry) number = site.registry->failures(rules_of(site.config)).reset_all(now_ms);
     if (number > 0) audit("reset_failures", site.config.site, {{"hosts", std::to_string(number)}});
-    return number;
+    return {number, ""};
   }
+  Forgotten forgotten;
   if (site.registry)
-    number = reset_host(site.registry->failures(rules_of(site.config)), options.reset, now_ms);
-  if (number == 0)
+    forgotten = reset_host(site.registry->failures(rules_of(site.config)), options.reset, now_ms);
+  if (forgotten.number == 0)
     throw Failure(kExitFailed, "no_such_host",
                   fmt::format("no failures of {} are known; '{} failures' lists the hosts",
                               escape_for_terminal(options.reset), called_as(site)));
-  audit("reset_failures", site.config.site, {{"host", options.reset}});
-  return number;
+  audit("reset_failures", site.config.site,
+        {{"host", forgotten.network.empty() ? options.reset : forgotten.network}});
+  return forgotten;
+}
+
+std::string what_was_forgotten(const Forgotten& forgotten, const FailuresOptions& options) {
+  if (options.reset_all || forgotten.number > 1) return quantity(forgotten.number);
+  const std::string host = escape_for_terminal(options.reset);
+  if (forgotten.network.empty() || forgotten.network == options.reset) return host;
+  return fmt::format("{}, as which {} was counted", forgotten.network, host);
 }
 
 int run_failures(const GlobalOptions& global, const FailuresOptions& options) {
@@ -150,16 +165,14 @@ int run_failures(const GlobalOptions& global, const FailuresOptions& options) {
     throw usage_failure("either --reset or --reset-all");
   Site site = open_site(global);
   if (options.reset_all || !options.reset.empty()) {
-    const std::size_t number = reset(site, options);
+    const Forgotten forgotten = reset(site, options);
     if (global.json) {
       nlohmann::ordered_json json;
       json["site"] = site.config.site;
-      json["reset"] = number;
+      json["reset"] = forgotten.number;
       print(json_text(json));
     } else {
-      print(fmt::format("forgot the failures of {}\n", options.reset_all || number > 1
-                                                           ? quantity(number)
-                                                           : escape_for_terminal(options.reset)));
+      print(fmt::format("forgot the failures of {}\n", what_was_forgotten(forgotten, options)));
     }
     return kExitDone;
   }

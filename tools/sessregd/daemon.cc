@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -25,6 +26,16 @@ sd_event* make_loop() {
   if (result < 0)
     throw Failure(kExitFailed, "system", fmt::format("no event loop: {}", strerror(-result)));
   return loop;
+}
+
+// With fewer descriptors there are fewer connections, so that root's are not refused for want of one.
+// Half are for the processes that are watched (see event_source.cc), some are for a moment.
+varlink::Limits limits_of_connections() {
+  varlink::Limits limits;
+  rlimit descriptors{};
+  if (getrlimit(RLIMIT_NOFILE, &descriptors) == 0)
+    limits.connections = std::min<rlim_t>(limits.connections, descriptors.rlim_cur / 5 * 2);
+  return limits;
 }
 
 // nullopt: there is none.
@@ -63,7 +74,8 @@ Daemon::Daemon(DaemonOptions options, Log log)
 
   server_ = std::make_unique<varlink::Server>(
       loop_.get(), varlink::ServiceInfo{"sessreg", "sessregd", kVersion, ""},
-      [this](int priority, const std::string& line) { log_of_peers(priority, line); });
+      [this](int priority, const std::string& line) { log_of_peers(priority, line); },
+      limits_of_connections());
   server_->add(service_);
   open_sites();
   if (sites_.empty() && !options_.sites.empty())

@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "common/session.h"
-#include "token/token_key.h"
+#include "sessregd/stopwatch.h"
 #include "token/token_verify.h"
 
 namespace sessreg {
@@ -32,6 +32,10 @@ constexpr std::int64_t kMostUsersGrace_s = 5 * 60;
 constexpr std::size_t kMostTokens = 4096;
 // For one call: some 10 ms.
 constexpr std::size_t kMostSignatures = 100;
+// Processor time of one step of a call that holds much.
+constexpr std::uint64_t kStep_us = 2'000;
+// A good token takes less than a microsecond: looking at the clock would take a part of that.
+constexpr std::size_t kTokensBetweenLooks = 64;
 // The registry keeps less of it.
 constexpr std::size_t kMostReasonBytes = 1000;
 // Of what a user gives, who may write on no terminal otherwise.
@@ -201,12 +205,9 @@ void SessionsService::refuse_unknown(std::string_view token, WatchedSite& site,
                                      std::size_t& signatures_left) const {
   if (signatures_left == 0) throw error_named("NoSuchSession");
   --signatures_left;
-  const auto known = read_public_keys(public_key_path(site.site().config.key_file));
-  if (!known) throw error_named("TokenInvalid", {{"reason", known.error().what}});
-  std::vector<PublicKey> keys;
-  for (const SitePublicKey& key : *known)
-    keys.push_back(key.key);
-  const auto verified = verify_token(token, keys, site.name(), now().realtime_ms / 1000);
+  const auto keys = site.public_keys();
+  if (!keys) throw error_named("TokenInvalid", {{"reason", keys.error().what}});
+  const auto verified = verify_token(token, *keys, site.name(), now().realtime_ms / 1000);
   if (verified) throw error_named("NoSuchSession");
   if (verified.error().fault == TokenFault::expired) throw error_named("SessionExpired");
   throw error_named("TokenInvalid", {{"reason", verified.error().what}});
@@ -214,25 +215,48 @@ void SessionsService::refuse_unknown(std::string_view token, WatchedSite& site,
 
 void SessionsService::touch_many(const Call& call, Exchange& exchange) {
   const Parameters parameters(call, {"tokens"});
-  const std::uint64_t now_ms = boottime_ms();
   std::size_t count = 0;
   parameters.for_each_string("tokens", [&](std::string_view) { ++count; });
   if (count > kMostTokens) throw varlink::invalid_parameter("tokens");
-  Json failed = Json::array();
-  std::size_t index = 0, marked = 0, signatures_left = kMostSignatures;
+  Batch batch;
+  batch.signatures_left = kMostSignatures;
+  const auto answer = [](const Batch& done, Exchange& its) {
+    if (done.failed.empty())
+      return its.reply_formatted(fmt::format(R"({{"marked":{},"failed":[]}})", done.marked));
+    Json failed = Json::array();
+    for (const Batch::Failed& each : done.failed)
+      failed.push_back({{"index", each.index}, {"error", done.errors[each.error]}});
+    its.reply({{"marked", done.marked}, {"failed", std::move(failed)}});
+  };
+  if (touch_some(parameters, batch)) return answer(batch, exchange);
+  exchange.go_on([this, exchange, answer, batch = std::move(batch)](const Call& again) mutable {
+    if (touch_some(Parameters(again, {"tokens"}), batch)) answer(batch, exchange);
+  });
+}
+
+// The work of one step. False: there is more to do.
+bool SessionsService::touch_some(const Parameters& parameters, Batch& batch) {
+  const Stopwatch stopwatch;
+  std::size_t index = 0, looked_at = batch.next;
+  bool is_step_over = false;
   parameters.for_each_string("tokens", [&](std::string_view token) {
     const std::size_t at = index++;
+    if (at < batch.next || is_step_over) return;
+    ++batch.next;
     try {
-      if (mark(token, now_ms).what != Marked::What::marked) touch(token, signatures_left);
-      ++marked;
+      touch(token, batch.signatures_left);
+      ++batch.marked;
+      if (at - looked_at < kTokensBetweenLooks) return;
     } catch (const CallError& error) {
-      failed.push_back({{"index", at}, {"error", error.name()}});
+      const auto name = std::find(batch.errors.begin(), batch.errors.end(), error.name());
+      batch.failed.push_back({static_cast<std::uint32_t>(at),
+                              static_cast<std::uint32_t>(name - batch.errors.begin())});
+      if (name == batch.errors.end()) batch.errors.push_back(error.name());
     }
+    looked_at = at;
+    is_step_over = stopwatch.us() >= kStep_us;
   });
-  if (failed.empty())
-    exchange.reply_formatted(fmt::format(R"({{"marked":{},"failed":[]}})", marked));
-  else
-    exchange.reply({{"marked", marked}, {"failed", std::move(failed)}});
+  return batch.next == index;
 }
 
 void SessionsService::close(std::string_view token, Exchange& exchange) {

@@ -10,13 +10,16 @@
 //      its processes with it. (If root closes it, the seat is freed at once: root is a login
 //      service, whose word counts.)
 //      A session whose service keeps it in its own process is the exception: see ending.h.
-//   5. The cost of one call MUST be bounded, whatever it holds: nobody else is served meanwhile.
+//   5. The cost of one call MUST be bounded, whatever it holds: nobody else is served meanwhile. One
+//      that holds much goes on in steps.
 //   6. Nothing is kept for a call whose connection has gone. What waits is a connection's one call,
 //      so a user has no more of them than connections.
 //
 // Thread safety: none; it belongs to the loop's thread.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <list>
 #include <memory>
 #include <string>
@@ -47,11 +50,25 @@ class SessionsService final : public varlink::Service {
     std::string site;  // empty: all
   };
 
+  // What TouchMany has come to so far.
+  struct Batch {
+    std::size_t next = 0;  // of the tokens
+    std::size_t marked = 0;
+    std::size_t signatures_left = 0;
+    struct Failed {
+      std::uint32_t index;
+      std::uint32_t error;  // in `errors`
+    };
+    std::vector<Failed> failed;
+    std::vector<std::string> errors;  // each name once
+  };
+
   Marked mark(std::string_view token, std::uint64_t now_ms);
   void touch(std::string_view token, std::size_t& ret_signatures_left);
   [[noreturn]] void refuse_unknown(std::string_view token, WatchedSite& site,
                                    std::size_t& ret_signatures_left) const;
   void touch_many(const varlink::Call& call, varlink::Exchange& exchange);
+  bool touch_some(const varlink::Parameters& parameters, Batch& batch);
   void close(std::string_view token, varlink::Exchange& exchange);
   void list(const varlink::Call& call, varlink::Exchange& exchange);
   void revoke(const varlink::Call& call, varlink::Exchange& exchange);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "common/errors.h"
+#include "token/token_key.h"
 
 namespace sessreg {
 namespace {
@@ -154,6 +155,10 @@ Marked WatchedSite::mark_at(std::uint32_t slot, std::string_view token, std::uin
   if (!open_registry()) return {};
   return mark_activity(*site_.registry, site_.config, slot, site_.registry->token_digest(token),
                        processes_, now_ms);
+}
+
+Result<std::span<const PublicKey>> WatchedSite::public_keys() {
+  return known_keys_.of(public_key_path(site_.config.key_file), now().realtime_ms / 1000);
 }
 
 std::optional<Session> WatchedSite::session_of_token(std::uint32_t slot, std::string_view token) {

@@ -25,6 +25,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +42,7 @@
 #include "sessregd/site_loop.h"
 #include "sessregd/terminal_rounds.h"
 #include "sessregd/time_outs.h"
+#include "token/known_keys.h"
 
 namespace sessreg {
 
@@ -66,6 +68,8 @@ class WatchedSite {
   Marked mark(std::string_view token, std::uint64_t now_ms);
   // The same if the index does not know the token: the token itself says where its session is.
   Marked mark_at(std::uint32_t slot, std::string_view token, std::uint64_t now_ms);
+  // With which its tokens are verified; valid until the next call of this.
+  Result<std::span<const PublicKey>> public_keys();
   // The session of that token, in any state.
   std::optional<Session> session_of_token(std::uint32_t slot, std::string_view token);
 
@@ -118,6 +122,7 @@ class WatchedSite {
   Site site_;
   const SiteLoop loop_;
   const SystemProcesses processes_;
+  KnownKeys known_keys_;
   FileState file_;                   // of the registry that is open, or could not be opened
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
   std::optional<std::string> why_not_served_;  // so that it is logged only once

@@ -18,10 +18,12 @@ const char* Accounts::add_connection(uid_t uid) {
   return nullptr;
 }
 
-void Accounts::remove_connection(uid_t uid) {
+bool Accounts::remove_connection(uid_t uid) {
   const auto user = users_.find(uid);
   --connections_;
-  if (--user->second.connections == 0) users_.erase(user);
+  if (--user->second.connections > 0) return false;
+  users_.erase(user);
+  return true;
 }
 
 bool Accounts::take(uid_t uid, std::size_t bytes) {

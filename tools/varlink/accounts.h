@@ -18,7 +18,8 @@ class Accounts {
 
   // nullptr, or why that user gets no connection.
   const char* add_connection(uid_t uid);
-  void remove_connection(uid_t uid);
+  // True: it was the user's last one.
+  bool remove_connection(uid_t uid);
 
   // False: the user, or all together, would hold too much.
   [[nodiscard]] bool take(uid_t uid, std::size_t bytes);

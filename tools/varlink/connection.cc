@@ -38,43 +38,43 @@ Connection::Connection(Core& core, Fd socket, const Peer& peer)
 Connection::~Connection() {
   // Before the connection is given back: the user's entry goes with the last one.
   (void)account_.hold(0);
-  core_.accounts.remove_connection(peer_.uid);
+  core_.remove_connection(peer_.uid);
 }
 
 bool Connection::start() {
-  sd_event_source* source = nullptr;
   events_ = EPOLLIN;
-  if (sd_event_add_io(core_.loop, &source, socket_.get(), events_, on_io, this) < 0) return false;
-  source_.reset(source);
-  return true;
+  epoll_event event{};
+  event.events = events_;
+  event.data.ptr = this;
+  return epoll_ctl(core_.poller.get(), EPOLL_CTL_ADD, socket_.get(), &event) == 0;
 }
 
-int Connection::on_io(sd_event_source*, int, std::uint32_t events, void* self) {
-  const auto connection = static_cast<Connection*>(self)->shared_from_this();
-  try {
-    connection->handle_io(events);
-  } catch (const std::exception& e) {
-    connection->core_.log(LOG_ERR, std::string("a connection was closed: ") + e.what());
-    connection->close();
-  }
-  return 0;
+void Connection::note(std::uint32_t events) {
+  noted_ |= events;
+  wait_for_turn();
 }
 
-void Connection::handle_io(std::uint32_t events) {
-  if (stage_ == Stage::closed) return;
-  if (stage_ == Stage::refused) {
-    if ((events & EPOLLOUT) != 0 && !flush()) return close();
-    discard();
-    return;
-  }
+void Connection::wait_for_turn() {
+  if (waits_) return;
+  // A call that was begun is finished first: its user holds one message for later, not one for each
+  // connection.
+  if (step_)
+    core_.turns.add_first(peer_.uid, this);
+  else
+    core_.turns.add(peer_.uid, this);
+  waits_ = true;
+  core_.turns_are_due();
+}
+
+void Connection::handle_events(std::uint32_t events) {
   if ((events & EPOLLOUT) != 0 && !flush()) return close();
+  if (stage_ == Stage::refused) return discard();
   if (may_read()) {
     if ((events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0) read();
   } else if ((events & (EPOLLHUP | EPOLLERR)) != 0 && !ready_) {
     // The peer has gone while a call waits for its answer: nobody is there to get it.
-    return close();
+    close();
   }
-  if (stage_ != Stage::closed) take_turn();
 }
 
 void Connection::read() {
@@ -102,6 +102,8 @@ void Connection::discard() {
 }
 
 void Connection::take_turn() {
+  waits_ = false;
+  if (const std::uint32_t events = std::exchange(noted_, 0); events != 0) handle_events(events);
   ready_ = false;
   if (stage_ == Stage::closed) return;
   if (stage_ != Stage::refused) {
@@ -135,15 +137,18 @@ void Connection::handle_ready() {
     }
     if (messages >= core_.limits.turn_messages || bytes >= core_.limits.turn_bytes ||
         (messages > 0 && Clock::now() >= ends)) {
-      if (!handling_ || next_) {
+      if (!handling_ || next_ || step_) {
         ready_ = true;
-        core_.make_ready(shared_from_this());
+        wait_for_turn();
       }
       return;
     }
     if (handling_) {
-      if (!next_) return;
-      ask_stream();
+      if (!next_ && !step_) return;
+      if (step_)
+        take_step();
+      else
+        ask_stream();
       ++messages;
       continue;
     }
@@ -155,6 +160,7 @@ void Connection::handle_ready() {
     bytes += message.size();
     ++messages;
     dispatch(message);
+    if (step_) input_.put_back(message);
   }
 }
 
@@ -186,6 +192,29 @@ void Connection::dispatch(std::string_view message) {
   }
 }
 
+void Connection::take_step() {
+  const std::uint64_t number = call_;
+  std::string_view message;
+  Call call;
+  Fault fault = Fault::not_json;
+  if (input_.next(message) == Input::Next::message) fault = core_.parser.parse_call(message, call);
+  // The function may end its own call.
+  auto step = std::exchange(step_, nullptr);
+  if (fault != Fault::none) {
+    // It was understood before: there is no memory.
+    finish_call();
+    return refuse("OutOfMemory", Json::object());
+  }
+  try {
+    step(call);
+  } catch (...) {
+    fail(number);
+  }
+  if (!is_handling(number)) return;
+  if (!step_) step_ = std::move(step);
+  input_.put_back(message);
+}
+
 void Connection::ask_stream() {
   const std::uint64_t call = call_;
   // The function may end its own call.
@@ -199,16 +228,20 @@ void Connection::ask_stream() {
     last |= !item.has_value();
     append_reply(message, item ? *item : Json::object(), !last);
   } catch (...) {
-    auto state = std::make_shared<Exchange::State>();
-    state->connection = weak_from_this();
-    state->call = call;
-    answer_failure(Exchange(state));
-    return;
+    return fail(call);
   }
   answer(call, message, last);
 }
 
-// Called where an exception was caught.
+// This one and the next are called where an exception was caught.
+void Connection::fail(std::uint64_t call) {
+  auto state = std::make_shared<Exchange::State>();
+  state->connection = weak_from_this();
+  state->call = call;
+  state->oneway = oneway_;
+  answer_failure(Exchange(state));
+}
+
 void Connection::answer_failure(const Exchange& failed) {
   Exchange exchange = failed;
   try {
@@ -234,8 +267,9 @@ void Connection::abandon(std::uint64_t call) {
 
 void Connection::finish_call() {
   handling_ = false;
-  // Both may hold exchanges, whose destructors call back into this object.
+  // All may hold exchanges, whose destructors call back into this object.
   const auto next = std::exchange(next_, nullptr);
+  const auto step = std::exchange(step_, nullptr);
   const auto on_close = std::exchange(on_close_, nullptr);
 }
 
@@ -246,7 +280,7 @@ void Connection::answer(std::uint64_t call, std::string_view message, bool last)
   if (!message.empty()) send(message);
   if (last && !has_turn_ && stage_ != Stage::closed && !ready_) {
     ready_ = true;
-    core_.make_ready(keep_alive);
+    wait_for_turn();
   }
 }
 
@@ -267,7 +301,12 @@ void Connection::stream(std::uint64_t call, Exchange::Next next) {
   next_ = std::move(next);
   if (has_turn_ || ready_) return;
   ready_ = true;
-  core_.make_ready(shared_from_this());
+  wait_for_turn();
+}
+
+// Only while the call is being handled or in a step of its own: later its message has gone.
+void Connection::go_on(std::uint64_t call, Exchange::Step step) {
+  if (is_handling(call) && has_turn_) step_ = std::move(step);
 }
 
 void Connection::set_on_close(std::uint64_t call, std::function<void()> callback) {
@@ -368,7 +407,10 @@ void Connection::update_events() {
   }
   if (events == events_) return;
   events_ = events;
-  if (sd_event_source_set_io_events(source_.get(), events) < 0) close();
+  epoll_event event{};
+  event.events = events_;
+  event.data.ptr = this;
+  if (epoll_ctl(core_.poller.get(), EPOLL_CTL_MOD, socket_.get(), &event) != 0) close();
 }
 
 bool Connection::look_at_clock(Clock::time_point now) {
@@ -389,9 +431,11 @@ void Connection::close() {
   if (stage_ == Stage::closed) return;
   const auto keep_alive = shared_from_this();
   stage_ = Stage::closed;
-  source_.reset();
+  epoll_ctl(core_.poller.get(), EPOLL_CTL_DEL, socket_.get(), nullptr);
+  if (std::exchange(waits_, false)) core_.turns.remove(peer_.uid, this);
   handling_ = false;
   const auto next = std::exchange(next_, nullptr);
+  const auto step = std::exchange(step_, nullptr);
   const auto on_close = std::exchange(on_close_, nullptr);
   core_.forget(*this);
   if (!on_close) return;

@@ -1,5 +1,7 @@
 // One connection of a server: reads, has its calls handled in turn, writes.
 //
+// What has happened on its socket is only noted, and then looked at when the connection has its turn.
+//
 // Every call has a number, by which an exchange answers it. An answer to any other number than that
 // of the call being handled does nothing.
 #pragma once
@@ -27,7 +29,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   // False: no memory.
   [[nodiscard]] bool start();
 
-  // Handles what has arrived, up to the bounds of a turn.
+  // This has happened on the socket (EPOLLIN, ...).
+  void note(std::uint32_t events);
+  // Handles what has happened and arrived, up to the bounds of a turn.
   void take_turn();
   // Ends what has taken too long. False: nothing here waits with a time limit.
   bool look_at_clock(std::chrono::steady_clock::time_point now);
@@ -38,6 +42,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void answer(std::uint64_t call, std::string_view message, bool last);
   bool push(std::uint64_t call, std::string_view message);
   void stream(std::uint64_t call, Exchange::Next next);
+  void go_on(std::uint64_t call, Exchange::Step step);
   void set_on_close(std::uint64_t call, std::function<void()> callback);
   void abandon(std::uint64_t call);
   Core& core() { return core_; }
@@ -50,14 +55,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
     closed,
   };
 
-  static int on_io(sd_event_source*, int fd, std::uint32_t events, void* self);
-  void handle_io(std::uint32_t events);
+  void wait_for_turn();
+  void handle_events(std::uint32_t events);
   void read();
   void discard();
   void handle_ready();
-  bool handle_next();
   void dispatch(std::string_view message);
+  void take_step();
   void ask_stream();
+  void fail(std::uint64_t call);
   void answer_failure(const Exchange& exchange);
   void finish_call();
 
@@ -81,12 +87,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Fd socket_;
   const Peer peer_;
   Account account_;
-  EventSource source_;
-  std::uint32_t events_ = 0;
+  std::uint32_t events_ = 0;  // that are watched
+  std::uint32_t noted_ = 0;   // that have happened
 
   Stage stage_ = Stage::open;
   bool has_turn_ = false;
-  bool ready_ = false;      // another turn is due
+  bool waits_ = false;      // for a turn
+  bool ready_ = false;      // the next turn is for more than what happens on the socket
   bool shut_down_ = false;  // a refused peer has been sent everything
 
   Input input_;
@@ -97,6 +104,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   bool handling_ = false;
   bool oneway_ = false;
   Exchange::Next next_;
+  Exchange::Step step_;  // its call is the next message of the input again
   std::function<void()> on_close_;
   std::shared_ptr<Exchange::State> spare_;  // of the call before, to save an allocation
 

@@ -78,6 +78,10 @@ void Exchange::stream(Next next) {
   connection->stream(state_->call, std::move(next));
 }
 
+void Exchange::go_on(Step step) {
+  if (const auto connection = state_->open()) connection->go_on(state_->call, std::move(step));
+}
+
 bool Exchange::push(const Json& parameters) {
   const auto connection = state_->open();
   if (!connection) return false;

@@ -44,6 +44,11 @@ class Input {
   // `ret_message` is without its NUL, followed by kPaddingBytes readable bytes, and valid until
   // space() or keep().
   Next next(std::string_view& ret_message);
+  // That message is the next one again. MUST follow next(), which returned it.
+  void put_back(std::string_view message) {
+    begin_ -= message.size() + 1;
+    searched_ = begin_;
+  }
   // MUST be called before another connection uses the scratch memory. Throws bad_alloc.
   void keep();
 

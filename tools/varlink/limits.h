@@ -53,11 +53,15 @@ struct Limits {
   // What a connection may do before it is the others' turn.
   std::size_t turn_messages = 64;
   std::size_t turn_bytes = 256 << 10;
-  std::size_t turn_accepts = 16;
-  // Some calls are costly. One that has begun is not stopped.
+  // Some calls are costly. One that does not go on in steps is not stopped.
   std::chrono::microseconds turn_time{2'000};
-  // The same for all connections together that continue where their last turn ended.
-  std::chrono::microseconds turns_time{10'000};
+  // Processor time of one user's connections together before it is another user's turn.
+  std::chrono::microseconds uid_time{2'000};
+  // How long calls are served before it is looked who else wants something.
+  std::chrono::microseconds round_time{5'000};
+  // Before calls are served, everybody is let in who waits for it: no queue is longer than this
+  // (net.core.somaxconn), unless somebody made it so.
+  std::size_t round_accepts = 4096;
 };
 
 }  // namespace sessreg::varlink

@@ -55,26 +55,33 @@ std::optional<Error> Listener::add(Fd socket) {
     resume_.reset(timer);
     sd_event_source_set_enabled(timer, SD_EVENT_OFF);
   }
-  sd_event_source* source = nullptr;
-  const int added = sd_event_add_io(core_.loop, &source, socket.get(), EPOLLIN, on_io, this);
-  if (added < 0) return system_error(-added, "cannot watch the listening socket");
-  sockets_.push_back({std::move(socket), EventSource(source)});
+  epoll_event event{};
+  event.events = EPOLLIN;
+  if (epoll_ctl(core_.poller.get(), EPOLL_CTL_ADD, socket.get(), &event) != 0)
+    return system_error(errno, "cannot watch the listening socket");
+  sockets_.push_back(std::move(socket));
   return std::nullopt;
 }
 
-int Listener::on_io(sd_event_source*, int fd, std::uint32_t, void* self) {
-  auto& listener = *static_cast<Listener*>(self);
-  try {
-    listener.accept_some(fd);
-  } catch (const std::exception& e) {
-    listener.core_.log(LOG_ERR, std::string("a connection was not accepted: ") + e.what());
-    listener.pause(ENOMEM);
-  }
-  return 0;
+// The service manager holds the sockets that it passed: they stay open.
+void Listener::stop() {
+  for (const Fd& socket : sockets_)
+    epoll_ctl(core_.poller.get(), EPOLL_CTL_DEL, socket.get(), nullptr);
+  sockets_.clear();
 }
 
-void Listener::accept_some(int listening) {
-  for (std::size_t i = 0; i < core_.limits.turn_accepts; ++i) {
+void Listener::accept_waiting() {
+  try {
+    for (const Fd& socket : sockets_)
+      accept_from(socket.get());
+  } catch (const std::exception& e) {
+    core_.log(LOG_ERR, std::string("a connection was not accepted: ") + e.what());
+    pause(ENOMEM);
+  }
+}
+
+void Listener::accept_from(int listening) {
+  for (std::size_t i = 0; i < core_.limits.round_accepts; ++i) {
     Fd socket(accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket) {
       admit(std::move(socket));
@@ -100,11 +107,16 @@ void Listener::admit(Fd socket) {
   try {
     connection = std::make_shared<Connection>(core_, std::move(socket), *peer);
   } catch (...) {
-    core_.accounts.remove_connection(peer->uid);
+    core_.remove_connection(peer->uid);
     throw;
   }
-  if (!connection->start()) return pause(ENOMEM);
-  on_connection_(std::move(connection));
+  on_connection_(connection);
+  if (!connection->start()) {
+    connection->close();
+    return pause(ENOMEM);
+  }
+  // Mostly its call has arrived already.
+  connection->note(EPOLLIN);
 }
 
 void Listener::log_refusal(uid_t uid, const char* reason) {
@@ -124,18 +136,20 @@ void Listener::pause(int error) {
   const auto pause_us = std::chrono::microseconds(core_.limits.accept_pause).count();
   sd_event_source_set_time_relative(resume_.get(), static_cast<std::uint64_t>(pause_us));
   sd_event_source_set_enabled(resume_.get(), SD_EVENT_ONESHOT);
-  enable(false);
+  watch(false);
 }
 
 int Listener::on_resume(sd_event_source*, std::uint64_t, void* self) {
   auto& listener = *static_cast<Listener*>(self);
-  listener.enable(true);
+  listener.watch(true);
   return 0;
 }
 
-void Listener::enable(bool enabled) {
-  for (const Socket& socket : sockets_)
-    sd_event_source_set_enabled(socket.source.get(), enabled ? SD_EVENT_ON : SD_EVENT_OFF);
+void Listener::watch(bool watched) {
+  epoll_event event{};
+  if (watched) event.events = EPOLLIN;
+  for (const Fd& socket : sockets_)
+    epoll_ctl(core_.poller.get(), EPOLL_CTL_MOD, socket.get(), &event);
 }
 
 }  // namespace sessreg::varlink

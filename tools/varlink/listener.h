@@ -20,24 +20,21 @@ class Listener {
       : core_(core), on_connection_(std::move(on_connection)) {}
 
   [[nodiscard]] std::optional<Error> add(Fd socket);
-  void stop() { sockets_.clear(); }
+  void stop();
+  // Lets in everybody who waits for it.
+  void accept_waiting();
 
  private:
-  struct Socket {
-    Fd fd;
-    EventSource source;
-  };
-  static int on_io(sd_event_source*, int fd, std::uint32_t events, void* self);
   static int on_resume(sd_event_source*, std::uint64_t, void* self);
-  void accept_some(int listening);
+  void accept_from(int listening);
   void admit(Fd socket);
   void pause(int error);
-  void enable(bool enabled);
+  void watch(bool watched);
   void log_refusal(uid_t uid, const char* reason);
 
   Core& core_;
   const OnConnection on_connection_;
-  std::vector<Socket> sockets_;
+  std::vector<Fd> sockets_;
   EventSource resume_;
   std::chrono::steady_clock::time_point logged_{};
   std::size_t unlogged_ = 0;

@@ -1,10 +1,12 @@
 #include "varlink/server.h"
 
+#include <errno.h>
+#include <sys/epoll.h>
 #include <syslog.h>
 #include <time.h>
 
 #include <algorithm>
-#include <iterator>
+#include <system_error>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -16,13 +18,35 @@
 
 namespace sessreg::varlink {
 
+namespace {
+
+Fd make_poller() {
+  Fd poller(epoll_create1(EPOLL_CLOEXEC));
+  if (!poller) throw std::system_error(errno, std::generic_category(), "no epoll(7)");
+  return poller;
+}
+
+Turns<Connection*>::Time processor_time() {
+  timespec used{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
+}
+
+}  // namespace
+
 Core::Core(sd_event* its_loop, const Limits& its_limits, Log its_log)
     : loop(its_loop),
       limits(its_limits),
+      poller(make_poller()),
       accounts(limits),
+      turns(limits.uid_time),
       parser(limits.message_bytes),
       scratch(limits.turn_bytes),
       log_(std::move(its_log)) {}
+
+void Core::remove_connection(uid_t uid) {
+  if (accounts.remove_connection(uid)) turns.forget(uid);
+}
 
 void Core::log(int priority, const std::string& line) const {
   if (log_) log_(priority, line);
@@ -33,10 +57,23 @@ class Server::Impl final : public Core {
   Impl(sd_event* its_loop, ServiceInfo info, Log its_log, const Limits& its_limits)
       : Core(its_loop, its_limits, std::move(its_log)),
         introspection(std::move(info)),
-        listener(*this, [this](std::shared_ptr<Connection> connection) {
-          const Connection* key = connection.get();
-          connections_.emplace(key, std::move(connection));
-        }) {}
+        listener(*this,
+                 [this](std::shared_ptr<Connection> connection) {
+                   const Connection* key = connection.get();
+                   connections_.emplace(key, std::move(connection));
+                 }),
+        events_(limits.connections + kSpareEvents) {
+    sd_event_source* source = nullptr;
+    if (sd_event_add_io(loop, &source, poller.get(), EPOLLIN, on_events, this) < 0)
+      throw std::bad_alloc();
+    happened_.reset(source);
+    if (sd_event_add_defer(loop, &source, on_turns, this) < 0) throw std::bad_alloc();
+    due_.reset(source);
+    sd_event_source_set_enabled(due_.get(), SD_EVENT_OFF);
+    // Whatever peers do, time passes, and the loop's other work is done.
+    for (const auto& each : {happened_.get(), due_.get()})
+      sd_event_source_set_priority(each, SD_EVENT_PRIORITY_NORMAL + 1);
+  }
 
   ~Impl() override {
     listener.stop();
@@ -46,7 +83,9 @@ class Server::Impl final : public Core {
   }
 
   void route(const Call& call, Exchange& exchange) override { introspection.route(call, exchange); }
-  void make_ready(const std::shared_ptr<Connection>& connection) override;
+  void turns_are_due() override {
+    if (!has_round_) sd_event_source_set_enabled(due_.get(), SD_EVENT_ONESHOT);
+  }
   void watch_clock() override;
   void forget(Connection& connection) override { connections_.erase(&connection); }
 
@@ -54,46 +93,81 @@ class Server::Impl final : public Core {
   Listener listener;
 
  private:
-  static int on_turn(sd_event_source*, void* self);
+  // For listening sockets. If there are more, some events are seen a round later.
+  static constexpr std::size_t kSpareEvents = 8;
+
+  static int on_events(sd_event_source*, int, std::uint32_t, void* self);
+  static int on_turns(sd_event_source*, void* self);
   static int on_clock(sd_event_source*, std::uint64_t, void* self);
+  void round();
+  void look_around();
+  void serve();
+  template <class Work>
+  void guarded(Connection& connection, Work work);
 
   std::unordered_map<const Connection*, std::shared_ptr<Connection>> connections_;
-  std::vector<std::shared_ptr<Connection>> ready_;
-  EventSource turn_;
+  std::vector<epoll_event> events_;
+  EventSource happened_;
+  EventSource due_;
+  bool has_round_ = false;
   EventSource clock_;
 };
 
-// Makes a new source each time: it queues behind what has happened already, where an old one would
-// always come first.
-void Server::Impl::make_ready(const std::shared_ptr<Connection>& connection) {
-  ready_.push_back(connection);
-  if (turn_) return;
-  sd_event_source* source = nullptr;
-  if (sd_event_add_defer(loop, &source, on_turn, this) < 0) throw std::bad_alloc();
-  turn_.reset(source);
+int Server::Impl::on_events(sd_event_source*, int, std::uint32_t, void* self) {
+  static_cast<Impl*>(self)->round();
+  return 0;
 }
 
-int Server::Impl::on_turn(sd_event_source*, void* self) {
-  auto& impl = *static_cast<Impl*>(self);
-  impl.turn_.reset();
-  const auto due = std::exchange(impl.ready_, {});
-  const auto ends = std::chrono::steady_clock::now() + impl.limits.turns_time;
-  for (auto next = due.begin(); next != due.end(); ++next) {
-    const auto& connection = *next;
-    try {
-      connection->take_turn();
-      if (std::chrono::steady_clock::now() < ends) continue;
-      // Connections that had no turn yet come before those that want another one.
-      const auto again = std::exchange(impl.ready_, {});
-      std::for_each(std::next(next), due.end(), [&](const auto& late) { impl.make_ready(late); });
-      std::for_each(again.begin(), again.end(), [&](const auto& late) { impl.make_ready(late); });
-      break;
-    } catch (const std::exception& e) {
-      impl.log(LOG_ERR, std::string("a connection was closed: ") + e.what());
-      connection->close();
-    }
-  }
+int Server::Impl::on_turns(sd_event_source*, void* self) {
+  static_cast<Impl*>(self)->round();
   return 0;
+}
+
+void Server::Impl::round() {
+  has_round_ = true;
+  look_around();
+  if (!turns.empty()) serve();
+  has_round_ = false;
+  if (!turns.empty()) turns_are_due();
+}
+
+// Notes everything that has happened, and lets in who waits for it.
+void Server::Impl::look_around() {
+  const int count = epoll_wait(poller.get(), events_.data(), static_cast<int>(events_.size()), 0);
+  bool has_newcomers = false;
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events_[static_cast<std::size_t>(i)];
+    if (event.data.ptr == nullptr) {
+      has_newcomers = true;
+      continue;
+    }
+    auto& connection = *static_cast<Connection*>(event.data.ptr);
+    guarded(connection, [&] { connection.note(event.events); });
+  }
+  if (has_newcomers) listener.accept_waiting();
+}
+
+void Server::Impl::serve() {
+  const auto ends = std::chrono::steady_clock::now() + limits.round_time;
+  do {
+    const bool counts = turns.is_contended();
+    const auto began = counts ? processor_time() : Turns<Connection*>::Time();
+    Connection& connection = *turns.next();
+    guarded(connection, [&] { connection.take_turn(); });
+    if (counts) turns.used(processor_time() - began);
+  } while (!turns.empty() && std::chrono::steady_clock::now() < ends);
+}
+
+// The loop is C code: nothing may be thrown through it.
+template <class Work>
+void Server::Impl::guarded(Connection& connection, Work work) {
+  const auto keep_alive = connection.shared_from_this();
+  try {
+    work();
+  } catch (const std::exception& e) {
+    log(LOG_ERR, std::string("a connection was closed: ") + e.what());
+    connection.close();
+  }
 }
 
 // No connection needs a timer of its own: all that wait are looked at together, and only while

@@ -6,6 +6,8 @@
 //    connection wait, and nobody else does.
 // 2. Nothing a peer sends, or does not read, costs others more than varlink/limits.h says.
 // 3. A peer that is turned away is told why, by an error of kConnectionInterface.
+// 4. Who wants to connect is let in before calls are served, and calls are served a user at a time,
+//    root first, by the rules of varlink/turns.h.
 #pragma once
 
 #include <sys/types.h>
@@ -60,6 +62,13 @@ class Exchange {
   // answer. For a oneway call it is never called. Only for a call with `more`.
   using Next = std::function<std::optional<Json>(bool& ret_last)>;
   void stream(Next next);
+
+  // For a call that takes long: `step` gets the call again at each of the user's next turns until
+  // there is an answer, and others are served in between. MUST be called before Service::call() or a
+  // step returns. What `call` points to is valid until `step` returns, which may throw like
+  // Service::call().
+  using Step = std::function<void(const Call& call)>;
+  void go_on(Step step);
 
   // Like reply_continues(), for events that do not wait for the peer. False: the peer has gone, or
   // was dropped just now because it left push_bytes unread.

@@ -121,6 +121,31 @@ TEST_CASE("an administrator may paste what is shown") {
   CHECK(shown("/64") == host("/64").identity());
 }
 
+TEST_CASE("the networks around a host are those that one owner is given") {
+  const auto around = [](std::string_view rhost) {
+    std::string all;
+    for (auto network = host(rhost).wider(); network; network = network->wider()) {
+      CHECK(network->is_network());
+      CHECK(RemoteHost::from_shown(network->text()).identity() == network->identity());
+      all += " " + network->text();
+    }
+    return all;
+  };
+  CHECK(around("2001:db8:1:2345::6") == " 2001:db8:1:2300::/56 2001:db8:1::/48");
+  CHECK(around("192.0.2.77") == " 192.0.2.0/24");
+  CHECK(around("64:ff9b::192.0.2.77") == " 192.0.2.0/24");
+  for (const char* alone : {"", "fe80::1", "fe80::1%eth0", "client.example", "2001:db8::/64"}) {
+    CAPTURE(alone);
+    CHECK(around(alone).empty());
+    CHECK_FALSE(host(alone).is_network());
+  }
+  CHECK_FALSE(host("2001:db8::1").is_network());
+  // The same bytes, in networks of three lengths.
+  const auto one = host("2001:db8::1"), wider = *one.wider(), widest = *wider.wider();
+  CHECK(one.identity() != wider.identity());
+  CHECK(wider.identity() != widest.identity());
+}
+
 TEST_CASE("address blocks hold the addresses that share their prefix") {
   CHECK(is_in("127.0.0.1", "127.0.0.0/8 ::1"));
   CHECK(is_in("127.255.255.255", "127.0.0.0/8"));

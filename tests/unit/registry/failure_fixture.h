@@ -4,6 +4,7 @@
 #include <array>
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -94,9 +95,16 @@ struct Memory {
 inline RemoteHost host(std::string_view rhost) {
   return RemoteHost::from_rhost(rhost);
 }
+// Each of them in a network of its own.
 inline RemoteHost numbered(std::uint32_t number) {
-  return host(std::to_string(10 + (number >> 24)) + "." + std::to_string(number >> 16 & 0xff) +
-              "." + std::to_string(number >> 8 & 0xff) + "." + std::to_string(number & 0xff));
+  return host(std::to_string(10 + (number >> 16)) + "." + std::to_string(number >> 8 & 0xff) + "." +
+              std::to_string(number & 0xff) + ".1");
+}
+// In one network of 48 bits: each has 64 bits of its own.
+inline RemoteHost in_48(std::uint32_t number) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "2001:db8:7:%x::1", number & 0xffff);
+  return host(text.data());
 }
 inline const RemoteHost kHost = host("192.0.2.1");
 inline const RemoteHost kOther = host("198.51.100.1");

@@ -173,6 +173,62 @@ TEST_CASE("any number of killed processes leave a table that works and forgets n
   CHECK(m.table(1000).failed(numbered(3), "ann", kStart_ms + 3000).failures == before + 1);
 }
 
+namespace {
+
+// A table with one place left, where eight hosts of one network are.
+Memory<InterruptedAtom> nearly_full(std::uint32_t failures_each) {
+  Memory<InterruptedAtom> m(20);
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    for (std::uint32_t times = 0; times < failures_each; ++times)
+      m.table(2).failed(in_48(i), "root", kStart_ms);
+  }
+  for (std::uint32_t i = 0; i < 7; ++i)
+    m.table(2).failed(numbered(i), "root", kStart_ms);
+  return m;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "killed anywhere while a network comes to be counted as one, all of it stays blacklisted") {
+  bool happened = false, left_some = false;
+  for (std::size_t at = 0;; ++at) {
+    auto m = nearly_full(2);
+    if (!kill_at(at, [&] { m.table(2).failed(numbered(100), "root", kStart_ms); })) break;
+    CAPTURE(at);
+    for (std::uint32_t i = 0; i < 8; ++i)
+      REQUIRE(m.table(2).status(in_48(i), kStart_ms).blacklisted);
+    for (std::uint32_t i = 0; i < 7; ++i)
+      REQUIRE(failures(m.table(2), numbered(i)) == 1);
+    const bool is_one = m.table(2).status(in_48(0x77), kStart_ms).blacklisted;
+    happened |= is_one;
+    left_some |= is_one && listed(m.table(2), kStart_ms).count("2001:db8:7:7::/64") == 1;
+    // The next that finds no room goes on.
+    for (std::uint32_t i = 200; i < 210; ++i)
+      m.table(2).failed(numbered(i), "root", kStart_ms);
+    const auto hosts = listed(m.table(2), kStart_ms);
+    REQUIRE(hosts.at("2001:db8:7::/56").failures == 16);
+    for (const auto& [text, status] : hosts)
+      REQUIRE_FALSE(text.ends_with("/64"));
+  }
+  CHECK(happened);
+  CHECK(left_some);
+}
+
+TEST_CASE("what happens to a network's hosts while it comes to be counted as one is not lost") {
+  for (std::size_t at = 0;; ++at) {
+    auto m = nearly_full(1);
+    const bool reached = interrupt_at(
+        at, [&] { m.table(100).failed(numbered(100), "root", kStart_ms); },
+        [&] { m.table(100).failed(in_48(3), "ann", kStart_ms); });
+    if (!reached) break;
+    CAPTURE(at);
+    REQUIRE(failures(m.table(100), in_48(3)) == 9);
+    REQUIRE(failures(m.table(100), in_48(4)) == 9);
+    REQUIRE(listed(m.table(100), kStart_ms).count("2001:db8:7:3::/64") == 0);
+  }
+}
+
 TEST_CASE("claims of the dead are collected, the oldest first, when no entry is free") {
   Memory<InterruptedAtom> m(10);
   auto table = m.table(100);

@@ -253,11 +253,11 @@ TEST_CASE("a reset forgets one host or all, blacklisted or not") {
   table.failed(kHost, "ann", kStart_ms);
   table.failed(kOther, "ann", kStart_ms);
   table.failed(kOther, "ann", kStart_ms);
-  CHECK_FALSE(table.reset(host("203.0.113.1"), kStart_ms));
-  CHECK_FALSE(table.reset(host(""), kStart_ms));
+  CHECK(table.reset(host("203.0.113.1"), kStart_ms).empty());
+  CHECK(table.reset(host(""), kStart_ms).empty());
   SECTION("one") {
-    CHECK(table.reset(kOther, kStart_ms));
-    CHECK_FALSE(table.reset(kOther, kStart_ms));
+    CHECK(table.reset(kOther, kStart_ms) == kOther.text());
+    CHECK(table.reset(kOther, kStart_ms).empty());
     CHECK(failures(table, kOther) == 0);
     CHECK(failures(table, kHost) == 1);
     CHECK_FALSE(table.failed(kOther, "ann", kStart_ms).blacklisted);
@@ -268,7 +268,7 @@ TEST_CASE("a reset forgets one host or all, blacklisted or not") {
     CHECK(listed(table, kStart_ms).empty());
   }
   SECTION("one that counts for nothing any more") {
-    CHECK_FALSE(table.reset(kOther, kStart_ms + kBlacklist_ms));
+    CHECK(table.reset(kOther, kStart_ms + kBlacklist_ms).empty());
   }
   SECTION("all") {
     CHECK(table.reset_all(kStart_ms) == 2);
@@ -305,25 +305,174 @@ TEST_CASE("cycling through addresses pushes out the stalest, and no blacklisted 
 
 TEST_CASE("the whole table is searched for a stale entry, at its full size") {
   Memory<PlainAtom> m;
-  auto table = m.table(1);
+  auto table = m.table(2);
   constexpr std::uint32_t kHosts = failure_hosts(kFailureEntries);
-  // All are blacklisted but one.
-  const std::uint32_t stale = GENERATE(0U, 511U, 1023U);
-  for (std::uint32_t i = 0; i < kHosts; ++i) {
-    auto rules = i == stale ? m.table(2) : table;
-    rules.failed(numbered(i), "root", kStart_ms);
-  }
-  table.failed(numbered(5000), "root", kStart_ms + 1);
-  CHECK(failures(table, numbered(stale), kStart_ms + 1) == 0);
-  CHECK(listed(table, kStart_ms + 1).size() == kHosts);
-  // Now all are: the one that is so the shortest gives way, which is not the first.
-  const std::uint32_t shortest = (stale + 100) % kHosts;
-  for (std::uint32_t i = 0; i < kHosts; ++i) {
-    if (i != shortest && i != stale) REQUIRE(table.attempt(numbered(i), kStart_ms + 1).blacklisted);
-  }
-  table.failed(numbered(5001), "root", kStart_ms + 2);
-  CHECK_FALSE(table.status(numbered(shortest), kStart_ms + 2).blacklisted);
+  const std::uint32_t stalest = GENERATE(0U, 511U, 1023U);
+  for (std::uint32_t i = 0; i < kHosts; ++i)
+    table.failed(numbered(i), "root", i == stalest ? kStart_ms : kStart_ms + 1);
+  table.failed(numbered(5000), "root", kStart_ms + 2);
+  CHECK(failures(table, numbered(stalest), kStart_ms + 2) == 0);
   CHECK(listed(table, kStart_ms + 2).size() == kHosts);
+}
+
+TEST_CASE(
+    "one place in eight is left for hosts that are counted: they do not push each other out") {
+  Memory<PlainAtom> m;
+  auto table = m.table(2);
+  constexpr std::uint32_t kHosts = failure_hosts(kFailureEntries);
+  constexpr std::uint32_t kMost = kHosts / 8 * 7;
+  const auto blacklist = [&](std::uint32_t number, std::uint64_t now_ms) {
+    table.failed(numbered(number), "root", now_ms);
+    REQUIRE(table.failed(numbered(number), "root", now_ms).blacklisted);
+  };
+  for (std::uint32_t i = 0; i < kMost; ++i)
+    blacklist(i, kStart_ms);
+  for (std::uint32_t i = 0; i < kMost; ++i)
+    REQUIRE(table.attempt(numbered(i), kStart_ms + 2 + i % 7).blacklisted);
+  // The first in time is not the first in the table.
+  const std::uint32_t first = GENERATE(0U, 400U, kMost - 1);
+  for (std::uint32_t i = 0; i < kMost; ++i)
+    if (i != first) REQUIRE(table.attempt(numbered(i), kStart_ms + 10).blacklisted);
+  // Any number that fail by turns reach the limit.
+  const std::uint64_t now_ms = kStart_ms + 20;
+  table.failed(numbered(5000), "root", now_ms);
+  table.failed(numbered(5001), "root", now_ms);
+  for (std::uint32_t i = 0; i < 500; ++i)
+    table.failed(numbered(6000 + i % (kHosts - kMost - 2)), "root", now_ms);
+  CHECK(table.failed(numbered(5000), "root", now_ms).blacklisted);
+  CHECK_FALSE(table.status(numbered(first), now_ms).blacklisted);
+  std::size_t blacklisted = 0;
+  for (const auto& [text, status] : listed(table, now_ms))
+    blacklisted += status.blacklisted;
+  CHECK(blacklisted == kMost);
+}
+
+TEST_CASE("who was blacklisted just now gives way to nobody who was so before") {
+  Memory<PlainAtom> m(40);
+  auto table = m.table(1);
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    table.failed(numbered(i), "root", kStart_ms);
+    REQUIRE(table.status(numbered(i), kStart_ms).blacklisted);
+  }
+}
+
+// --- Crowded networks ---
+
+namespace {
+
+template <class Table>
+void fill(Table& table, std::uint64_t now_ms) {
+  const auto hosts = static_cast<std::uint32_t>(failure_hosts(kFailureEntries));
+  for (std::uint32_t i = 0; listed(table, now_ms).size() + 1 < hosts; ++i)
+    table.failed(numbered(i), "root", now_ms);
+}
+
+}  // namespace
+
+TEST_CASE("a whole network of 48 bits ends as one blacklisted host, in whichever order it comes") {
+  Memory<PlainAtom> m;
+  auto table = m.table(3);
+  const RemoteHost victim = host("198.51.100.7");
+  for (int i = 0; i < 3; ++i)
+    table.failed(victim, "root", kStart_ms);
+  const std::uint32_t step = GENERATE(1U, 256U, 4099U);
+  std::size_t tries = 0;
+  for (std::uint32_t i = 0; i < 0x10000; ++i) {
+    const RemoteHost at = in_48(i * step + (step == 256 ? i / 256 : 0));
+    for (int twice = 0; twice < 2; ++twice) {
+      if (table.attempt(at, kStart_ms).blacklisted) continue;
+      ++tries;
+      table.failed(at, "root", kStart_ms);
+    }
+  }
+  const auto hosts = listed(table, kStart_ms);
+  CHECK(table.status(victim, kStart_ms).blacklisted);
+  CHECK(hosts.at("2001:db8:7::/48").blacklisted);
+  CHECK(hosts.size() == 2);
+  // Of 131,072.
+  CHECK(tries < 20'000);
+  CHECK(table.attempt(in_48(0x1234), kStart_ms).blacklisted);
+  CHECK_FALSE(table.attempt(host("2001:db8:8::1"), kStart_ms).blacklisted);
+}
+
+TEST_CASE("a network of 56 bits is counted as one only where there is no room") {
+  Memory<PlainAtom> m;
+  auto table = m.table(100);
+  for (std::uint32_t i = 0; i < 8; ++i)
+    table.failed(in_48(i), "ann", kStart_ms + i);
+  CHECK(failures(table, in_48(3)) == 1);
+  for (std::uint32_t i = 0x100; i < 0x107; ++i)
+    table.failed(in_48(i), "ann", kStart_ms);
+  fill(table, kStart_ms);
+  CHECK(failures(table, in_48(3)) == 1);
+  table.failed(numbered(7000), "ann", kStart_ms + 10);
+  // All of the first, of which there are eight; none of the second, of which there are seven.
+  const std::uint64_t now_ms = kStart_ms + 10;
+  CHECK(failures(table, in_48(3), now_ms) == 8);
+  CHECK(failures(table, in_48(0x77), now_ms) == 8);
+  CHECK(failures(table, in_48(0x103), now_ms) == 1);
+  const auto hosts = listed(table, now_ms);
+  CHECK(hosts.count("2001:db8:7::/56") == 1);
+  CHECK(hosts.count("2001:db8:7:3::/64") == 0);
+  CHECK(hosts.size() == failure_hosts(kFailureEntries) - 7);
+  // From then on it is one host, whose users are kept apart.
+  CHECK(table.failed(in_48(9), "bob", now_ms).failures == 9);
+  table.succeeded(in_48(10), "bob", now_ms);
+  CHECK(failures(table, in_48(3), now_ms) == 8);
+  SECTION("it can be forgotten by any of its hosts") {
+    CHECK(table.reset(in_48(5), now_ms) == "2001:db8:7::/56");
+    CHECK(failures(table, in_48(3), now_ms) == 0);
+  }
+  SECTION("it starts from zero when its last failure is old enough, as its hosts do then") {
+    const std::uint64_t over_ms = now_ms + kForget_ms;
+    CHECK(failures(table, in_48(3), over_ms) == 0);
+    CHECK(table.failed(in_48(3), "ann", over_ms).failures == 1);
+    CHECK(failures(table, in_48(4), over_ms) == 0);
+  }
+}
+
+TEST_CASE(
+    "a network whose hosts reach the limit together is blacklisted when it is counted as one") {
+  Memory<PlainAtom> m(20);
+  const std::uint32_t limit = GENERATE(8U, 9U);
+  auto table = m.table(limit);
+  for (std::uint32_t i = 0; i < 8; ++i)
+    table.failed(in_48(i), "ann", kStart_ms + i);
+  for (std::uint32_t i = 0; i < 8; ++i)
+    table.failed(numbered(i), "ann", kStart_ms);
+  const FailureStatus status = table.status(in_48(0x55), kStart_ms + 10);
+  CHECK(status.failures == 8);
+  CHECK(status.blacklisted == (limit == 8));
+  CHECK(status.until_ms == (limit == 8 ? kStart_ms + 7 + kBlacklist_ms : 0));
+  CHECK(table.failed(in_48(0x66), "ann", kStart_ms + 10).blacklisted);
+}
+
+TEST_CASE("the addresses of an IPv4 network are counted as one where enough are blacklisted") {
+  Memory<PlainAtom> m;
+  auto table = m.table(2);
+  const std::uint32_t bad = GENERATE(31U, 32U);
+  const auto in_24 = [](std::uint32_t number) { return host("192.0.2." + std::to_string(number)); };
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    table.failed(in_24(i), "root", kStart_ms);
+    if (i < bad) table.failed(in_24(i), "root", kStart_ms + 1);
+  }
+  fill(table, kStart_ms + 1);
+  table.failed(numbered(7000), "root", kStart_ms + 1);
+  CHECK(table.status(in_24(201), kStart_ms + 1).blacklisted == (bad == 32));
+  CHECK(listed(table, kStart_ms + 1).count("192.0.2.0/24") == (bad == 32));
+  CHECK_FALSE(table.status(host("192.0.3.1"), kStart_ms + 1).blacklisted);
+}
+
+TEST_CASE("a name that looks like a network is none, and is in none") {
+  Memory<PlainAtom> m;
+  auto table = m.table(100);
+  for (std::uint32_t i = 0; i < 40; ++i)
+    table.failed(host("2001:db8:0:" + std::to_string(i) + "::/64"), "root", kStart_ms);
+  table.failed(host("2001:db8::/48"), "root", kStart_ms);
+  fill(table, kStart_ms);
+  table.failed(numbered(7000), "root", kStart_ms);
+  CHECK(failures(table, host("2001:db8::1")) == 0);
+  CHECK(failures(table, host("2001:db8:0:7::/64")) == 1);
 }
 
 TEST_CASE("a blacklisted host whose time is over gives way before one that is counted") {
