@@ -74,7 +74,7 @@ TEST_CASE("a call that goes on in steps has its parameters in each, and is answe
   const ToyServer server;
   RawPeer peer(server.path());
   // Beyond the bounds of a turn; and a message that does not come in one piece.
-  const std::string text(GENERATE(3, 700'000), 't');
+  const std::string text(GENERATE(std::size_t{3}, std::size_t{700'000}), 't');
   REQUIRE(peer.send(toy_call("Climb", {{"steps", 300}, {"text", text}}) +
                     toy_call("Echo", {{"text", "behind"}}) +
                     toy_call("Climb", {{"steps", 1}, {"text", text}})));
