@@ -165,8 +165,9 @@ enum sessreg_standing {
 };
 
 /* Takes a seat. It is kept for the session until sessreg_bind, sessreg_close, the end of this
- * process, or for `reservation_time` (130 s unless configured), whichever is first. The
- * configuration is read anew. A blacklisted host is refused; else the user's failures from there
+ * process, or for `reservation_time` (130 s unless configured), whichever is first; after three
+ * seconds another login that would be refused otherwise may have it, and sessreg_bind then takes
+ * one anew or refuses. The configuration is read anew. A blacklisted host is refused; else the user's failures from there
  * are forgotten, as in PAM's account phase, so call it after the authentication. An exempt user or
  * ignored service is admitted without a seat, and goes on like the others. So does a login for
  * which more would have to be taken from others than they could have back: sessreg_bind takes it.

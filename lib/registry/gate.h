@@ -208,17 +208,22 @@ class Gate {
   // (RETURN that names a seated slot) if it is still parked and its own limits allow; else REMOVE.
   // False: no longer seated in that generation.
   bool give_back(std::uint32_t slot, std::uint32_t generation) {
+    for (;;)
+      if (const auto ended = end_reservation(settled_gate(), slot, generation)) return *ended;
+  }
+
+  // The same for a newcomer, if a limit that the reservation counts in leaves it no room (has_room:
+  // it does). Any other outcome: why it would be in vain.
+  Outcome give_way(const Victim& reservation, const Rules& rules) {
     for (;;) {
-      std::uint64_t seen = settled_gate();
-      if (!table_.is_at(slot, generation, Stage::seated)) return false;
-      const GateWord gate = widths().gate(seen);
-      if (may_get_back(slot)) {
-        if (change_gate(seen, {gate.count, slot, generation, GateOp::return_})) return true;
-      } else if (gate.count == 0) {
-        return false;  // only in a damaged file
-      } else if (change_gate(seen, {gate.count - 1, slot, generation, GateOp::remove})) {
-        return true;
-      }
+      const std::uint64_t seen = settled_gate();
+      if (!table_.is_at(reservation.slot, reservation.generation, Stage::seated))
+        return Outcome::gone;
+      const Decision look = look_for_room(seen, rules, 1, nullptr);
+      if (look.done()) return Outcome::has_room;
+      if (!counts_in(reservation, look, rules)) return look.outcome;
+      if (const auto ended = end_reservation(seen, reservation.slot, reservation.generation))
+        return *ended ? Outcome::done : Outcome::gone;
     }
   }
 
@@ -376,6 +381,20 @@ class Gate {
     return shared_->gate.load(std::memory_order_acquire) != seen;
   }
 
+  // One try, by a look at the gate `seen`; nullopt: it has moved.
+  std::optional<bool> end_reservation(std::uint64_t seen, std::uint32_t slot,
+                                      std::uint32_t generation) {
+    if (!table_.is_at(slot, generation, Stage::seated)) return false;
+    GateWord next{widths().gate(seen).count, slot, generation, GateOp::return_};
+    if (!may_get_back(slot)) {
+      if (next.count == 0) return false;  // only in a damaged file
+      --next.count;
+      next.op = GateOp::remove;
+    }
+    if (!change_gate(seen, next)) return std::nullopt;
+    return true;
+  }
+
   bool give_up(std::uint32_t slot, std::uint32_t generation, Stage from, GateOp op) {
     for (;;) {
       std::uint64_t seen = settled_gate();
@@ -525,6 +544,7 @@ class Gate {
   bool counts_in(const Victim& victim, const Decision& refused, const Rules& rules) const {
     switch (refused.outcome) {
       case Outcome::site_full:
+      case Outcome::table_full:
         return true;
       case Outcome::user_full:
         return table_.is_user(victim.slot, rules.user);

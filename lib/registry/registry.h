@@ -50,6 +50,12 @@ struct Reaped {
 // the session in the parent 2 to 27 ms later.
 inline constexpr std::uint64_t kMakerDeathGrace_ms = 10'000;
 
+// How long a login may take from its account phase to its session before its seat may go to another
+// login that would be refused otherwise. sshd runs the account phase behind keyboard-interactive
+// also where it asks for a key after that, and who has only the password must not hold seats that
+// others want. A program that has the key takes much less.
+inline constexpr std::uint64_t kReservationYields_ms = 3'000;
+
 // Before a login is refused, the table is searched for the dead and the idle. A refusal goes
 // without a search if the last one is younger than 10 times what it cost and than a second (the
 // longest that a death may go unseen), and nothing can have gone idle or run out since. So a storm
@@ -59,6 +65,8 @@ inline constexpr std::uint64_t kMakerDeathGrace_ms = 10'000;
 inline constexpr std::uint64_t kSearchCostFactor = 10;
 inline constexpr std::uint64_t kCheapSearch_us = 5'000;
 inline constexpr std::uint64_t kDeathCheck_ms = 1'000;
+// Who reserves after a search has not to give way before that search is believed no more.
+static_assert(kReservationYields_ms > kDeathCheck_ms);
 
 class Registry {
  public:
@@ -87,7 +95,9 @@ class Registry {
   // --- Logging in and out ---
 
   // Takes a seat for a login whose session is not open yet, until bind, release, `ends_ms`, or the
-  // death of its maker. Ends nobody; what it takes from others they can have back (or `deferred`).
+  // death of its maker; after kReservationYields_ms it gives way to a login that would be refused
+  // otherwise: of who has most reservations, by uid, the oldest. Ends no session; what it takes
+  // from others they can have back (or `deferred`).
   Admission reserve(const Login& login, const Terms& terms, const Processes& processes,
                     std::uint64_t ends_ms);
   // Takes a seat for a session at once.

@@ -1,6 +1,7 @@
 // How a login gets its seat: what is tried, and in which order, before it is refused.
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "base/undo.h"
 #include "registry/registry_internal.h"
@@ -10,6 +11,9 @@ namespace {
 
 // How often eviction begins again because the user's sessions changed under it.
 constexpr unsigned kEvictionTurns = 8;
+
+// How often it is searched again because a reservation that gave way gave a seat back.
+constexpr unsigned kSearchesAgain = 8;
 
 constexpr std::uint64_t kUsedOrNot = ~std::uint64_t{0};
 
@@ -76,9 +80,7 @@ bool Registry::Attempt::take_claim() {
   claim = parts().claim_for(login, record, result);
   if (claim) return true;
   if (!searched_table) {
-    searched_table = true;
-    Search search{registry, processes, boottime_ms(), &terms, nullptr, &idle};
-    search.search_table();
+    search_table();
     claim = parts().claim_for(login, record, result);
   }
   // The stalest parked has to go, as it has no seat to lose.
@@ -88,27 +90,37 @@ bool Registry::Attempt::take_claim() {
   return claim.has_value();
 }
 
+void Registry::Attempt::search_table() {
+  searched_table = true;
+  idle.clear();
+  pending.clear();
+  Search{registry, processes, boottime_ms(), &terms, nullptr, &idle, &pending}.search_table();
+}
+
+void Registry::Attempt::search_user() {
+  searched_user = true;
+  own.clear();
+  own_pending.clear();
+  Search{registry, processes, boottime_ms(), &terms, &rules.user, &own, &own_pending}.search_user();
+}
+
 // Full, as far as the gate tells: are the holders all alive, and none idle? True: it may be
 // different now, or (decision.done()) the login has its seat.
 bool Registry::Attempt::make_room(Decision& decision) {
   if (decision.limit == 0) return false;  // nobody's end would help
   if (decision.outcome == Outcome::user_full && !searched_user) {
-    searched_user = true;
-    own.clear();
-    Search search{registry, processes, boottime_ms(), &terms, &rules.user, &own};
-    search.search_user();
+    search_user();
     return true;
   }
   if (decision.outcome != Outcome::user_full && !searched_table &&
       !parts().may_skip_search(terms.site.identity)) {
-    searched_table = true;
-    Search search{registry, processes, boottime_ms(), &terms, nullptr, &idle};
-    search.search_table();
+    search_table();
     return true;
   }
   if (take_idle(decision)) return true;
   if (result.deferred) return false;
-  return decision.outcome == Outcome::user_full && evict(decision);
+  if (decision.outcome == Outcome::user_full && evict(decision)) return true;
+  return !result.deferred && displace_slow_login(decision);
 }
 
 bool Registry::Attempt::take_idle(Decision& decision) {
@@ -119,9 +131,7 @@ bool Registry::Attempt::take_idle(Decision& decision) {
   for (const Candidate& candidate : pool)
     if (candidate.idle && (!of_group || (candidate.groups >> decision.group & 1) != 0))
       eligible.push_back(candidate);
-  // Above a limit that was lowered more than one has to give way, or none at all.
-  const std::int64_t held_back = decision.outcome == Outcome::site_full ? rules.held_back : 0;
-  const std::int64_t needed = std::int64_t{decision.count} + 1 + held_back - decision.limit;
+  const std::int64_t needed = needed_for(decision);
   if (needed > static_cast<std::int64_t>(eligible.size())) return false;
   if (dry_run) return foresee_idle(eligible, needed, decision);
   if (defers(needed)) return false;
@@ -220,6 +230,62 @@ bool Registry::Attempt::evict(Decision& decision) {
   searched_user = ++evictions_tried >= kEvictionTurns;
   own.clear();
   return true;
+}
+
+// More than one has to give way above a limit that was lowered, or none at all.
+std::int64_t Registry::Attempt::needed_for(const Decision& decision) const {
+  const std::int64_t held_back = decision.outcome == Outcome::site_full ? rules.held_back : 0;
+  return std::int64_t{decision.count} + 1 + held_back - decision.limit;
+}
+
+// Of whom has most logins on their way one gives way first, so that a stranger who keeps many does
+// not push out others'; of those the oldest.
+bool Registry::Attempt::displace_slow_login(Decision& decision) {
+  const bool of_group = decision.outcome == Outcome::group_full;
+  std::vector<Pending>& pool = decision.outcome == Outcome::user_full ? own_pending : pending;
+  std::map<std::pair<std::uint32_t, UserHash>, std::size_t> logins_of;
+  std::vector<std::size_t> eligible;
+  for (std::size_t i = 0; i < pool.size(); ++i) {
+    ++logins_of[pool[i].whose];
+    const bool counts = !of_group || (pool[i].groups >> decision.group & 1) != 0;
+    if (pool[i].yields && counts) eligible.push_back(i);
+  }
+  if (needed_for(decision) > static_cast<std::int64_t>(eligible.size())) return false;
+  std::sort(eligible.begin(), eligible.end(), [&](std::size_t a, std::size_t b) {
+    const std::size_t of_a = logins_of[pool[a].whose], of_b = logins_of[pool[b].whose];
+    return of_a != of_b ? of_a > of_b : pool[a].reserved_ms < pool[b].reserved_ms;
+  });
+  for (const std::size_t i : eligible) {
+    const Pending chosen = pool[i];
+    // With it gone, is anything else in the way?
+    const Decision others = gate().check_room(rules, &chosen.seat);
+    const bool helps = others.done() || others.outcome == Outcome::gone ||
+                       others.outcome == decision.outcome ||
+                       others.outcome == Outcome::stale_configuration;
+    if (!helps) continue;
+    if (dry_run) {
+      decision.outcome = Outcome::done;
+      return true;
+    }
+    if (!claim && !take_claim()) {
+      decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()),
+                  decision.count};
+      return false;
+    }
+    pool.erase(pool.begin() + static_cast<std::ptrdiff_t>(i));  // each is tried once
+    if (gate().give_way(chosen.seat, rules) == Outcome::done) gave_way(chosen);
+    return true;
+  }
+  return false;
+}
+
+void Registry::Attempt::gave_way(const Pending& slow) {
+  parts().add_to(kReapedReservations, 1);
+  parts().forget_search();
+  locked = false;
+  result.wait_ms = 0;
+  // Who has a seat again may be one to give way, too.
+  if (slow.took_a_seat && searched_again++ < kSearchesAgain) searched_table = searched_user = false;
 }
 
 // Only the one whose seat is taken over can have it back from a reservation.

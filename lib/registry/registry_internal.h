@@ -50,6 +50,7 @@ struct Registry::Parts {
   void note_clock(const Now& at);
   bool was_clock_set() const;
   bool may_skip_search(std::uint32_t identity) const;
+  void forget_search();
 
   MappedRegistry mapped;
   Gate<ProcessAtom> gate;
@@ -84,6 +85,16 @@ struct Candidate {
   bool idle;
 };
 
+// A reservation: a login on its way to its session.
+struct Pending {
+  Victim seat;
+  std::pair<std::uint32_t, UserHash> whose;  // the uid; the hash only where there is none
+  std::uint64_t reserved_ms;
+  std::uint64_t groups;
+  bool yields;       // it took so long that it gives way to who would be refused otherwise
+  bool took_a_seat;  // of another, who may have it back
+};
+
 // A login on its way to a seat: registry_admission.cc.
 struct Registry::Attempt {
   Registry& registry;
@@ -100,8 +111,11 @@ struct Registry::Attempt {
   bool searched_user = false;
   bool locked = false;
   unsigned evictions_tried = 0;
-  std::vector<Candidate> idle{};  // of the whole table, stalest first
-  std::vector<Candidate> own{};   // the user's sessions, stalest first
+  unsigned searched_again = 0;
+  std::vector<Candidate> idle{};       // of the whole table, stalest first
+  std::vector<Candidate> own{};        // the user's sessions, stalest first
+  std::vector<Pending> pending{};      // of the whole table
+  std::vector<Pending> own_pending{};  // the user's
   Admission result{};
 
   Admission take_seat();
@@ -112,11 +126,16 @@ struct Registry::Attempt {
   Gate<ProcessAtom>& gate() const { return parts().gate; }
 
   bool take_claim();
+  void search_table();
+  void search_user();
   bool make_room(Decision& decision);
   bool take_idle(Decision& decision);
   bool foresee_idle(const std::vector<Candidate>& eligible, std::int64_t needed,
                     Decision& decision);
   bool evict(Decision& decision);
+  bool displace_slow_login(Decision& decision);
+  void gave_way(const Pending& slow);
+  std::int64_t needed_for(const Decision& decision) const;
   bool defers(std::int64_t needed);
   bool is_anybody_parked();
   bool drop_stalest_parked();
@@ -132,6 +151,7 @@ struct Registry::Search {
   const Terms* terms = nullptr;
   const UserHash* user = nullptr;  // only this user's sessions, idle or not
   std::vector<Candidate>* ret = nullptr;
+  std::vector<Pending>* ret_pending = nullptr;
 
   struct Look {
     Snapshot session;
@@ -145,6 +165,7 @@ struct Registry::Search {
 
   Reaped reaped{};
   bool found_dead = false;  // whether or not somebody else was quicker to free it
+  bool yielding = false;    // a reservation was found that gives way
   bool clock_was_set = false;
   std::uint64_t next_change_ms = ~std::uint64_t{0};
   std::vector<Look> looks{};

@@ -44,8 +44,7 @@ bool Registry::Parts::free_slot(std::uint32_t slot, const StateWord& state) {
       if (!table().is_reservation(slot)) return gate.remove(slot, state.generation);
       if (!gate.give_back(slot, state.generation)) return false;
       // Who got its seat back may be idle already: the last search did not know of it.
-      shared().search.store(0, std::memory_order_relaxed);
-      own_search = {};
+      forget_search();
       return true;
     case Stage::parked:
       return gate.drop(slot, state.generation);

@@ -103,9 +103,19 @@ void Registry::Search::examine(std::uint32_t slot) {
     if (now_ms >= ends_ms) {
       found_dead = true;
       if (parts().free_slot(slot, held.state)) ++reaped.reservations;
-    } else {
-      next_change_ms = std::min(next_change_ms, ends_ms);
+      return;
     }
+    const std::uint64_t yields_ms = record.opened_boottime_ms + kReservationYields_ms;
+    next_change_ms = std::min({next_change_ms, ends_ms, yields_ms > now_ms ? yields_ms : ends_ms});
+    yielding |= now_ms >= yields_ms;
+    if (ret_pending != nullptr)
+      ret_pending->push_back({{slot, held.state.generation},
+                              {record.uid, uid_of(record) ? UserHash{} : record.user_hash},
+                              record.opened_boottime_ms,
+                              record.groups,
+                              now_ms >= yields_ms,
+                              record.victim_fate == VictimFate::parked ||
+                                  record.victim_fate == VictimFate::evicted_at_bind});
     return;
   }
   if (life == Life::reused) {
@@ -208,7 +218,7 @@ void Registry::Search::count_reaped() {
 // Release and acquire: whoever believes the word has seen what the search did.
 void Registry::Search::publish(std::uint64_t began_ms, std::uint64_t cost_us) {
   SearchWord word;
-  const bool of_use = found_dead || (ret != nullptr && !ret->empty());
+  const bool of_use = found_dead || yielding || (ret != nullptr && !ret->empty());
   if (!of_use && next_change_ms > now_ms) {
     const std::uint64_t pause_ms = std::min(kDeathCheck_ms, kSearchCostFactor * cost_us / 1000);
     word.identity = terms->site.identity & kIdentityMask;
@@ -247,6 +257,11 @@ void Registry::Parts::note_clock(const Now& at) {
   // Relaxed: a hint about time, nothing else is read through it.
   shared().clock_offset_ms.store(static_cast<std::uint64_t>(clock_offset_ms(at)),
                                  std::memory_order_relaxed);
+}
+
+void Registry::Parts::forget_search() {
+  shared().search.store(0, std::memory_order_relaxed);
+  own_search = {};
 }
 
 bool Registry::Parts::may_skip_search(std::uint32_t identity) const {

@@ -98,9 +98,7 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
   // A login by public key has not been through an auth phase.
   if (standing_ == Standing::counted)
     if (auto why = blacklisted(*site)) return refused(std::move(*why));
-  const RemoteHost host = RemoteHost::from_rhost(login_.host);
-  if (auto failures = failures_of(*site, host))
-    failures->succeeded(host, login_.user, boottime_ms());
+  if (!is_of_sshd()) note_success(*site);
   if (standing_ == Standing::exempt) return answer(What::not_counted);
 
   if (held != nullptr && held->what == Seat::What::reservation) {
@@ -137,6 +135,7 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   if (standing_ == Standing::exempt) return list_exempt(*config, held);
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
+  if (is_of_sshd()) note_success(*site);
 
   if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
     return answer(What::already);  // the module stands twice in this stack
@@ -163,6 +162,7 @@ LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held) 
     service_.say_not_listed(site.error());
     return answer(What::opened);
   }
+  if (is_of_sshd()) note_success(*site);
   if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
     return answer(What::already);
   issue_tokens_in(*site);
@@ -248,6 +248,18 @@ std::optional<Refused> LoginProcedure::blacklisted(Site& site) {
   }
   site.registry->count(facts_of(Refusal::blacklisted).counter);
   return why;
+}
+
+// sshd may ask for a key behind the account phase: until it opens the session, the password alone
+// may have been right. Who else opens sessions at all is not known.
+bool LoginProcedure::is_of_sshd() const {
+  return !login_.connection.empty();
+}
+
+void LoginProcedure::note_success(Site& site) {
+  const RemoteHost host = RemoteHost::from_rhost(login_.host);
+  if (auto failures = failures_of(site, host))
+    failures->succeeded(host, login_.user, boottime_ms());
 }
 
 std::optional<LoginAnswer> LoginProcedure::observe(Site& site) {

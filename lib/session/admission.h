@@ -152,6 +152,10 @@ class LoginProcedure {
   LoginAnswer refused(Refused why) const;
   LoginAnswer failed(const Error& error, const Config* config) const;
   LoginAnswer list_exempt(const Config& config, const Seat* held);
+  bool is_of_sshd() const;
+  // Forgets the user's failed authentications from this host: in the account phase, or of sshd in
+  // the opening of the session.
+  void note_success(Site& site);
   // nullopt: it is not, or it is only to be observed.
   std::optional<Refused> blacklisted(Site& site);
   // With `observe`: the answer, if the login would not just get a seat.

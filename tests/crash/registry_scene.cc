@@ -73,6 +73,11 @@ SlotRef RegistryScene::admit_idle(const std::string& user, const Terms& terms) {
   return admitted.ref;
 }
 
+void RegistryScene::make_slow(SlotRef reservation) {
+  constexpr std::size_t kOpenedWord = offsetof(RecordImage, opened_boottime_ms) / 8;
+  mapped_.slots()[reservation.slot].record[kOpenedWord].fetch_sub(2 * kReservationYields_ms);
+}
+
 void RegistryScene::forget_search() {
   mapped_.shared().search.store(0);
 }

@@ -61,6 +61,8 @@ class RegistryScene {
   bool admit_other();
   // A session of this process that is idle for anybody who sees its terminal.
   sessreg::SlotRef admit_idle(const std::string& user, const sessreg::Terms& terms);
+  // A reservation of this process that is old enough to give way.
+  void make_slow(sessreg::SlotRef reservation);
   // Claims without more, as a process leaves it that died inside a login.
   void leave_claim(std::uint32_t pid);
   // Puts the newcomer of the ADD that the gate names back to where its gate CAS left it.

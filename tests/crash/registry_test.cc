@@ -108,6 +108,12 @@ void owner_is_taken(Scene& scene) {
       scene.registry().reserve(scene.other("newcomer"), kRoomy, scene.told(), kForEver).ref;
   if (scene.stage_of(scene.owner) != Stage::parked) throw Broken("the scene cannot be set");
 }
+// A login of this process that does not open its session.
+void object_is_slow(Scene& scene) {
+  scene.object =
+      scene.registry().reserve(scene.other("object"), kRoomy, RealProcesses(), kForEver).ref;
+  scene.make_slow(scene.object);
+}
 // Its seat went to another, who has left.
 void owner_is_parked(Scene& scene) {
   owner_is_idle(scene);
@@ -428,6 +434,52 @@ TEST_CASE("a session that is released is released, whoever takes its seat meanwh
   };
   trial.settle_accounts = [](Others, int result, int happened) {
     if (result != 1 || happened != 1) throw Broken("it was not released");
+  };
+  CHECK_NOTHROW(all_tallies().push_back(explore(trial)));
+}
+
+TEST_CASE(
+    "a slow login gives way to one of two, and to neither by halves, wherever one ends or stops") {
+  RegistryScene scene;
+  RegistryOperation operation{
+      .name = "Registry: admit in the place of a slow login",
+      .seats = 2,
+      .prepare = object_is_slow,
+      .enter = read_self,
+      .act = [](Scene& s) { return int{s.registry().admit(mine, kRoomy, s.told()).admitted()}; },
+      .happened = child_is_listed};
+  SECTION("that had taken no seat") {}
+  SECTION("that gives an idle one back") {
+    operation.name += " that gives an idle one back";
+    operation.prepare = [](Scene& s) {
+      owner_is_taken(s);
+      s.make_slow(s.object);
+    };
+  }
+  Trial trial = trial_of(scene, operation);
+  trial.others = {Others::rival};
+  trial.look = [&scene](pid_t child) {
+    const bool gone = !object_is_there(scene);
+    const bool again = scene.owner != SlotRef{} && scene.stage_of(scene.owner) == Stage::seated;
+    const int listed = child_is_listed(scene, child);
+    if (!gone && (listed != 0 || again || scene.extra != 0)) throw Broken("two have one seat");
+    scene.demand_counted(scene.base + scene.extra + listed + again - gone);
+    return listed;
+  };
+  trial.work = [&scene](Others, pid_t) {
+    const Admission rival = scene.registry().admit(scene.other("newcomer"), kRoomy, scene.told());
+    scene.extra += rival.admitted();
+    scene.forget_search();
+  };
+  trial.settle_accounts = [&scene](Others, int result, int happened) {
+    if (result != happened) throw Broken("what it returned is not what happened");
+    if (result + scene.extra != 1) throw Broken("not exactly one of two has the seat");
+  };
+  trial.recover = [&scene](pid_t child) {
+    scene.recover(child);
+    scene.registry().release_reservation(scene.object);
+    scene.demand_exact_room();
+    scene.demand_nothing_left();
   };
   CHECK_NOTHROW(all_tallies().push_back(explore(trial)));
 }

@@ -385,6 +385,53 @@
 #define SCRIPT1 login(AT_BIND); bind(); leave()
 #define SCRIPT2 op_nop(NOTHING)
 
+#elif defined(CFG_GIVE_WAY)     /* 1 reserves, binds, or logs in anew if that gave way to 2; the limit is raised */
+#define N 3
+#define NP 3
+#define LIM 1
+#define RESERVATIONS
+#define KIND(p) (((p) == 1) << 6)
+#define GIVE_WAY
+#define REFUSALS
+#define TAKEN
+#define SCRIPT0 set_limit(2)
+#define SCRIPT1 login(DENY); bind(); anew(DENY)
+#define SCRIPT2 login(WAY); leave()
+
+#elif defined(CFG_GIVE_WAY_REUSE) /* 1's reservation ends and 1 comes again, in the same slot, while 2 would have it give way */
+#define N 2
+#define NP 3
+#define LIM 1
+#define RESERVATIONS
+#define KIND(p) (((p) == 1) << 6)
+#define GIVE_WAY
+#define TAKEN
+#define SCRIPT0 op_nop(NOTHING)
+#define SCRIPT1 login(DENY); leave(); login(DENY); bind(); anew(DENY)
+#define SCRIPT2 login(WAY)
+
+#elif defined(CFG_GIVE_WAY_OWNER) /* the same, and 1 had taken 0's seat, who comes back */
+#define N 3
+#define NP 3
+#define LIM 1
+#define RESERVATIONS
+#define KIND(p) (((p) == 1) << 6)
+#define GIVE_WAY
+#define USERS
+#define USER(p) ((p) == 2)
+#define ULIM(u) 1
+#define TAKEN
+#define TAKES
+#define VICTIM(k, policy) (SOWN(st[k]) == 0)
+#define SEED_STATES { SEATED_0, FREE, FREE }
+#define SEED_EPOCHS { 1, 0, 0 }
+#define SEED_PHASES { P_SEATED, P_OUT, P_OUT }
+#define SEED_HOLDERS 1
+#define SEED_COUNT 1
+#define SCRIPT0 attach(0, 1); come_back()
+#define SCRIPT1 login(AT_BIND); bind(); anew(DENY)
+#define SCRIPT2 login(WAY)
+
 #elif defined(CFG_VACATE)       /* 1 reserves and takes 0's seat, ends, 0 comes back; 2 takes 0's seat away for good */
 #define N 3
 #define NP 3

@@ -35,6 +35,33 @@ class RuleSite : public PamSite {
 
 }  // namespace
 
+TEST_CASE(
+    "a success of sshd's counts when the session opens, another service's in the account phase") {
+  RuleSite site("max_failed_auth_per_host = 2\nblacklist_exempt =\n");
+  constexpr const char* kHost = "192.0.2.1";
+  const auto begin = [&](const char* connection) {
+    auto t = std::make_unique<Transaction>(site, "daemon");
+    pam_set_item(t->handle(), PAM_RHOST, kHost);
+    pam_putenv(t->handle(), connection);
+    CHECK(t->account() == PAM_SUCCESS);
+    return t;
+  };
+  site.fail(kHost);
+  begin("OTHER=1");
+  site.fail(kHost);
+  const auto login = begin("SSH_CONNECTION=192.0.2.1 1 192.0.2.2 22");
+  CHECK(site.preauth(kHost) == kIgnored);
+  SECTION("so that the password alone changes nothing") {
+    site.fail(kHost);
+    CHECK(site.preauth(kHost) == PAM_PERM_DENIED);
+  }
+  SECTION("and it does then") {
+    CHECK(login->open_session() == PAM_SUCCESS);
+    site.fail(kHost);
+    CHECK(site.preauth(kHost) == kIgnored);
+  }
+}
+
 TEST_CASE("at a user's limit that user is refused with a message of its own") {
   RuleSite site("user_sessions_limit = 1\n");
   Transaction a(site, "daemon"), b(site, "daemon"), c(site, "bin");

@@ -193,6 +193,25 @@ void give_back_reservation_first(World& w) {
   change_stage(w, w.refs[4].slot, w.seated_generation(w.refs[4]), Stage::seated, Stage::free);
   change_stage(w, w.refs[0].slot, w.parked_generation(w.refs[0]), Stage::parked, Stage::seated);
 }
+// Whether there is room was looked at before the gate was loaded.
+void give_way_looked_before(World& w) {
+  w.giving_way_to[World::acting] = 2;
+  if (!has_room(w, load_settled(w)))
+    while (is_seated(w, w.refs[4]) &&
+           !change_gate(w, load_settled(w), -1, w.refs[4], w.seated_generation(w.refs[4]),
+                        GateOp::remove)) {
+    }
+  w.gate.count();
+  w.giving_way_to[World::acting] = 0;
+}
+// The reservation is freed without the gate.
+void give_way_freed_first(World& w) {
+  w.gate.count();
+  change_stage(w, w.refs[4].slot, w.seated_generation(w.refs[4]), Stage::seated, Stage::free);
+}
+void give_way(World& w) {
+  w.give_way(2, w.refs[4]);
+}
 // Nobody looks at the limits of the one who has the seat again.
 void give_back_unlooked(World& w) {
   for (;;) {
@@ -467,6 +486,14 @@ std::vector<Flawed> flawed() {
         .prepare = prepared_with_reservation(2, false, false, VictimFate::parked),
         .actors = {{"flawed", give_back_looked_before}, {"return", return_}}},
        give_back},
+      {{.name = "given way where there was no room before the gate was loaded",
+        .prepare = prepare_with_slow_login,
+        .actors = {{"flawed", give_way_looked_before}, right_release, right_add}},
+       give_way},
+      {{.name = "given way without the gate",
+        .prepare = prepare_with_slow_login,
+        .actors = {{"flawed", give_way_freed_first}, right_add}},
+       give_way},
       {{.name = "barred without the gate",
         .prepare = prepared_with_parked(false, false),
         .actors = {{"flawed", bar_without_gate}, {"return", return_}}},

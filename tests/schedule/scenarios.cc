@@ -125,6 +125,20 @@ const Actor vacate{"vacate", [](World& w) { w.vacate(kOld, w.refs[0]); }, 2};
 const Actor give_back{"give back", [](World& w) { w.won[2] = w.give_back(w.refs[4]); }, 3};
 const Actor give_back_again{"give back again", [](World& w) { w.won[3] = w.give_back(w.refs[4]); },
                             1};
+// As a login does that would be refused otherwise.
+const Actor displace{"displace",
+                     [](World& w) {
+                       w.won[2] = w.give_way(2, w.refs[4]);
+                       w.add(w.refs[3]);
+                     },
+                     2};
+// As LoginProcedure::open does: whose reservation has gone needs a seat anew.
+const Actor bind_or_admit{"bind or admit",
+                          [](World& w) {
+                            w.won[3] = w.bind(1, w.refs[4]);
+                            if (!w.won[3]) w.admit(1);
+                          },
+                          1};
 // As Registry::bind does.
 const Actor bind_and_bar{"bind and bar",
                          [](World& w) {
@@ -207,6 +221,13 @@ std::function<void(World&)> prepared_with_reservation(std::int32_t limit, bool o
     demand(taken, "the scene cannot be set");
     w.gate.set_configured(w.gate.configured(), {2, limit});
   };
+}
+
+void prepare_with_slow_login(World& w) {
+  w.traits[kNew].reservation = true;
+  prepared_with_claims(2, 1, false, true)(w);
+  w.refs[4] = *w.claim(kNew);
+  demand(w.add(w.refs[4]), "the scene cannot be set");
 }
 
 std::vector<Scenario> scenarios() {
@@ -475,6 +496,51 @@ std::vector<Scenario> scenarios() {
            [](World& w) {
              demand_given_back(w);
              demand(w.won[2] != w.won[3], "a reservation was given back twice");
+           }},
+      // A reservation gives way to who would be refused otherwise.
+      {.name = "gives way while it is bound, and another leaves",
+       .prepare = prepare_with_slow_login,
+       .actors = {displace, bind_or_admit, release},
+       .preemptions = 2,
+       .check =
+           [](World& w) {
+             demand(!w.won[2] || !w.won[3], "gave way and was bound");
+             demand(w.is_seated(1) || w.is_seated(2), "there was a seat, and nobody has it");
+           }},
+      {.name = "gives way while it is bound, one dies, one reaps",
+       .prepare = prepare_with_slow_login,
+       .actors = {displace, bind_or_admit, reap},
+       .preemptions = 2,
+       .deaths = 1},
+      {.name = "gives way while the limit is raised, one dies",
+       .prepare = prepare_with_slow_login,
+       .actors = {displace, bind_or_admit, raise_},
+       .preemptions = 2,
+       .deaths = 1},
+      {.name = "gives way to two",
+       .prepare =
+           [](World& w) {
+             prepare_with_slow_login(w);
+             w.refs[2] = *w.claim(1);
+           },
+       .actors = {displace,
+                  {"displace, too",
+                   [](World& w) {
+                     w.won[3] = w.give_way(1, w.refs[4]);
+                     w.add(w.refs[2]);
+                   },
+                   1}},
+       .preemptions = 3,
+       .deaths = 1,
+       .check = [](World& w) { demand(!w.won[2] || !w.won[3], "gave way twice"); }},
+      {.name = "gives way, and its owner has its seat again",
+       .prepare = prepared_with_reservation(1, false, true, VictimFate::evicted_at_bind),
+       .actors = {displace, bind_or_admit, return_again},
+       .preemptions = 2,
+       .check =
+           [](World& w) {
+             demand(!w.won[2] || !w.won[3], "gave way and was bound");
+             demand(w.won[3] || !w.won[2] || w.is_seated(kOld), "whose seat it was has none");
            }},
       {.name = "given back while its user takes another seat",
        .prepare = prepared_with_traits(

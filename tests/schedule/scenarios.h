@@ -10,6 +10,9 @@
 inline constexpr std::uint32_t kOld = 4, kOlder = 5, kLeft = 6, kNew = 7;
 
 std::vector<Scenario> scenarios();
+// kOld is seated (refs[0]) and kNew has a reservation (refs[4]), which fills the limit of 2; with a
+// claim of 2 (refs[3]).
+void prepare_with_slow_login(World& w);
 // Of faults that lib/ has had.
 std::vector<Scenario> faulty_scenarios();
 

@@ -158,6 +158,15 @@ bool World::give_back(SlotRef reservation) {
   return gate.give_back(reservation.slot, seated_generation(reservation));
 }
 
+bool World::give_way(std::uint32_t who, SlotRef reservation) {
+  giving_way_to[acting] = who;
+  const Outcome outcome = gate.give_way(seat_of(reservation), rules_of(who));
+  giving_way_to[acting] = 0;
+  if (outcome == Outcome::has_room && !is_true(outcome, who, 1))
+    fail("gave no way, though there was never room");
+  return outcome == Outcome::done;
+}
+
 bool World::bar(SlotRef parked) {
   return gate.bar(parked.slot, parked_generation(parked));
 }
@@ -433,6 +442,7 @@ void World::begin() {
   failure = nullptr;
   was_woken = false;
   won.fill(false);
+  giving_way_to.fill(0);
   dead.fill(false);
   clock_ms.fill(0);
   last_states_ = states();
@@ -526,6 +536,7 @@ void World::check_gate_change(const States& now) {
       } else {
         const RecordImage reservation = record_at(after.slot);
         demand(more == 0, "a seat given back changes the count");
+        check_gives_way(before);
         demand(
             reservation.victim_slot < kSlots && now[reservation.victim_slot].stage == Stage::parked,
             "a seat given back to one who is not parked");
@@ -533,6 +544,7 @@ void World::check_gate_change(const States& now) {
       break;
     case GateOp::remove:
       demand(more == -1, "a REMOVE that does not remove one");
+      check_gives_way(before);
       break;
     case GateOp::park:
       if (now[after.slot].stage == Stage::parked) {
@@ -562,6 +574,14 @@ void World::check_gate_change(const States& now) {
     default:
       demand(more == 0, "an operation that must not changes the count");
   }
+}
+
+// Only for one whom the site refuses otherwise.
+void World::check_gives_way(const GateWord& before) const {
+  const std::uint32_t who = giving_way_to[acting];
+  if (who == 0 || user_limit >= 0 || group_limit >= 0) return;
+  demand(static_cast<std::int32_t>(before.count) + traits[who].held_back >= allowed_least_,
+         "a reservation gave way, though there was room");
 }
 
 void World::check_room(const GateWord& after, bool is_return) {

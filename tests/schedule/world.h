@@ -63,6 +63,8 @@ class World {
   // For the newcomer `who`.
   bool park(std::uint32_t who, const sessreg::Victim& victim, std::uint64_t idle_since_ms);
   bool give_back(sessreg::SlotRef reservation);
+  // To the newcomer `who`.
+  bool give_way(std::uint32_t who, sessreg::SlotRef reservation);
   bool bar(sessreg::SlotRef parked);
   // Whatever its stage is: until it has neither a seat nor a claim to one.
   void vacate(std::uint32_t who, sessreg::SlotRef ref);
@@ -150,6 +152,8 @@ class World {
   // Noted by actors for the check of their scenario.
   bool was_woken = false;
   std::array<bool, 4> won{};
+  // By actor: the newcomer that a reservation gives way to just now; 0: none.
+  std::array<std::uint32_t, kMaxActors> giving_way_to{};
 
   // The actor that runs, and what the clock shows to each. There is one world at a time.
   static inline std::size_t acting = 0;
@@ -186,6 +190,7 @@ class World {
   bool is_true(sessreg::Outcome outcome, std::uint32_t who, std::int32_t more) const;
   void check_gate_change(const States& now);
   void check_room(const sessreg::GateWord& after, bool is_return);
+  void check_gives_way(const sessreg::GateWord& before) const;
   void check_slot_change(std::uint32_t slot, const sessreg::StateWord& before,
                          const sessreg::StateWord& now) const;
 

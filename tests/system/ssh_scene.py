@@ -22,6 +22,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 STAY = 'echo "IN $SESSREG_ID $SESSREG_SITE"; exec cat'
 
 ALLOWS_EMPTY_PASSWORDS = "127.0.0.9"  # from there
+# From there a key is wanted behind each of the methods.
+WANTS_MORE = {"keyboard-interactive": "127.0.0.8", "password": "127.0.0.7"}
 METHODS = ("password", "keyboard-interactive", "publickey")
 
 
@@ -73,6 +75,10 @@ Subsystem sftp internal-sftp
 LogLevel VERBOSE
 Match Address {ALLOWS_EMPTY_PASSWORDS}
   PermitEmptyPasswords yes
+Match Address {WANTS_MORE["keyboard-interactive"]}
+  AuthenticationMethods keyboard-interactive,publickey
+Match Address {WANTS_MORE["password"]}
+  AuthenticationMethods password,publickey
 """)
         self._process = subprocess.Popen(
             [SCENE / SERVICE, "-D", "-f", config, "-E", self.log], stdin=subprocess.DEVNULL)

@@ -91,10 +91,21 @@ class FailedLogins(SceneTest):
         self.assertEqual([each["failures"] for each in self.failures()], [1])
 
     def test_a_login_clears_the_users_failures(self):
-        for _ in range(2):
-            self.fail(1)
-            self.log_in("alice", "password", **come_from(self.HOST)).log_out()
-        self.assertEqual(self.failures(), [])
+        for method in METHODS:
+            with self.case(method):
+                self.fail(1)
+                self.log_in("alice", method, **come_from(self.HOST)).log_out()
+                self.assertEqual(self.failures(), [])
+
+    def test_the_password_without_the_key_does_not_clear_them(self):
+        for method, host in ssh_scene.WANTS_MORE.items():
+            with self.case(method):
+                self.fail(1, host, method)
+                self.assert_refused("alice", method, **come_from(host))
+                self.assertEqual([(f["host"], f["failures"]) for f in self.failures()],
+                                 [(host, 1)])
+                self.log_in("alice", f"{method},publickey", **come_from(host)).log_out()
+                self.assertEqual(self.failures(), [])
 
     def test_another_users_login_does_not_clear_them(self):
         self.fail(1)

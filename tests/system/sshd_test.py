@@ -155,9 +155,39 @@ class AbruptEnds(SceneTest):
     def test_a_login_that_stalls_before_its_session_holds_its_seat_only_while_it_lives(self):
         self.configure(sessions_limit=1)
         stalled = self.stall_after_account("alice")
-        self.assert_refused("bob", text=FULL_AT_1)
         stalled.kill()
-        self.assert_seat_comes_back(30)
+        self.assertTrue(wait_until(lambda: self.active() == 0, 30), self.listing())
+
+    def test_a_login_that_stalls_before_its_session_gives_its_seat_to_another(self):
+        self.configure(sessions_limit=1)
+        stalled = self.stall_after_account("alice")
+        bob = self.log_in_in_time("bob")
+        self.go_on()
+        self.assertNotEqual(stalled.wait(), 0, stalled)
+        self.assertNotIn("IN", stalled.out)
+        self.assertEqual([s["id"] for s in self.sessions()], [bob.session_id])
+
+    def test_a_login_that_gave_its_seat_to_another_has_one_again_if_there_is_one(self):
+        self.configure(sessions_limit=1)
+        stalled = self.stall_after_account("alice")
+        self.log_in_in_time("bob").log_out()
+        self.assert_soon_active(0)
+        self.go_on()
+        self.assertIsNotNone(stalled.greeting(), stalled)
+        self.assertEqual([s["state"] for s in self.sessions()], ["active"])
+
+    def test_the_password_without_the_key_takes_a_seat_behind_keyboard_interactive_only(self):
+        self.configure(sessions_limit=10)
+        for method, host in ssh_scene.WANTS_MORE.items():
+            with self.case(method):
+                options = [f"BindAddress={host}"]
+                before = self.status()["admissions"]
+                self.assert_refused("alice", method, options=options)
+                self.assertEqual(self.status()["admissions"] - before, int(method != "password"))
+                both = self.log_in("alice", f"{method},publickey", options=options)
+                self.assertEqual([s["id"] for s in self.sessions()], [both.session_id])
+                both.log_out()
+                self.assert_soon_active(0)
 
     def test_a_reservation_ends_and_its_late_login_needs_a_seat_of_its_own(self):
         self.configure(sessions_limit=1, reservation_time="3s")
@@ -193,13 +223,18 @@ class AbruptEnds(SceneTest):
 
     def assert_seat_comes_back(self, seconds=15):
         """A login is let in, which is when the dead are searched for."""
+        self.log_in_in_time("bob", seconds).log_out()
+
+    def log_in_in_time(self, user, seconds=15):
+        """A login that is let in as soon as whoever holds the seat has to give way."""
+        clients = []
+
         def admitted():
-            client = self.start("bob", "publickey", "scene", ssh_scene.STAY)
-            if client.greeting() is None:
-                return False
-            client.log_out()
-            return True
+            clients.append(self.start(user, "publickey", "scene", ssh_scene.STAY))
+            return clients[-1].greeting() is not None
         self.assertTrue(wait_until(admitted, seconds), self.listing())
+        clients[-1].session_id = clients[-1].greeting()[0]
+        return clients[-1]
         self.assert_soon_active(0)
 
 

@@ -314,6 +314,81 @@ TEST_CASE("failures that no line counts are a finding") {
         "site, so nothing is counted; add the auth lines that pam_sessreg(8) shows\n");
 }
 
+TEST_CASE(
+    "sshd asks for keyboard-interactive last, as it has gone through the account phase then") {
+  const Host host;
+  host.stack("sshd", kGoodSshd);
+  const auto finding = [](const std::string& place, const std::string& list,
+                          const std::string& mended) {
+    return "~/" + place + ": '" + list +
+           "' asks for more behind keyboard-interactive, which takes a seat without that; write "
+           "'" +
+           mended + "'\n";
+  };
+  const auto findings_of = [&](const std::string& methods) {
+    host.write("sshd_config", "UsePAM yes\nAuthenticationMethods " + methods + "\n");
+    return host.findings();
+  };
+  const auto expect = [&](const std::string& list, const std::string& mended) {
+    return finding("sshd_config:2", list, mended);
+  };
+  CHECK(findings_of("keyboard-interactive,publickey") ==
+        expect("keyboard-interactive,publickey", "publickey,keyboard-interactive"));
+  CHECK(findings_of("\"keyboard-interactive:pam,publickey\"") ==
+        expect("keyboard-interactive:pam,publickey", "publickey,keyboard-interactive:pam"));
+  CHECK(findings_of("publickey,keyboard-interactive,keyboard-interactive,password # none") ==
+        expect("publickey,keyboard-interactive,keyboard-interactive,password",
+               "publickey,password,keyboard-interactive"));
+  for (const char* good :
+       {"any", "publickey", "keyboard-interactive", "publickey,keyboard-interactive",
+        "publickey,keyboard-interactive:pam", "keyboard-interactive,keyboard-interactive",
+        // The account phase waits for the last method behind these.
+        "password,publickey", "hostbased,publickey", "keyboard-interactive:bsdauth,publickey"})
+    CHECK(findings_of(good) == "no findings\n");
+
+  // Each list lets in by itself.
+  CHECK(findings_of("publickey,password keyboard-interactive,publickey") ==
+        expect("keyboard-interactive,publickey", "publickey,keyboard-interactive"));
+  CHECK(findings_of("keyboard-interactive,publickey keyboard-interactive,hostbased") ==
+        expect("keyboard-interactive,publickey", "publickey,keyboard-interactive") +
+            expect("keyboard-interactive,hostbased", "hostbased,keyboard-interactive"));
+  CHECK(findings_of("keyboard-interactive keyboard-interactive,publickey") == "no findings\n");
+  CHECK(findings_of("publickey keyboard-interactive,publickey") ==
+        expect("keyboard-interactive,publickey", "publickey,keyboard-interactive"));
+
+  // The first line counts, and in each Match block the first.
+  host.write("sshd_config",
+             "UsePAM yes\n"
+             "AuthenticationMethods publickey\n"
+             "AuthenticationMethods keyboard-interactive,password\n"
+             "Match User alice\n"
+             "  AuthenticationMethods keyboard-interactive,publickey\n"
+             "  AuthenticationMethods keyboard-interactive,hostbased\n"
+             "Match Group staff\n"
+             "  AuthenticationMethods=keyboard-interactive,hostbased\n");
+  const std::string of_blocks =
+      finding("sshd_config:5", "keyboard-interactive,publickey", "publickey,keyboard-interactive") +
+      finding("sshd_config:8", "keyboard-interactive,hostbased", "hostbased,keyboard-interactive");
+  CHECK(host.findings() == of_blocks);
+
+  // A Match block ends with its file, and goes on behind what it includes.
+  host.write("block.conf", "authenticationmethods Keyboard-Interactive,publickey\nMatch all\n");
+  host.write("sshd_config", "UsePAM yes\nMatch User alice\nInclude block.conf\nUsePAM no\n");
+  CHECK(host.findings() == finding("block.conf:1", "keyboard-interactive,publickey",
+                                   "publickey,keyboard-interactive"));
+  host.write("sshd_config",
+             "UsePAM yes\nInclude block.conf\nAuthenticationMethods publickey,password\n");
+  CHECK(host.findings() == finding("block.conf:1", "keyboard-interactive,publickey",
+                                   "publickey,keyboard-interactive"));
+
+  // PAM is not asked, or not this module.
+  host.write("sshd_config", "UsePAM no\nAuthenticationMethods keyboard-interactive,publickey\n");
+  CHECK(host.findings() ==
+        "~/sshd_config:1: UsePAM is 'no', so sshd asks no PAM stack; write 'UsePAM yes'\n");
+  std::filesystem::rename(host.pam_dir() + "/sshd", host.pam_dir() + "/login");
+  CHECK(host.findings() == "no findings\n");
+}
+
 TEST_CASE("sshd has to ask PAM, and not to trust reverse DNS") {
   const Host host;
   host.stack("sshd", kGoodSshd);

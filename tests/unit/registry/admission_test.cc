@@ -21,12 +21,19 @@ class Logins : public Fixture {
   Admission open(const std::string& user, const Terms& terms, pid_t pid = 0) {
     registry.publish_limit(registry.published_limit(), terms.site);
     forget_last_search();
-    return registry.admit(login(user, pid != 0 ? pid : ++last_pid_), terms, processes);
+    return registry.admit(login_of(user, pid != 0 ? pid : ++last_pid_), terms, processes);
   }
   Admission reserve_for(const std::string& user, const Terms& terms) {
     registry.publish_limit(registry.published_limit(), terms.site);
     forget_last_search();
-    return registry.reserve(login(user, ++last_pid_), terms, processes, ~0ull);
+    return registry.reserve(login_of(user, ++last_pid_), terms, processes, ~0ull);
+  }
+  // Names that differ by case only are one user's.
+  Login login_of(const std::string& user, pid_t pid) const {
+    Login result = login(user, pid);
+    if (!user.starts_with("nobody"))
+      result.uid = 1000u + static_cast<unsigned>(tolower(user.front()));
+    return result;
   }
   pid_t last_pid() const { return last_pid_; }
   Stage registry_stage(std::uint32_t slot) { return stage(refs[slot]); }
@@ -322,6 +329,200 @@ TEST_CASE("a return waits for logins that hold what it might have, and for no ot
     REQUIRE(f.registry.release(login.ref));
     CHECK_FALSE(f.registry.waits_for_logins(session, refused, of_staff));
   }
+}
+
+TEST_CASE("who does not open a session within three seconds gives way to who would be refused") {
+  Logins f;
+  const Terms one = terms_with(1);
+  const Admission slow = f.reserve_for("a", one);
+  const Login its_login = f.login("a", f.last_pid());
+  f.age(slow.ref, kReservationYields_ms - 1000);
+  CHECK(f.open("b", one).refusal == Refusal::site_full);
+  CHECK(f.registry.foresee(f.login("b", 9000), one, f.processes).refusal == Refusal::site_full);
+  f.age(slow.ref, 1000);
+  f.forget_last_search();
+  CHECK(f.registry.foresee(f.login("b", 9000), one, f.processes).admitted());
+  CHECK(f.registry.is_reservation_of(slow.ref, its_login));
+  const Admission newcomer = f.reserve_for("b", one);
+  CHECK(newcomer.admitted());
+  CHECK(newcomer.displaced.empty());
+  CHECK(f.registry.count() == 1);
+  CHECK(f.registry.counter(kReapedReservations) == 1);
+  // Its own login needs a seat anew.
+  CHECK_FALSE(f.registry.bind(slow.ref, its_login, one, f.processes));
+  CHECK(f.open("a", one).refusal == Refusal::site_full);
+  CHECK(f.registry.release_reservation(newcomer.ref));
+  CHECK(f.open("a", one).admitted());
+}
+
+TEST_CASE("of whom has most slow logins one gives way, the oldest, and no more than is needed") {
+  Logins f;
+  const Terms five = terms_with(5);
+  std::map<std::string, std::vector<SlotRef>> slow;
+  std::uint64_t age_ms = 60'000;
+  for (const char* user : {"a", "a", "b", "b", "b"}) {
+    slow[user].push_back(f.reserve_for(user, five).ref);
+    f.age(slow[user].back(), age_ms -= 1000);
+  }
+  const auto left_of = [&](const std::string& user) {
+    std::string left;
+    for (const SlotRef& ref : slow[user])
+      left += f.stage(ref) == Stage::seated ? 'x' : '-';
+    return left;
+  };
+  CHECK(f.open("c", five).admitted());
+  CHECK(left_of("a") == "xx");
+  CHECK(left_of("b") == "-xx");
+  // Of two who have as many, the oldest.
+  CHECK(f.open("c", five).admitted());
+  CHECK(left_of("a") == "-x");
+  CHECK(f.open("c", five).admitted());
+  CHECK(left_of("b") == "--x");
+  CHECK(f.registry.count() == 5);
+}
+
+TEST_CASE("who has most logins on their way is told by uid, and the young ones count") {
+  Logins f;
+  const Terms four = terms_with(4);
+  const auto reserve = [&](const std::string& user, std::uint64_t age_ms) {
+    const SlotRef ref = f.reserve_for(user, four).ref;
+    f.age(ref, age_ms);
+    return ref;
+  };
+  SECTION("though the name is written in two ways") {
+    const SlotRef other = reserve("o", 9000);
+    const SlotRef first = reserve("Stranger", 7000), second = reserve("stranger", 8000);
+    REQUIRE(f.open("c", four).admitted());
+    CHECK(f.open("c", four).admitted());
+    CHECK(f.stage(second) == Stage::free);
+    CHECK(f.stage(first) == Stage::seated);
+    CHECK(f.stage(other) == Stage::seated);
+  }
+  SECTION("though most of them are younger than three seconds") {
+    const SlotRef other = reserve("o", 9000);
+    const SlotRef slow = reserve("stranger", 4000);
+    REQUIRE(f.reserve_for("stranger", four).admitted());
+    REQUIRE(f.reserve_for("stranger", four).admitted());
+    CHECK(f.open("c", four).admitted());
+    CHECK(f.stage(slow) == Stage::free);
+    CHECK(f.stage(other) == Stage::seated);
+    // Then there is one that is slow, whoever has most.
+    CHECK(f.open("c", four).admitted());
+    CHECK(f.stage(other) == Stage::free);
+    CHECK(f.open("c", four).refusal == Refusal::site_full);
+  }
+  SECTION("and by name where there is none") {
+    const SlotRef first = reserve("nobody", 9000), second = reserve("nobody else", 9000);
+    const SlotRef one = reserve("x", 5000), two = reserve("x", 6000);
+    CHECK(f.open("c", four).admitted());
+    CHECK(f.stage(two) == Stage::free);
+    for (const SlotRef& ref : {first, second, one})
+      CHECK(f.stage(ref) == Stage::seated);
+  }
+}
+
+TEST_CASE("a slow login gives way only where that helps") {
+  Logins f;
+  const Terms all = terms_with(2);
+  SECTION("not while there is room, nor where an idle session yields") {
+    const Admission slow = f.reserve_for("a", with_idle(2, 60));
+    f.age(slow.ref, 5000);
+    const Admission idle = f.open("b", with_idle(2, 60));
+    CHECK(f.stage(slow.ref) == Stage::seated);
+    f.make_idle(idle.ref, 100);
+    CHECK(f.open("c", with_idle(2, 60)).admitted());
+    CHECK(f.stage(slow.ref) == Stage::seated);
+    CHECK(f.stage(idle.ref) == Stage::parked);
+  }
+  SECTION("not another user's at a user's limit") {
+    const Admission slow = f.reserve_for("a", all);
+    f.age(slow.ref, 5000);
+    REQUIRE(f.open("b", terms_with(2, 1)).admitted());
+    CHECK(f.open("b", terms_with(2, 1)).refusal == Refusal::user_full);
+    CHECK(f.stage(slow.ref) == Stage::seated);
+    // The user's own does, though the site is full, too.
+    CHECK(f.open("a", terms_with(2, 1)).admitted());
+    CHECK(f.stage(slow.ref) == Stage::free);
+  }
+  SECTION("not another group's at a group's limit") {
+    const auto staff = f.registry.group_index("staff", 1);
+    Terms of_staff = terms_with(-1);
+    of_staff.groups = {{*staff, 1}};
+    const Admission outsider = f.reserve_for("x", terms_with(-1));
+    f.age(outsider.ref, 9000);
+    const Admission member = f.reserve_for("a", of_staff);
+    CHECK(f.open("b", of_staff).refusal == Refusal::group_full);
+    f.age(member.ref, 5000);
+    CHECK(f.open("b", of_staff).admitted());
+    CHECK(f.stage(outsider.ref) == Stage::seated);
+    CHECK(f.stage(member.ref) == Stage::free);
+  }
+  SECTION("not where seats are held back all the same") {
+    const Admission slow = f.reserve_for("a", all);
+    f.age(slow.ref, 5000);
+    REQUIRE(f.open("b", all).admitted());
+    Terms held_back = all;
+    held_back.reserved_seats = 1;
+    held_back.may_use_reserved = false;
+    CHECK(f.open("c", held_back).refusal == Refusal::site_full);
+    CHECK(f.stage(slow.ref) == Stage::seated);
+  }
+  SECTION("nor in a site that is closed to new logins") {
+    const Admission slow = f.reserve_for("a", all);
+    f.age(slow.ref, 5000);
+    CHECK(f.open("c", terms_with(0)).refusal == Refusal::drain);
+    CHECK(f.stage(slow.ref) == Stage::seated);
+  }
+}
+
+TEST_CASE("a slow login that gives way gives back what it had taken") {
+  Logins f;
+  SECTION("to whom it would have evicted, and that one to who is entitled to it") {
+    Terms one = terms_with(1, 1);
+    one.evict_after_ms = 0;
+    const Admission owner = f.open("a", one);
+    const Admission slow = f.reserve_for("a", one);
+    REQUIRE(f.stage(owner.ref) == Stage::parked);
+    f.age(slow.ref, 5000);
+    CHECK(f.open("b", terms_with(1, 1)).refusal == Refusal::site_full);
+    CHECK(f.stage(owner.ref) == Stage::seated);
+    CHECK(f.stage(slow.ref) == Stage::free);
+    const Admission again = f.reserve_for("a", one);
+    f.age(again.ref, 5000);
+    CHECK(f.open("a", one).displaced.at(0).session.ref == owner.ref);
+    CHECK(f.stage(owner.ref) == Stage::evicted);
+    CHECK(f.registry.count() == 1);
+  }
+  SECTION("to an idle session, which yields to the newcomer") {
+    const Terms one = with_idle(1, 60);
+    const Admission owner = f.open("a", one);
+    f.make_idle(owner.ref, 100);
+    const Admission slow = f.reserve_for("b", one);
+    REQUIRE(f.stage(owner.ref) == Stage::parked);
+    f.age(slow.ref, 5000);
+    const Admission newcomer = f.reserve_for("c", one);
+    CHECK(newcomer.admitted());
+    CHECK(f.stage(owner.ref) == Stage::parked);
+    CHECK(f.stage(slow.ref) == Stage::free);
+    CHECK(f.registry.release_reservation(newcomer.ref));
+    CHECK(f.stage(owner.ref) == Stage::seated);
+  }
+}
+
+TEST_CASE("dozens of logins of one user at once get in, also where a stranger holds every seat") {
+  Logins f;
+  const Terms all = terms_with(24);
+  for (int i = 0; i < 24; ++i)
+    f.age(f.reserve_for("stranger", all).ref, 4000);
+  std::vector<std::pair<SlotRef, pid_t>> logins;
+  for (int i = 0; i < 24; ++i) {
+    const Admission login = f.reserve_for("robot", all);
+    REQUIRE(login.admitted());
+    logins.emplace_back(login.ref, f.last_pid());
+  }
+  CHECK(f.reserve_for("robot", all).refusal == Refusal::site_full);
+  for (const auto& [ref, pid] : logins)
+    CHECK(f.registry.bind(ref, f.login("robot", pid), all, f.processes)->admitted());
 }
 
 TEST_CASE("a group's limit holds for its members together, and for each of a user's groups") {

@@ -1,9 +1,10 @@
 // sessreg check
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <glob.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -58,6 +59,11 @@ void split_mend(std::string& what, std::string& ret_mend) {
   if (at == std::string::npos) return;
   ret_mend = what.substr(at + 2);
   what.resize(at);
+}
+
+// Methods of sshd's AuthenticationMethods. PAM is the only device of the second that there is on Linux.
+bool is_interactive(const std::string& method) {
+  return method == "keyboard-interactive" || method == "keyboard-interactive:pam";
 }
 
 class Check {
@@ -232,6 +238,9 @@ class Check {
       findings_.push_back({place_of(path, 0),
                            "UsePAM is not set, and its default is no, so sshd asks no PAM stack",
                            kMend});
+    if (sshd.use_pam && sshd.use_pam->value == "yes")
+      for (const SshdMethods& methods : sshd.methods)
+        check_methods(methods);
     if (!sshd.use_dns || sshd.use_dns->value != "yes") return;
     const bool counts = std::any_of(sites.begin(), sites.end(), [&](const PamSite& site) {
       const Result<Config>& config = configuration(site);
@@ -242,6 +251,32 @@ class Check {
                            "UseDNS is yes, so failed authentications are counted by host name, and "
                            "whoever controls the reverse DNS of an address can change it at will",
                            "write 'UseDNS no'"});
+  }
+
+  // sshd goes through the account phase behind keyboard-interactive, whatever is to follow; behind
+  // `password` only if that was the last.
+  void check_methods(const SshdMethods& methods) {
+    const auto text = [](const std::vector<std::string>& list) {
+      return escape_for_terminal(fmt::format("{}", fmt::join(list, ",")));
+    };
+    for (const std::vector<std::string>& list : methods.lists) {
+      const auto early = std::find_if(list.begin(), list.end(), is_interactive);
+      const auto later = std::find_if_not(early, list.end(), is_interactive);
+      if (later == list.end()) continue;
+      // Where that much is a list, too, the login is complete with it.
+      const std::vector<std::string> so_far(list.begin(), later);
+      if (std::find(methods.lists.begin(), methods.lists.end(), so_far) != methods.lists.end())
+        continue;
+      std::vector<std::string> mended;
+      std::remove_copy_if(list.begin(), list.end(), std::back_inserter(mended), is_interactive);
+      mended.push_back(*early);
+      findings_.push_back(
+          {place_of(methods.file, methods.line),
+           fmt::format(
+               "'{}' asks for more behind keyboard-interactive, which takes a seat without that",
+               text(list)),
+           fmt::format("write '{}'", text(mended))});
+    }
   }
 
   const GlobalOptions& global_;

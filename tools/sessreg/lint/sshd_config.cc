@@ -43,12 +43,22 @@ std::vector<std::string> words_of(std::string_view line) {
   }
 }
 
+std::vector<std::string> split_at_commas(std::string_view text) {
+  std::vector<std::string> parts;
+  for (;;) {
+    const std::size_t size = text.find(',');
+    parts.emplace_back(text.substr(0, size));
+    if (size == std::string_view::npos) return parts;
+    text.remove_prefix(size + 1);
+  }
+}
+
 class Reader {
  public:
   Reader(SshdConfig& ret_config, const std::string& path)
       : config_(ret_config), directory_(path.substr(0, path.rfind('/') + 1)) {}
 
-  void read(const std::string& path, unsigned depth) {
+  void read(const std::string& path, unsigned depth, bool is_in_match = false) {
     if (++files_ > kMostFiles) return;
     const auto read = read_host_file(path);
     if (!read && read.error().why == Unread::Why::missing) return;
@@ -67,12 +77,21 @@ class Reader {
       ++number;
       if (words.size() < 2) continue;
       const std::string keyword = lower(words[0]);
-      if (keyword == "match") return;  // to the end of this file
-      if (keyword == "usepam") set(config_.use_pam, words[1], path, number);
-      if (keyword == "usedns") set(config_.use_dns, words[1], path, number);
+      if (keyword == "match") {  // to the next one, or the end of this file
+        is_in_match = true;
+        has_block_methods_ = false;
+      }
+      if (keyword == "authenticationmethods") {
+        bool& has_methods = is_in_match ? has_block_methods_ : has_methods_;
+        if (!has_methods) set_methods(words, path, number);
+        has_methods = true;
+      }
       if (keyword == "include")
         for (std::size_t i = 1; i < words.size(); ++i)
-          include(words[i], depth);
+          include(words[i], depth, is_in_match);
+      if (is_in_match) continue;
+      if (keyword == "usepam") set(config_.use_pam, words[1], path, number);
+      if (keyword == "usedns") set(config_.use_dns, words[1], path, number);
     }
   }
 
@@ -82,19 +101,28 @@ class Reader {
     if (!ret) ret = SshdSetting{lower(value), file, line};
   }
 
-  void include(const std::string& pattern, unsigned depth) {
+  void set_methods(const std::vector<std::string>& words, const std::string& file, unsigned line) {
+    SshdMethods methods{{}, file, line};
+    for (std::size_t i = 1; i < words.size(); ++i)
+      methods.lists.push_back(split_at_commas(lower(words[i])));
+    config_.methods.push_back(std::move(methods));
+  }
+
+  void include(const std::string& pattern, unsigned depth, bool is_in_match) {
     if (depth + 1 >= kMostIncludes || files_ > kMostFiles) return;
     glob_t found{};
     const std::string absolute = pattern.starts_with('/') ? pattern : directory_ + pattern;
     if (glob(absolute.c_str(), 0, nullptr, &found) == 0)
       for (std::size_t i = 0; i < found.gl_pathc; ++i)
-        read(found.gl_pathv[i], depth + 1);
+        read(found.gl_pathv[i], depth + 1, is_in_match);
     globfree(&found);
   }
 
   SshdConfig& config_;
   const std::string directory_;
   unsigned files_ = 0;
+  bool has_methods_ = false;
+  bool has_block_methods_ = false;
 };
 
 }  // namespace
