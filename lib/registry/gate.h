@@ -81,7 +81,7 @@ class Gate {
     for (;;) {
       std::uint64_t seen = settled_gate();
       stamp(claim);
-      Decision decision = look_for_room(seen, rules, 1, nullptr);
+      Decision decision = look_for_room(seen, rules);
       if (!decision.done() && has_moved(seen)) continue;
       if (!decision.done()) return decision;
       if (change_gate(seen, {decision.count + 1, claim.slot, claim.epoch, GateOp::add})) {
@@ -91,12 +91,12 @@ class Gate {
     }
   }
 
-  // The same decision without taking anything: `done` means that there was room (or would be, if
-  // the victim handed its seat over).
-  Decision check_room(const Rules& rules, const Victim* victim = nullptr) {
+  // The same decision without taking anything: `done` means that there was room, or would be
+  // without those in `leaving` (`gone`: one of them has no seat any more).
+  Decision check_room(const Rules& rules, std::span<const Victim> leaving = {}) {
     for (;;) {
       const std::uint64_t seen = settled_gate();
-      const Decision decision = look_for_room(seen, rules, victim == nullptr ? 1 : 0, victim);
+      const Decision decision = look_for_room(seen, rules, leaving);
       if (decision.done() || !has_moved(seen)) return decision;
     }
   }
@@ -123,7 +123,7 @@ class Gate {
     for (;;) {
       std::uint64_t seen = settled_gate();
       stamp(claim);
-      Decision decision = look_for_room(seen, rules, 0, &victim);
+      Decision decision = look_for_room(seen, rules, {&victim, 1});
       if (!decision.done() && has_moved(seen)) continue;
       if (!decision.done()) return decision;
       if (change_gate(seen, {widths().gate(seen).count, claim.slot, claim.epoch, GateOp::move}))
@@ -140,10 +140,10 @@ class Gate {
     for (;;) {
       std::uint64_t seen = settled_gate();
       stamp(claim);
-      Decision decision = look_for_room(seen, rules, 0, &victim);
+      Decision decision = look_for_room(seen, rules, {&victim, 1});
       if (!decision.done() && has_moved(seen)) continue;
       if (!decision.done()) return decision;
-      if (look_for_room(seen, rules, 1, nullptr).done())
+      if (look_for_room(seen, rules).done())
         return {Outcome::has_room, decision.limit, decision.count};
       // Between gate load and CAS: whoever uses the session after this look does a NOP (wake).
       if (table_.last_activity_ms(victim.slot) > idle_since_ms)
@@ -159,7 +159,7 @@ class Gate {
     if (slot >= table_.size()) return {Outcome::gone, -1, 0};
     for (;;) {
       std::uint64_t seen = settled_gate();
-      Decision decision = look_for_room(seen, rules, 1, nullptr);
+      Decision decision = look_for_room(seen, rules);
       if (!decision.done() && has_moved(seen)) continue;
       const bool stale = decision.outcome == Outcome::stale_configuration;
       if (!decision.done() && (!over_limit || stale)) return decision;
@@ -193,7 +193,7 @@ class Gate {
   Outcome park(const Victim& victim, std::uint64_t idle_since_ms, const Rules& rules) {
     for (;;) {
       std::uint64_t seen = settled_gate();
-      const Decision look = look_for_room(seen, rules, 0, &victim);
+      const Decision look = look_for_room(seen, rules, {&victim, 1});
       if (look.done()) return Outcome::has_room;
       if (!counts_in(victim, look, rules)) return look.outcome;
       const std::uint32_t count = widths().gate(seen).count;
@@ -219,7 +219,7 @@ class Gate {
       const std::uint64_t seen = settled_gate();
       if (!table_.is_at(reservation.slot, reservation.generation, Stage::seated))
         return Outcome::gone;
-      const Decision look = look_for_room(seen, rules, 1, nullptr);
+      const Decision look = look_for_room(seen, rules);
       if (look.done()) return Outcome::has_room;
       if (!counts_in(reservation, look, rules)) return look.outcome;
       if (const auto ended = end_reservation(seen, reservation.slot, reservation.generation))
@@ -559,47 +559,53 @@ class Gate {
     return limit >= 0 && count > static_cast<std::uint32_t>(limit);
   }
 
-  // Whether every limit leaves room if `more` seats are taken, and the victim's seat and the place
-  // it has in the limits of its user and groups go to the newcomer. The narrowest limit comes
-  // first: a user at their own limit can make room for themselves.
-  Decision look_for_room(std::uint64_t seen, const Rules& rules, std::uint32_t more,
-                         const Victim* victim) {
+  // Whether every limit leaves room for a newcomer when those in `leaving` have given up their seats
+  // and their places in the limits of their users and groups. The narrowest limit comes first: a user
+  // at their own limit can make room for themselves.
+  Decision look_for_room(std::uint64_t seen, const Rules& rules,
+                         std::span<const Victim> leaving = {}) {
     Decision site{Outcome::done, rules.site.limit, widths().gate(seen).count};
     // Limits are read after the gate load; a change is stored before its NOP.
     if (configured() != rules.site) return {Outcome::stale_configuration, -1, 0};
     if (const auto changed = override_limit()) site.limit = *changed;
-    if (victim != nullptr && !table_.is_at(victim->slot, victim->generation, Stage::seated))
-      return {Outcome::gone, site.limit, site.count};
+    for (const Victim& each : leaving)
+      if (!table_.is_at(each.slot, each.generation, Stage::seated))
+        return {Outcome::gone, site.limit, site.count};
     if (site.limit == 0) {  // admits nobody new, whoever would give way
       site.outcome = Outcome::site_full;
       return site;
     }
     if (rules.user_limit >= 0) {
-      std::uint32_t count = 0;
-      bool victims = false;
+      std::uint32_t count = 0, freed = 0;
       table_.for_each_near_home(rules.user, [&](std::uint32_t slot, const StateWord& at) {
         if (at.stage != Stage::seated || !table_.is_user(slot, rules.user)) return;
         ++count;
-        victims |= victim != nullptr && slot == victim->slot;
+        freed += std::ranges::count(leaving, slot, &Victim::slot) != 0;
       });
-      if (is_over(rules.user_limit, std::uint64_t{count} + 1 - victims))
+      if (is_over(rules.user_limit, std::uint64_t{count} + 1 - freed))
         return {Outcome::user_full, rules.user_limit, count};
     }
     for (const GroupRule& rule : rules.groups) {
       const std::uint32_t count = seats_of_group(rule.index);
-      const bool victims =
-          victim != nullptr && (table_.groups_of(victim->slot) >> rule.index & 1) != 0;
-      if (is_over(rule.limit, std::uint64_t{count} + 1 - victims))
+      const auto freed = std::ranges::count_if(leaving, [&](const Victim& each) {
+        return (table_.groups_of(each.slot) >> rule.index & 1) != 0;
+      });
+      if (is_over(rule.limit, less(std::uint64_t{count} + 1, freed)))
         return {Outcome::group_full, rule.limit, count, rule.index};
     }
-    if (is_over(site.limit,
-                std::uint64_t{site.count} + more + static_cast<std::uint32_t>(rules.held_back))) {
+    const std::uint64_t taken = less(std::uint64_t{site.count} + 1, std::ssize(leaving));
+    if (is_over(site.limit, taken + static_cast<std::uint32_t>(rules.held_back))) {
       site.outcome = Outcome::site_full;
       return site;
     }
-    if (site.count + more > capacity_)
+    if (taken > capacity_)
       return {Outcome::table_full, static_cast<std::int32_t>(capacity_), site.count};
     return site;
+  }
+
+  // Counts that were read while others change them need not fit together.
+  static std::uint64_t less(std::uint64_t count, std::ptrdiff_t freed) {
+    return count - std::min(count, static_cast<std::uint64_t>(freed));
   }
 
   // Whether the session that the reservation in that slot took its seat from may have it back: the

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <utility>
 
 #include "base/undo.h"
 #include "registry/registry_internal.h"
@@ -124,23 +125,19 @@ bool Registry::Attempt::make_room(Decision& decision) {
 }
 
 bool Registry::Attempt::take_idle(Decision& decision) {
-  const bool of_user = decision.outcome == Outcome::user_full;
-  const bool of_group = decision.outcome == Outcome::group_full;
-  std::vector<Candidate>& pool = of_user ? own : idle;
-  std::vector<Candidate> eligible;
-  for (const Candidate& candidate : pool)
-    if (candidate.idle && (!of_group || (candidate.groups >> decision.group & 1) != 0))
-      eligible.push_back(candidate);
-  const std::int64_t needed = needed_for(decision);
-  if (needed > static_cast<std::int64_t>(eligible.size())) return false;
-  if (dry_run) return foresee_idle(eligible, needed, decision);
-  if (defers(needed)) return false;
+  std::vector<Candidate>& pool = decision.outcome == Outcome::user_full ? own : idle;
+  const auto needed = find_enough(pool, decision, [](const Candidate& c) { return c.idle; });
+  if (!needed) return false;
+  if (*needed == 0) return true;
+  if (dry_run) return foresee_idle(std::span(pool).first(*needed), decision);
+  if (defers(*needed)) return false;
   if (!claim && !take_claim()) {
     decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()), decision.count};
     return false;
   }
-  pool.clear();  // each is tried once
+  const std::vector<Candidate> eligible = std::exchange(pool, {});  // each is tried once
   for (const Candidate& candidate : eligible) {
+    if (!candidate.idle) continue;
     const Decision taken =
         gate().take_idle(*claim, candidate.victim, candidate.last_activity_ms, rules);
     if (taken.done()) {
@@ -149,24 +146,59 @@ bool Registry::Attempt::take_idle(Decision& decision) {
       return true;
     }
     if (taken.outcome == Outcome::gone || taken.outcome == Outcome::not_idle) continue;
-    if (taken.outcome != decision.outcome) return true;  // room now, or another limit is in the way
     if (gate().park(candidate.victim, candidate.last_activity_ms, rules) == Outcome::done)
       parts().add_to(kParked, 1);
+    else
+      return true;  // room now, or it would be in vain
   }
   return true;
 }
 
-// Who would be parked. Where more than one has to be, the other limits are taken to allow it.
-bool Registry::Attempt::foresee_idle(const std::vector<Candidate>& eligible, std::int64_t needed,
-                                     Decision& decision) {
-  if (needed == 1) {
-    const Decision handed_over = gate().check_room(rules, &eligible.front().victim);
-    if (!handed_over.done()) decision = handed_over;
-    if (!handed_over.done()) return false;
+// With how many of those in the pool gone the login gets in: these come first then. nullopt: with none.
+// So nobody has to go for a login that is refused all the same.
+template <class Each, class May>
+std::optional<std::size_t> Registry::Attempt::find_enough(std::vector<Each>& pool, Decision why,
+                                                          May may_go) {
+  std::vector<Victim> leaving;
+  std::vector<std::size_t> chosen;
+  std::vector<bool> is_chosen(pool.size());
+  while (!why.done()) {
+    if (why.outcome == Outcome::stale_configuration) return 0;  // which decide() finds
+    if (why.outcome == Outcome::gone) {
+      std::erase_if(pool, [&](const Each& each) {
+        return gate().check_room(rules, {&each.victim, 1}).outcome == Outcome::gone;
+      });
+      return find_enough(pool, gate().check_room(rules), may_go);
+    }
+    // Above a limit that was lowered more than one has to go.
+    std::int64_t missing = chosen.empty() ? needed_for(why) : 1;
+    for (std::size_t i = 0; i < pool.size() && missing > 0; ++i) {
+      const bool counts =
+          why.outcome != Outcome::group_full || (pool[i].groups >> why.group & 1) != 0;
+      if (is_chosen[i] || !counts || !may_go(pool[i])) continue;
+      is_chosen[i] = true;
+      chosen.push_back(i);
+      leaving.push_back(pool[i].victim);
+      --missing;
+    }
+    if (missing > 0) return std::nullopt;
+    why = gate().check_room(rules, leaving);
   }
-  for (std::size_t i = 0; i < static_cast<std::size_t>(needed); ++i) {
+  std::vector<Each> ordered;
+  ordered.reserve(pool.size());
+  for (const std::size_t i : chosen)
+    ordered.push_back(pool[i]);
+  for (std::size_t i = 0; i < pool.size(); ++i)
+    if (!is_chosen[i]) ordered.push_back(pool[i]);
+  pool = std::move(ordered);
+  return chosen.size();
+}
+
+// Who would be parked.
+bool Registry::Attempt::foresee_idle(std::span<const Candidate> chosen, Decision& decision) {
+  for (const Candidate& each : chosen) {
     Snapshot session;
-    if (registry.snapshot(eligible[i].ref, session))
+    if (registry.snapshot(each.ref, session))
       result.displaced.push_back({session, Displaced::Why::parked});
   }
   decision.outcome = Outcome::done;
@@ -176,10 +208,12 @@ bool Registry::Attempt::foresee_idle(const std::vector<Candidate>& eligible, std
 bool Registry::Attempt::evict(Decision& decision) {
   const auto& after_ms = terms.evict_after_ms;
   const std::vector<Candidate>& victims = own;
-  const std::int64_t needed = std::int64_t{decision.count} + 1 - decision.limit;
-  if (!after_ms || needed > static_cast<std::int64_t>(victims.size())) return false;
+  const auto needed = static_cast<std::size_t>(needed_for(decision));
+  if (!after_ms || needed > victims.size()) return false;
   const std::uint64_t now_ms = boottime_ms();
-  for (std::size_t i = 0; i < static_cast<std::size_t>(needed); ++i) {
+  std::vector<Victim> leaving;
+  for (std::size_t i = 0; i < needed; ++i) {
+    leaving.push_back(victims[i].victim);
     const std::uint64_t free_ms = victims[i].opened_ms + *after_ms;
     if (now_ms >= free_ms) continue;
     locked = true;
@@ -188,18 +222,18 @@ bool Registry::Attempt::evict(Decision& decision) {
   if (locked) return false;
   Snapshot victim;
   const bool known = registry.snapshot(victims[0].ref, victim);
+  // With all of them gone, is anything else in the way?
+  const Decision others = gate().check_room(rules, leaving);
+  if (others.outcome == Outcome::gone || others.outcome == Outcome::user_full)
+    return look_at_user_again();
+  if (!others.done()) {
+    decision = others;
+    return others.outcome == Outcome::stale_configuration;
+  }
   if (dry_run) {
-    const Decision handed_over = gate().check_room(rules, &victims[0].victim);
-    if (needed == 1 && !handed_over.done()) return false;
     if (known) result.displaced.push_back({victim, Displaced::Why::evicted});
     decision.outcome = Outcome::done;
     return true;
-  }
-  // With enough of them gone, is anything else in the way?
-  const Decision others = gate().check_room(rules, &victims[0].victim);
-  if (!others.done() && others.outcome != Outcome::user_full && others.outcome != Outcome::gone) {
-    decision = others;
-    return others.outcome == Outcome::stale_configuration;
   }
   if (defers(needed)) return false;
   if (!claim && !take_claim()) {
@@ -208,7 +242,7 @@ bool Registry::Attempt::evict(Decision& decision) {
   }
   result.displaced.reserve(result.displaced.size() + 1);
   // Above a limit that was lowered: the others just lose their seats.
-  for (std::size_t i = 1; i < static_cast<std::size_t>(needed); ++i)
+  for (std::size_t i = 1; i < needed; ++i)
     if (gate().park(victims[i].victim, kUsedOrNot, rules) == Outcome::done)
       parts().add_to(kParked, 1);
 
@@ -226,13 +260,17 @@ bool Registry::Attempt::evict(Decision& decision) {
     decision = taken;
     return false;
   }
-  // The victim left, or another login of the user was quicker: look at them again.
+  return look_at_user_again();
+}
+
+// Who was to give way has gone, or another login of the user was quicker.
+bool Registry::Attempt::look_at_user_again() {
   searched_user = ++evictions_tried >= kEvictionTurns;
   own.clear();
   return true;
 }
 
-// More than one has to give way above a limit that was lowered, or none at all.
+// How many have to give way; above a limit that was lowered more than one.
 std::int64_t Registry::Attempt::needed_for(const Decision& decision) const {
   const std::int64_t held_back = decision.outcome == Outcome::site_full ? rules.held_back : 0;
   return std::int64_t{decision.count} + 1 + held_back - decision.limit;
@@ -241,42 +279,29 @@ std::int64_t Registry::Attempt::needed_for(const Decision& decision) const {
 // Of whom has most logins on their way one gives way first, so that a stranger who keeps many does
 // not push out others'; of those the oldest.
 bool Registry::Attempt::displace_slow_login(Decision& decision) {
-  const bool of_group = decision.outcome == Outcome::group_full;
   std::vector<Pending>& pool = decision.outcome == Outcome::user_full ? own_pending : pending;
   std::map<std::pair<std::uint32_t, UserHash>, std::size_t> logins_of;
-  std::vector<std::size_t> eligible;
-  for (std::size_t i = 0; i < pool.size(); ++i) {
-    ++logins_of[pool[i].whose];
-    const bool counts = !of_group || (pool[i].groups >> decision.group & 1) != 0;
-    if (pool[i].yields && counts) eligible.push_back(i);
-  }
-  if (needed_for(decision) > static_cast<std::int64_t>(eligible.size())) return false;
-  std::sort(eligible.begin(), eligible.end(), [&](std::size_t a, std::size_t b) {
-    const std::size_t of_a = logins_of[pool[a].whose], of_b = logins_of[pool[b].whose];
-    return of_a != of_b ? of_a > of_b : pool[a].reserved_ms < pool[b].reserved_ms;
+  for (const Pending& each : pool)
+    ++logins_of[each.whose];
+  std::sort(pool.begin(), pool.end(), [&](const Pending& a, const Pending& b) {
+    const std::size_t of_a = logins_of[a.whose], of_b = logins_of[b.whose];
+    return of_a != of_b ? of_a > of_b : a.reserved_ms < b.reserved_ms;
   });
-  for (const std::size_t i : eligible) {
-    const Pending chosen = pool[i];
-    // With it gone, is anything else in the way?
-    const Decision others = gate().check_room(rules, &chosen.seat);
-    const bool helps = others.done() || others.outcome == Outcome::gone ||
-                       others.outcome == decision.outcome ||
-                       others.outcome == Outcome::stale_configuration;
-    if (!helps) continue;
-    if (dry_run) {
-      decision.outcome = Outcome::done;
-      return true;
-    }
-    if (!claim && !take_claim()) {
-      decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()),
-                  decision.count};
-      return false;
-    }
-    pool.erase(pool.begin() + static_cast<std::ptrdiff_t>(i));  // each is tried once
-    if (gate().give_way(chosen.seat, rules) == Outcome::done) gave_way(chosen);
+  const auto needed = find_enough(pool, decision, [](const Pending& p) { return p.yields; });
+  if (!needed) return false;
+  if (*needed == 0) return true;
+  if (dry_run) {
+    decision.outcome = Outcome::done;
     return true;
   }
-  return false;
+  if (!claim && !take_claim()) {
+    decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()), decision.count};
+    return false;
+  }
+  const Pending chosen = pool.front();
+  pool.erase(pool.begin());  // each is tried once
+  if (gate().give_way(chosen.victim, rules) == Outcome::done) gave_way(chosen);
+  return true;
 }
 
 void Registry::Attempt::gave_way(const Pending& slow) {
@@ -289,7 +314,7 @@ void Registry::Attempt::gave_way(const Pending& slow) {
 }
 
 // Only the one whose seat is taken over can have it back from a reservation.
-bool Registry::Attempt::defers(std::int64_t needed) {
+bool Registry::Attempt::defers(std::size_t needed) {
   result.deferred = kind == RecordKind::reservation && needed > 1;
   return result.deferred;
 }

@@ -87,7 +87,7 @@ struct Candidate {
 
 // A reservation: a login on its way to its session.
 struct Pending {
-  Victim seat;
+  Victim victim;
   std::pair<std::uint32_t, UserHash> whose;  // the uid; the hash only where there is none
   std::uint64_t reserved_ms;
   std::uint64_t groups;
@@ -130,13 +130,15 @@ struct Registry::Attempt {
   void search_user();
   bool make_room(Decision& decision);
   bool take_idle(Decision& decision);
-  bool foresee_idle(const std::vector<Candidate>& eligible, std::int64_t needed,
-                    Decision& decision);
+  bool foresee_idle(std::span<const Candidate> chosen, Decision& decision);
   bool evict(Decision& decision);
   bool displace_slow_login(Decision& decision);
   void gave_way(const Pending& slow);
   std::int64_t needed_for(const Decision& decision) const;
-  bool defers(std::int64_t needed);
+  template <class Each, class May>
+  std::optional<std::size_t> find_enough(std::vector<Each>& pool, Decision why, May may_go);
+  bool look_at_user_again();
+  bool defers(std::size_t needed);
   bool is_anybody_parked();
   bool drop_stalest_parked();
   Admission refuse(const Decision& decision);
