@@ -102,7 +102,11 @@ std::optional<RemoteHost> RemoteHost::wider() const {
     network.bits_ = kIpv4NetworkBits;
     return network;
   }
-  if (kind_ == Kind::ipv6 && bits_ <= kIpv6HostBits) {
+  if (kind_ == Kind::ipv6 && bits_ == kIpv6Bits) {  // the neighbours on that link
+    network.bits_ = kIpv6HostBits;
+    return network;
+  }
+  if (kind_ == Kind::ipv6 && !is_link_local(address_)) {
     for (const unsigned bits : kIpv6NetworkBits) {
       if (bits >= bits_) continue;
       network.bits_ = bits;
@@ -113,7 +117,8 @@ std::optional<RemoteHost> RemoteHost::wider() const {
 }
 
 bool RemoteHost::is_network() const {
-  return bits_ != 0 && bits_ < (kind_ == Kind::ipv4 ? kIpv4Bits : kIpv6HostBits);
+  if (kind_ == Kind::ipv4) return bits_ < kIpv4Bits;
+  return kind_ == Kind::ipv6 && bits_ < (is_link_local(address_) ? kIpv6Bits : kIpv6HostBits);
 }
 
 std::string RemoteHost::suffix() const {

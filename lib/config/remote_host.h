@@ -12,8 +12,8 @@
 //      any other (RFC 4291, 2.5.4; RFC 8981). A zone is ignored.
 //   4. Any other text is a name: compared as DNS does, without case (ASCII) and a final dot.
 //   5. The empty text is no host.
-// A network around a host (an IPv4 network of 24 bits, an IPv6 one of 56 or 48) may take the place
-// of one as well; failure_table.h says when.
+// A network around a host (an IPv4 network of 24 bits, an IPv6 one of 56 or 48, a link) may take the
+// place of one as well; failure_table.h says when.
 //
 // The text comes from the network: it may hold any byte and be of any length.
 #pragma once
@@ -43,8 +43,8 @@ class RemoteHost {
 
   Kind kind() const { return kind_; }
 
-  // The next wider network around it, up to 24 bits of IPv4 and 48 of IPv6. None around a name, or
-  // a neighbour.
+  // The next wider network around it, up to 24 bits of IPv4 and 48 of IPv6; around a neighbour, all on
+  // that link. None around a name.
   std::optional<RemoteHost> wider() const;
   // It came from wider(): it stands for many hosts.
   bool is_network() const;

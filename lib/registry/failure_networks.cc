@@ -16,8 +16,16 @@ struct Crowd {
 };
 
 std::size_t parts_needed(unsigned bits) {
-  if (bits == 56) return kPartsOf56;
-  return bits == 48 ? kPartsOf48 : kPartsOf24;
+  switch (bits) {
+    case 48:
+      return kPartsOf48;
+    case 56:
+      return kPartsOf56;
+    case 64:
+      return kPartsOfLink;
+    default:
+      return kPartsOf24;
+  }
 }
 
 std::uint32_t failures_of(const FailureRecord& record) {

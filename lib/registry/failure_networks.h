@@ -21,6 +21,7 @@ namespace sessreg {
 inline constexpr std::size_t kPartsOf56 = 8;   // networks of 64 bits
 inline constexpr std::size_t kPartsOf48 = 32;  // networks of 56 bits
 inline constexpr std::size_t kPartsOf24 = 32;
+inline constexpr std::size_t kPartsOfLink = 32;  // link-local addresses
 
 struct CrowdedNetwork {
   RemoteHost network;

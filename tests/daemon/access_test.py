@@ -108,6 +108,30 @@ class Rights(DaemonTest):
         self.assertEqual(watchers[ALICE].of(sessions[BOB]), [])
         self.assertEqual(watchers[BOB].of(sessions[ALICE]), [])
 
+    def test_a_user_watches_with_sixteen_connections_at_most(self):
+        for _ in range(16):
+            scene.Watcher(self.connect(ALICE))
+        client = self.connect(ALICE)
+        client.send("Watch", more=True)
+        with self.assertRaises(scene.CallFailed) as caught:
+            client.receive()
+        self.assertEqual(caught.exception.name, "TooManyWatchers")
+        # Others do, and she does again when one has gone.
+        scene.Watcher(self.connect(BOB))
+        for _ in range(20):
+            scene.Watcher(self.connect(0))
+        self._clients[0].socket.shutdown(2)
+        self.assert_soon(lambda: self.may_watch(ALICE))
+
+    def may_watch(self, uid):
+        client = self.connect(uid)
+        client.send("Watch", more=True)
+        try:
+            client.receive()
+        except scene.CallFailed:
+            return False
+        return True
+
     def test_a_watch_needs_more_and_a_site_that_is_served(self):
         self.assert_fails("org.varlink.service.ExpectedMore", "Watch")
         client = self.connect()

@@ -219,6 +219,14 @@ class Daemon:
     def descriptors(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def sockets(self):
+        """That it listens on, and its connections."""
+        folder, count = f"/proc/{self.pid}/fd", 0
+        for name in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                count += os.readlink(f"{folder}/{name}").startswith("socket:")
+        return count
+
 
 class DaemonTest(unittest.TestCase):
     """A test with a site, a login service and, once start_daemon() was called, a daemon."""

@@ -94,6 +94,30 @@ TEST_CASE("who used more than the budget waits until the others have had as much
   CHECK(served.used(7) >= served.used(8) - 60ms);
 }
 
+TEST_CASE("costly calls get no more than their share, also of who hangs up after each") {
+  const bool hangs_up = GENERATE(false, true);
+  const auto cost = GENERATE(20ms, 100ms);
+  Turns<std::string> turns(2ms);
+  Served served(turns);
+  served.costs(7, cost);
+  served.costs(8, 2ms);
+  served.add(7, 1);
+  served.add(8, 1);
+  for (int i = 0; i < 20'000; ++i) {
+    // Each asks again when it has its answer.
+    if (served.next().starts_with("7")) {
+      if (hangs_up) turns.forget(7);
+      served.add(7, 1);
+    } else {
+      served.add(8, 1);
+    }
+  }
+  const double share = static_cast<double>(served.used(8).count()) /
+                       static_cast<double>((served.used(7) + served.used(8)).count());
+  CHECK(share > 0.48);
+  CHECK(share < 0.52);
+}
+
 TEST_CASE("who had nothing to do for long has no claim to more than the others") {
   Turns<std::string> turns(2ms);
   Served served(turns);
@@ -142,6 +166,6 @@ TEST_CASE("an item that is removed is not served") {
   CHECK(served.next(2) == "7.0 7.2");
   CHECK(turns.empty());
   turns.forget(7);
-  turns.used(1ms);  // by one that has gone meanwhile
+
   turns.forget(7);
 }

@@ -40,8 +40,7 @@ std::uint64_t Endings::end(const Session& session, EndingOptions options, OnEnde
     }
   }
   waiting.push_back({caller, ref, std::move(done)});
-  start({session}, std::move(options), ProcessTable::read());
-  running_.front().waiting = std::move(waiting);
+  add({session}, std::move(options), std::move(waiting));
   return caller;
 }
 
@@ -52,6 +51,12 @@ void Endings::forget(std::uint64_t caller) {
 
 void Endings::start(const std::vector<Session>& sessions, EndingOptions options,
                     const ProcessTable& table) {
+  add(sessions, std::move(options), {});
+  begin(running_.front(), table);
+}
+
+void Endings::add(const std::vector<Session>& sessions, EndingOptions options,
+                  std::vector<Waiting> waiting) {
   Running running;
   running.signals_from = std::chrono::steady_clock::now() + options.grace;
   running.is_by_its_user = options.is_by_its_user;
@@ -60,9 +65,16 @@ void Endings::start(const std::vector<Session>& sessions, EndingOptions options,
     running.refs.push_back(ref);
     if (Tracked* const tracked = roster_.find(ref)) tracked->is_being_ended = true;
   }
-  running.ender = std::make_unique<Ender>(registry_, config_, sessions, std::move(options), table);
+  running.sessions = sessions;
+  running.options = std::move(options);
+  running.waiting = std::move(waiting);
   running_.push_front(std::move(running));
-  step_in(kFirstStep);
+  step_soon();
+}
+
+void Endings::begin(Running& running, const ProcessTable& table) {
+  running.ender = std::make_unique<Ender>(registry_, config_, std::exchange(running.sessions, {}),
+                                          std::move(running.options), table);
 }
 
 std::vector<Endings::OnEnded> Endings::take_waiting() {
@@ -77,16 +89,18 @@ std::vector<Endings::OnEnded> Endings::take_waiting() {
 
 void Endings::step() {
   // In case this step fails.
-  step_in(kNextTry);
+  step_at(std::chrono::steady_clock::now() + kNextTry);
   const Stopwatch took;
   std::optional<ProcessTable> table;  // rule 5
   std::optional<std::chrono::microseconds> pause;
   std::vector<std::pair<OnEnded, Ended>> told;
   for (auto running = running_.begin(); running != running_.end();) {
-    auto next = running->ender->rest();
+    auto next = running->ender ? running->ender->rest() : std::nullopt;
     if (!next) {
       if (!table) table = ProcessTable::read();
-      next = running->ender->step(*table);
+      const bool begins = !running->ender;
+      if (begins) begin(*running, *table);
+      next = begins ? kFirstStep : running->ender->step(*table);
     }
     if (next) {
       pause = std::min<std::chrono::microseconds>(*next, pause.value_or(*next));
@@ -96,8 +110,10 @@ void Endings::step() {
     finish(*running, told);
     running = running_.erase(running);
   }
+  const auto now = std::chrono::steady_clock::now();
+  rests_until_ = now + std::chrono::microseconds(took.rest_us(kRestOfEnding));
   if (pause)
-    step_in(std::max(*pause, std::chrono::microseconds(took.rest_us(kRestOfEnding))));
+    step_at(std::max(now + *pause, rests_until_));
   else
     step_.reset();
   // Last of all, because a callback may call end() again.
@@ -105,8 +121,16 @@ void Endings::step() {
     done(&ended);
 }
 
-void Endings::step_in(std::chrono::microseconds time) {
-  step_ = loop_.after(time, [this] { step(); });
+void Endings::step_soon() {
+  const auto soonest = std::max(std::chrono::steady_clock::now(), rests_until_);
+  if (!step_ || soonest < next_step_) step_at(soonest);
+}
+
+void Endings::step_at(std::chrono::steady_clock::time_point time) {
+  const auto left = std::chrono::duration_cast<std::chrono::microseconds>(
+      time - std::chrono::steady_clock::now());
+  next_step_ = time;
+  step_ = loop_.after(std::max(left, std::chrono::microseconds::zero()), [this] { step(); });
 }
 
 void Endings::finish(Running& running, std::vector<std::pair<OnEnded, Ended>>& ret_told) {

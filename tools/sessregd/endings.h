@@ -47,6 +47,7 @@ class Endings {
         loop_(loop),
         on_left_(std::move(on_left)) {}
 
+  // Begins with the next step, so that what is asked of it together costs one reading of /proc.
   // Returns what forget() takes.
   std::uint64_t end(const Session& session, EndingOptions options, OnEnded done);
   // That caller is not told; does nothing if it has been.
@@ -66,15 +67,21 @@ class Endings {
   };
   // Sessions that are ended together.
   struct Running {
-    std::unique_ptr<Ender> ender;
+    std::unique_ptr<Ender> ender;  // none yet: for these sessions, in this way
+    std::vector<Session> sessions;
+    EndingOptions options;
     std::vector<SlotRef> refs;                           // in the order of its results
     std::chrono::steady_clock::time_point signals_from;  // the end of the grace
     bool is_by_its_user = false;
     std::vector<Waiting> waiting;
   };
 
+  void add(const std::vector<Session>& sessions, EndingOptions options,
+           std::vector<Waiting> waiting);
+  void begin(Running& running, const ProcessTable& table);
   void step();
-  void step_in(std::chrono::microseconds time);
+  void step_soon();
+  void step_at(std::chrono::steady_clock::time_point time);
   void finish(Running& running, std::vector<std::pair<OnEnded, Ended>>& ret_told);
   Running* running_for(const SlotRef& ref);
 
@@ -86,6 +93,8 @@ class Endings {
   std::list<Running> running_;  // the latest first: of one session, the one to wait for
   std::uint64_t callers_ = 0;
   EventSource step_;
+  std::chrono::steady_clock::time_point next_step_{};    // while there is one
+  std::chrono::steady_clock::time_point rests_until_{};  // after a step that took long
 };
 
 }  // namespace sessreg

@@ -38,6 +38,8 @@ constexpr std::uint64_t kStep_us = 2'000;
 constexpr std::size_t kTokensBetweenLooks = 64;
 // The registry keeps less of it.
 constexpr std::size_t kMostReasonBytes = 1000;
+// Of a user: each change is told to all at once.
+constexpr int kMostWatchers = 16;
 // Of what a user gives, who may write on no terminal otherwise.
 constexpr std::size_t kMostUsersReasonBytes = 64;
 
@@ -100,6 +102,8 @@ error SessionRevoked (reason: string)
 error SessionExpired ()
 error SiteFull (limit: int, message: string)
 error PermissionDenied ()
+# A user watches often enough already.
+error TooManyWatchers (most: int)
 error NoSuchSession ()
 error NoSuchSite (site: string)
 )";
@@ -390,6 +394,11 @@ void SessionsService::watch(const Call& call, Exchange& exchange) {
   // At once, so that the peer knows from when on it misses nothing.
   // Watchers that went while nothing changed would pile up.
   std::erase_if(watchers_, [](const Watcher& watcher) { return !watcher.exchange.is_open(); });
+  const auto mine = std::count_if(watchers_.begin(), watchers_.end(), [&](const Watcher& watcher) {
+    return watcher.exchange.peer().uid == exchange.peer().uid;
+  });
+  if (exchange.peer().uid != 0 && mine >= kMostWatchers)
+    throw error_named("TooManyWatchers", {{"most", kMostWatchers}});
   if (exchange.push(Json::object()))
     watchers_.push_back({exchange, std::string(name.value_or(""))});
 }

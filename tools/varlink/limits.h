@@ -59,9 +59,9 @@ struct Limits {
   std::chrono::microseconds uid_time{2'000};
   // How long calls are served before it is looked who else wants something.
   std::chrono::microseconds round_time{5'000};
-  // Before calls are served, everybody is let in who waits for it: no queue is longer than this
-  // (net.core.somaxconn), unless somebody made it so.
-  std::size_t round_accepts = 4096;
+  // How long before that those are let in who wait for it. A thousand take less than three times as
+  // long.
+  std::chrono::microseconds accept_time{4'000};
 };
 
 }  // namespace sessreg::varlink

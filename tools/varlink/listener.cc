@@ -36,6 +36,12 @@ bool is_listening_unix_stream(const Fd& socket) {
          option(SO_ACCEPTCONN) == 1;
 }
 
+// Who has hung up already costs no more than that look.
+bool has_gone(const Fd& socket) {
+  char first = 0;
+  return recv(socket.get(), &first, sizeof first, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 }  // namespace
 
 std::optional<Error> Listener::add(Fd socket) {
@@ -72,16 +78,17 @@ void Listener::stop() {
 
 void Listener::accept_waiting() {
   try {
+    const auto ends = std::chrono::steady_clock::now() + core_.limits.accept_time;
     for (const Fd& socket : sockets_)
-      accept_from(socket.get());
+      accept_from(socket.get(), ends);
   } catch (const std::exception& e) {
     core_.log(LOG_ERR, std::string("a connection was not accepted: ") + e.what());
     pause(ENOMEM);
   }
 }
 
-void Listener::accept_from(int listening) {
-  for (std::size_t i = 0; i < core_.limits.round_accepts; ++i) {
+void Listener::accept_from(int listening, std::chrono::steady_clock::time_point ends) {
+  do {
     Fd socket(accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket) {
       admit(std::move(socket));
@@ -89,10 +96,11 @@ void Listener::accept_from(int listening) {
     }
     if (errno == EAGAIN) return;
     if (errno != EINTR && errno != ECONNABORTED) return pause(errno);
-  }
+  } while (std::chrono::steady_clock::now() < ends);
 }
 
 void Listener::admit(Fd socket) {
+  if (has_gone(socket)) return;
   const auto peer = peer_of(socket);
   if (!peer) return;
   if (const char* refusal = core_.accounts.add_connection(peer->uid)) {

@@ -21,12 +21,13 @@ class Listener {
 
   [[nodiscard]] std::optional<Error> add(Fd socket);
   void stop();
-  // Lets in everybody who waits for it.
+  // Lets in who waits for it, for accept_time at most: those who connect and hang up without end must
+  // not keep the others from their answers.
   void accept_waiting();
 
  private:
   static int on_resume(sd_event_source*, std::uint64_t, void* self);
-  void accept_from(int listening);
+  void accept_from(int listening, std::chrono::steady_clock::time_point ends);
   void admit(Fd socket);
   void pause(int error);
   void watch(bool watched);

@@ -2,7 +2,8 @@
 //
 //   1. Root is next whenever it waits. If it has used its budget, one of the others is served in
 //      between.
-//   2. The others go round. Who has used more than the budget sits out until that is made up for.
+//   2. The others go round. Who has used more than the budget sits out until that is made up for, also
+//      who had no items meanwhile.
 //   3. What is used while nobody else waits need not be reported, and then costs nothing later.
 //   4. The items of one user come in the order in which they were added.
 //
@@ -18,6 +19,7 @@
 #include <cstddef>
 #include <deque>
 #include <unordered_map>
+#include <vector>
 
 namespace sessreg::varlink {
 
@@ -38,8 +40,11 @@ class Turns {
     std::erase(user.waiting, item);
     if (user.waiting.empty()) leave(uid);
   }
-  // That user has no more items, and none will be added soon: nothing is kept.
-  void forget(uid_t uid) { users_.erase(uid); }
+  // That user has no more items, and none will be added soon: nothing is kept but what has to be made
+  // up for, while others wait.
+  void forget(uid_t uid) {
+    if (users_.contains(uid)) gone_.push_back(uid);
+  }
 
   bool empty() const { return !root_waits_ && round_.empty(); }
   // More than one user waits.
@@ -47,6 +52,7 @@ class Turns {
 
   // MUST NOT be empty.
   Item next() {
+    if (!gone_.empty()) drop_gone();
     served_ = is_roots_turn() ? 0 : first_of_round();
     if (served_ != 0) root_left_ = budget_;
     std::deque<Item>& waiting = users_.at(served_).waiting;
@@ -57,23 +63,28 @@ class Turns {
   }
   // By the user whose item next() returned last.
   void used(Time time) {
-    if (served_ == 0)
+    if (served_ == 0) {
       root_left_ -= time;
-    else if (const auto user = users_.find(served_); user != users_.end())
-      user->second.left -= time;
+      return;
+    }
+    User& user = users_.at(served_);
+    user.left -= time;
+    if (user.left > Time::zero() || !user.is_first) return;
+    user.is_first = false;
+    round_.pop_front();
+    round_.push_back(served_);
   }
 
  private:
   struct User {
     std::deque<Item> waiting;
     Time left{};
+    bool is_first = false;  // of the round, and has been given its budget
   };
 
   std::deque<Item>& add_to(uid_t uid) {
-    const auto [user, is_new] = users_.try_emplace(uid);
-    User& its = user->second;
+    User& its = users_[uid];
     if (!its.waiting.empty()) return its.waiting;
-    if (is_new || its.left > Time::zero()) its.left = budget_;
     if (uid == 0)
       root_waits_ = true;
     else
@@ -86,6 +97,18 @@ class Turns {
       root_waits_ = false;
     else
       std::erase(round_, uid);
+    users_.at(uid).is_first = false;
+  }
+  void drop_gone() {
+    const bool is_void = !is_contended();
+    std::erase_if(gone_, [&](uid_t uid) {
+      const auto user = users_.find(uid);
+      if (user == users_.end()) return true;
+      const bool is_idle = user->second.waiting.empty();
+      if (is_idle && !is_void && user->second.left < Time::zero()) return false;
+      if (is_idle) users_.erase(user);
+      return true;
+    });
   }
   bool is_roots_turn() const {
     return root_waits_ && (root_left_ > Time::zero() || round_.empty());
@@ -94,8 +117,12 @@ class Turns {
     while (true) {
       const uid_t uid = round_.front();
       User& user = users_.at(uid);
-      if (user.left > Time::zero()) return uid;
-      user.left += budget_;
+      if (user.is_first) return uid;
+      user.left = std::min(user.left, Time::zero()) + budget_;
+      if (user.left > Time::zero()) {
+        user.is_first = true;
+        return uid;
+      }
       round_.pop_front();
       round_.push_back(uid);
     }
@@ -106,6 +133,7 @@ class Turns {
   bool root_waits_ = false;
   std::unordered_map<uid_t, User> users_;
   std::deque<uid_t> round_;  // users other than root that wait, in the order of their turns
+  std::vector<uid_t> gone_;
   uid_t served_ = 0;
 };
 

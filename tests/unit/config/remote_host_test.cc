@@ -117,7 +117,7 @@ TEST_CASE("an administrator may paste what is shown") {
   }
   CHECK(shown("192.0.2.1/64") == host("192.0.2.1/64").identity());
   CHECK(shown("2001:db8::/63") == host("2001:db8::/63").identity());
-  CHECK(shown("fe80::1/64") == host("fe80::1/64").identity());
+  CHECK(shown("fe80::1/63") == host("fe80::1/63").identity());
   CHECK(shown("/64") == host("/64").identity());
 }
 
@@ -134,7 +134,11 @@ TEST_CASE("the networks around a host are those that one owner is given") {
   CHECK(around("2001:db8:1:2345::6") == " 2001:db8:1:2300::/56 2001:db8:1::/48");
   CHECK(around("192.0.2.77") == " 192.0.2.0/24");
   CHECK(around("64:ff9b::192.0.2.77") == " 192.0.2.0/24");
-  for (const char* alone : {"", "fe80::1", "fe80::1%eth0", "client.example", "2001:db8::/64"}) {
+  CHECK(around("fe80::1:2:3:4%eth0") == " fe80::%eth0/64");
+  CHECK(around("fe80::1") == " fe80::/64");
+  CHECK(host("fe80::1%eth0").wider()->identity() != host("fe80::1%eth1").wider()->identity());
+  CHECK_FALSE(host("fe80::1").is_network());
+  for (const char* alone : {"", "client.example", "2001:db8::/64"}) {
     CAPTURE(alone);
     CHECK(around(alone).empty());
     CHECK_FALSE(host(alone).is_network());

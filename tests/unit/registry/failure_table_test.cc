@@ -447,6 +447,20 @@ TEST_CASE(
   CHECK(table.failed(in_48(0x66), "ann", kStart_ms + 10).blacklisted);
 }
 
+TEST_CASE("a neighbour who takes ever new addresses pushes nobody out of the blacklist") {
+  Memory<PlainAtom> m;
+  auto table = m.table(1);
+  for (std::uint32_t i = 0; i < 50; ++i)
+    REQUIRE(table.failed(numbered(i), "root", kStart_ms).blacklisted);
+  for (std::uint32_t i = 1; i < 3000; ++i)
+    table.failed(host("fe80::" + std::to_string(i % 10000) + "%eth0"), "root", kStart_ms + 1);
+  for (std::uint32_t i = 0; i < 50; ++i)
+    REQUIRE(table.status(numbered(i), kStart_ms + 1).blacklisted);
+  CHECK(listed(table, kStart_ms + 1).count("fe80::%eth0/64") == 1);
+  CHECK(table.status(host("fe80::abcd%eth0"), kStart_ms + 1).blacklisted);
+  CHECK_FALSE(table.status(host("fe80::abcd%eth1"), kStart_ms + 1).blacklisted);
+}
+
 TEST_CASE("the addresses of an IPv4 network are counted as one where enough are blacklisted") {
   Memory<PlainAtom> m;
   auto table = m.table(2);

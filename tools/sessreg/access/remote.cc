@@ -271,6 +271,10 @@ void Remote::fail(const Reply& reply, const std::string& about) const {
   if (name == "PermissionDenied")
     throw Failure(kExitPermission, "permission_denied",
                   fmt::format("the session {} is somebody else's: only root may do this", about));
+  if (name == "TooManyWatchers")
+    throw Failure(kExitFailed, "too_many_watchers",
+                  "you watch the sessions as often as a user may: end one of your "
+                  "'sessreg list --watch'");
   if (name == "NoSuchSite")
     throw Failure(kExitPermission, "no_daemon",
                   fmt::format("only root may read {}, and the daemon on {} does not serve the site "
