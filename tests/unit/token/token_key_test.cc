@@ -196,7 +196,10 @@ TEST_CASE("a file that could be somebody else's key is refused") {
     CHECK_THAT(f.load_error().what, Catch::Contains("owned by uid 65534"));
   }
   SECTION("a directory that others may write") {
-    chmod(f.dir.path().c_str(), 0777);
+    chmod(f.dir.path().c_str(), 0757);
+  }
+  SECTION("a directory that its group may write") {
+    chmod(f.dir.path().c_str(), 0775);
   }
   SECTION("another's directory") {
     if (geteuid() != 0) return;
@@ -540,8 +543,11 @@ TEST_CASE("public keys are believed only where nobody else can write them") {
   SECTION("the file") {
     chmod(f.pub_path.c_str(), 0664);
   }
-  SECTION("the directory") {
-    chmod(f.dir.path().c_str(), 0777);
+  SECTION("the directory, which others may write") {
+    chmod(f.dir.path().c_str(), 0757);
+  }
+  SECTION("the directory, which its group may write") {
+    chmod(f.dir.path().c_str(), 0775);
   }
   SECTION("a link") {
     REQUIRE(rename(f.pub_path.c_str(), (f.dir / "real").c_str()) == 0);
