@@ -1,12 +1,16 @@
 #include "token/token_key.h"
 
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sodium/utils.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,6 +22,7 @@
 #include "../../support/memory_search.h"
 #include "../../support/temp_dir.h"
 #include "base/fd.h"
+#include "token/key_files.h"
 #include "token/token_verify.h"
 
 using namespace sessreg;
@@ -293,6 +298,56 @@ TEST_CASE("makers at one instant agree on one key") {
     std::sort(expected.begin(), expected.end());
     CHECK(got == expected);
   }
+}
+
+namespace {
+
+// From now on this process finds no file system that has unnamed files.
+bool lose_unnamed_files() {
+  constexpr std::uint32_t kUnnamed = O_TMPFILE & ~O_DIRECTORY;
+  sock_filter steps[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+      BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, kUnnamed, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EOPNOTSUPP),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog program{std::size(steps), steps};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 &&
+         open("/tmp", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600) < 0 && errno == EOPNOTSUPP;
+}
+
+}  // namespace
+
+TEST_CASE("where the file system has no unnamed files, a key is made whole all the same") {
+  Fixture f;
+  Child child([&] {
+    if (!lose_unnamed_files()) return 99;
+    umask(0277);
+    return make_key(f.key_path) && load_or_make_key(f.key_path) ? 0 : 1;
+  });
+  REQUIRE(child.wait() == 0);
+  CHECK(mode_of(f.key_path) == 0600);
+  CHECK(mode_of(f.pub_path) == 0644);
+  CHECK(names_in(f.dir.path()) == std::set<std::string>{"lab.key", "lab.pub"});
+  CHECK(verifies(issue(f.made()), f.known_keys()));
+}
+
+TEST_CASE("nor is a file overwritten there that is made at the same time, and nothing is left") {
+  Fixture f;
+  f.write_key("another's");
+  Child child([&] {
+    const auto at = open_key_place(f.key_path, false);
+    if (!at || !lose_unnamed_files()) return 99;
+    // As by who looked before the other had made it.
+    const auto made = make_key_file(*at, "ours", 0600);
+    return !made && made.error().code == Errc::already_exists ? 0 : 1;
+  });
+  CHECK(child.wait() == 0);
+  CHECK(content_of(f.key_path) == "another's");
+  CHECK(names_in(f.dir.path()) == std::set<std::string>{"lab.key"});
 }
 
 TEST_CASE("no rights is an error of its own, and leaves nothing", "[.root]") {
