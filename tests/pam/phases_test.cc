@@ -325,6 +325,28 @@ TEST_CASE("a registry that moves between account and open leaves nothing in the 
   CHECK(t.close_session() == PAM_SUCCESS);
 }
 
+TEST_CASE("a close after the registry was replaced leaves alone who stands in the same place now") {
+  PamSite site;
+  Transaction t(site, "daemon");
+  const bool is_open = GENERATE(true, false);
+  REQUIRE((is_open ? t.open_session() : t.account()) == PAM_SUCCESS);
+  std::ifstream in(site.registry_path(), std::ios::binary);
+  std::string file{std::istreambuf_iterator<char>(in), {}};
+  site.registry().for_each([&](const sessreg::Snapshot& held) {
+    const auto* id = reinterpret_cast<const char*>(held.record.id.data());
+    const std::size_t at = file.find(std::string_view(id, held.record.id.size()));
+    REQUIRE(at != std::string::npos);
+    file[at] = static_cast<char>(file[at] ^ 1);
+  });
+  REQUIRE(unlink(site.registry_path().c_str()) == 0);
+  site.dir.write("registry/site.reg", file);
+  chmod(site.registry_path().c_str(), 0600);
+  REQUIRE(site.seats() == 1);
+  if (is_open) CHECK(t.close_session() == PAM_SUCCESS);
+  t.end(PAM_ABORT);
+  CHECK(site.seats() == 1);
+}
+
 TEST_CASE("a reservation of a user who has become exempt is given back") {
   PamSite site;
   Transaction t(site, "daemon");
