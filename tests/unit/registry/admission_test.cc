@@ -759,6 +759,38 @@ TEST_CASE("a refusal believes a search for at most a second, and less if it foun
   CHECK(admitted);
 }
 
+TEST_CASE("no search is believed from before somebody had a seat given back") {
+  Logins f;
+  const Terms one = with_idle(1, 60);
+  const Admission idle = f.open("a", one);
+  f.make_idle(idle.ref, 100);
+  const Admission login = f.reserve_for("b", one);
+  REQUIRE(f.stage(idle.ref) == Stage::parked);
+  auto mapped = open_registry_file(f.dir / "site.reg", f.host);
+  mapped->shared().search.store(Widths::pack(SearchWord{1, coarse_ms() + kDeathCheck_ms}));
+  REQUIRE(f.registry.admit(f.login("c", 3000), one, f.processes).refusal == Refusal::site_full);
+  REQUIRE(f.registry.release_reservation(login.ref));
+  REQUIRE(f.stage(idle.ref) == Stage::seated);
+  CHECK(f.registry.admit(f.login("c", 3000), one, f.processes).admitted());
+  CHECK(f.stage(idle.ref) == Stage::parked);
+}
+
+TEST_CASE("the clock is noted when the terminals of all were looked at, not those of one user") {
+  Logins f;
+  constexpr std::uint64_t kOld = 1;
+  Terms one = with_idle(1, 60);
+  const bool of_one_user = GENERATE(true, false);
+  if (of_one_user) one.user_limit = 1;
+  const Admission a = f.open("a", one);
+  f.make_idle(a.ref, 100);
+  auto mapped = open_registry_file(f.dir / "site.reg", f.host);
+  mapped->shared().clock_offset_ms.store(kOld);
+  if (of_one_user) one.site = unlimited;
+  f.open("a", one);
+  REQUIRE(f.processes.terminal_looks == 1);
+  CHECK((mapped->shared().clock_offset_ms.load() == kOld) == of_one_user);
+}
+
 TEST_CASE("a search under another configuration is not believed") {
   Logins f;
   REQUIRE(f.open("a", with_idle(1, 600)).admitted());

@@ -19,6 +19,8 @@ class FakeProcesses final : public Processes {
   void reuse(pid_t pid) { reused_.insert(pid); }
   void leave_running(pid_t sid) { sids_.insert(sid); }
   void end_session(pid_t sid) { sids_.erase(sid); }
+  // It is alive, but when it was started cannot be known.
+  void hide_start(pid_t pid) { hidden_.insert(pid); }
 
   Life life(const ProcessId& id) const override {
     if (reused_.contains(id.pid)) return Life::reused;
@@ -30,6 +32,7 @@ class FakeProcesses final : public Processes {
   }
   std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override {
     if (gone_.contains(pid)) return std::nullopt;
+    if (hidden_.contains(pid)) return 0;
     return reused_.contains(pid) ? 999 : 100;
   }
   // The session of that leader has a terminal, last typed on at that time of CLOCK_REALTIME.
@@ -47,7 +50,7 @@ class FakeProcesses final : public Processes {
   mutable int terminal_looks = 0;
 
  private:
-  std::set<pid_t> gone_, reused_, sids_;
+  std::set<pid_t> gone_, reused_, sids_, hidden_;
   std::map<pid_t, std::int64_t> typed_;
 };
 

@@ -146,6 +146,31 @@ TEST_CASE("reservations that a process made for other users are found as strays"
   CHECK(strays == std::vector{reserved.ref});
 }
 
+TEST_CASE("what a process reserved for another of its services, or another process, is no stray") {
+  Fixture f;
+  Login of_sudo = f.login("a");
+  of_sudo.service = "sudo";
+  REQUIRE(f.reserve(of_sudo, unlimited).admitted());
+  REQUIRE(f.reserve(f.login("a", 2000), unlimited).admitted());
+  std::vector<SlotRef> strays;
+  CHECK_FALSE(f.registry.find_reservation(f.login("b"), strays));
+  CHECK(strays.empty());
+}
+
+TEST_CASE("a session has the user's limit that its login was measured by") {
+  Fixture f;
+  Terms two(unlimited);
+  two.user_limit = 2;
+  f.registry.publish_limit(f.registry.published_limit(), unlimited);
+  const auto reserved = f.registry.reserve(f.login("a"), two, f.processes, ~0ull);
+  // Edited in between.
+  const auto bound = f.registry.bind(reserved.ref, f.login("a"), Terms(unlimited), f.processes);
+  REQUIRE(bound);
+  Snapshot session;
+  REQUIRE(f.registry.snapshot(bound->ref, session));
+  CHECK(session.record.user_limit == 2);
+}
+
 TEST_CASE("a session is over when its leader and all processes of its sid are gone") {
   Fixture f;
   f.admit("a", limit_of(1), 1000);
@@ -393,4 +418,21 @@ TEST_CASE("one search finds the seat of a process that died right after its gate
   f.processes.kill(3000);
   CHECK(f.registry.reap(f.processes, now().boottime_ms).sessions == 1);
   CHECK(f.registry.count() == 0);
+}
+
+TEST_CASE(
+    "a claimer whose start time is not known is not taken for dead as long as its pid lives") {
+  Fixture f;
+  constexpr std::uint32_t kPid = 3000, kSlot = 7;
+  // A hash of 0: it did not know its own start time.
+  const std::uint32_t hash = GENERATE(0u, 5u);
+  auto mapped = open_registry_file(f.dir / "site.reg", f.host);
+  const Widths widths(f.registry.slots());
+  mapped->slots()[kSlot].state.store(widths.pack(StateWord{Stage::claimed, 1, kPid, hash}));
+  if (hash != 0) f.processes.hide_start(kPid);
+  CHECK_FALSE(f.registry.reap(f.processes, now().boottime_ms).any());
+  CHECK_FALSE(f.registry.is_free(kSlot));
+  f.processes.kill(kPid);
+  CHECK(f.registry.reap(f.processes, now().boottime_ms).claims == 1);
+  CHECK(f.registry.is_free(kSlot));
 }
