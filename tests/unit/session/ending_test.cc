@@ -157,3 +157,107 @@ TEST_CASE("a leader that takes on another session is signalled no more") {
   CHECK(site.stage(session.ref) == Stage::evicted);
   CHECK(site.registry.count() == 1);
 }
+
+TEST_CASE("who gives way is not asked to go where its leader leads another session, too") {
+  Site site;
+  Pipe ready, may_go;
+  Child leader([&] {
+    signal(SIGTERM, SIG_DFL);  // not as Catch2 has it
+    ready.put('r');
+    return may_go.get() == 'g' ? 0 : 1;
+  });
+  REQUIRE(ready.get() == 'r');
+  const Snapshot session = site.admit("anna", leader.pid());
+  const Snapshot other = site.admit("bob", leader.pid());
+  send_off(site.registry, site.config, {session, Displaced::Why::evicted});
+  Snapshot marked;
+  REQUIRE(site.registry.snapshot(session.ref, marked));
+  CHECK(marked.mark == MarkStage::revoked);
+  CHECK(site.stage(other.ref) == Stage::seated);
+  may_go.put('g');
+  CHECK(leader.wait() == 0);
+}
+
+namespace {
+
+volatile sig_atomic_t signals_seen = 0;
+void count_signal(int /*signal_number*/) {
+  signals_seen = signals_seen + 1;
+}
+
+// Ignores what asks it to go.
+pid_t fork_stubborn(Pipe& ready) {
+  const pid_t child = fork();
+  if (child != 0) return child;
+  signal(SIGTERM, SIG_IGN);
+  signal(SIGHUP, SIG_IGN);
+  alarm(60);  // whatever becomes of the test
+  ready.put('r');
+  for (;;)
+    pause();
+}
+
+}  // namespace
+
+TEST_CASE("a leader that closed its session is left alone, though what it left has to be killed") {
+  Site site;
+  Pipe ready, closed, over;
+  // Returns how many signals it had.
+  Child leader([&] {
+    setsid();
+    struct sigaction counting {};
+    counting.sa_handler = count_signal;
+    counting.sa_flags = SA_RESTART;
+    sigaction(SIGTERM, &counting, nullptr);
+    sigaction(SIGHUP, &counting, nullptr);
+    const pid_t old = fork_stubborn(ready);
+    while (closed.get() != 'c') {  // a signal ends its wait
+    }
+    const pid_t later = fork_stubborn(ready);
+    while (over.get() != 'o') {
+    }
+    int status = 0;
+    if (waitpid(old, &status, 0) != old || !WIFSIGNALED(status)) return 90;
+    if (waitpid(later, nullptr, WNOHANG) != 0) return 91;
+    kill(later, SIGKILL);
+    waitpid(later, nullptr, 0);
+    return static_cast<int>(signals_seen);
+  });
+  REQUIRE(ready.get() == 'r');
+  const Snapshot session = site.admit("anna", leader.pid());
+  EndingOptions options;
+  options.grace = std::chrono::milliseconds(0);
+  Ender ender(site.registry, site.config, {session_of(site, session)}, options);
+  REQUIRE(site.registry.release(session.ref));
+  // What the leader does from now on is for others.
+  REQUIRE(closed.put('c'));
+  REQUIRE(ready.get() == 'r');
+  while (const auto pause = ender.step())
+    std::this_thread::sleep_for(*pause);
+  CHECK(ender.results().front().result == EndResult::ended);
+  REQUIRE(over.put('o'));
+  CHECK(leader.wait() == 1);  // when it was asked
+}
+
+TEST_CASE("a login that opens its session while it is revoked is ended as that, not forgotten") {
+  Site site;
+  Stubborn leader;
+  REQUIRE(leader.ready.get() == 'r');
+  Login login = site.login("anna");
+  login.self = {leader.child.pid(), read_process_stat(leader.child.pid())->start_ticks};
+  const Admission reserved = site.registry.reserve(login, limit_of(7), site.processes, ~0ull);
+  REQUIRE(reserved.admitted());
+  Snapshot seen;
+  REQUIRE(site.registry.snapshot(reserved.ref, seen));
+  const Session chosen = session_from(seen, site.config.site, State::reserved, false, now());
+  const auto bound = site.registry.bind(reserved.ref, login, limit_of(7), site.processes);
+  REQUIRE(bound);
+  EndingOptions options;
+  options.reason = "lunch";
+  const Ender ender(site.registry, site.config, {chosen}, options);
+  CHECK(ender.results().front().result == EndResult::survived);
+  CHECK(ender.results().front().survivors == std::vector{leader.child.pid()});
+  REQUIRE(site.registry.snapshot(bound->ref, seen));
+  CHECK(seen.mark == MarkStage::revoked);
+  CHECK(reason_of(seen) == "lunch");
+}
