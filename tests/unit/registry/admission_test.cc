@@ -707,6 +707,23 @@ TEST_CASE("reserved seats are not had by an idle session's") {
   CHECK(f.registry.count() == 1);
 }
 
+TEST_CASE("a reserved seat is for who returns, too, if it was for that user's login") {
+  Logins f;
+  Terms terms = with_idle(2, 60);
+  terms.reserved_seats = 1;
+  const bool may_use_it = GENERATE(true, false);
+  Terms of_first = terms;
+  of_first.may_use_reserved = may_use_it;
+  const Admission first = f.open("a", of_first);
+  REQUIRE(f.open("b", terms).admitted());
+  f.make_idle(first.ref, 100);
+  const Admission third = f.open("c", terms);
+  REQUIRE(f.stage(first.ref) == Stage::parked);
+  REQUIRE(f.registry.release(third.ref));
+  const Decision back = f.registry.return_to_seat(first.ref, terms, false);
+  CHECK(back.outcome == (may_use_it ? Outcome::done : Outcome::site_full));
+}
+
 TEST_CASE("at a group's limit only an idle session of the group gives way") {
   Logins f;
   Terms of_staff = with_idle(-1, 60);
