@@ -1,6 +1,12 @@
 #include "config/policy.h"
 
+#include <sched.h>
+#include <sys/mount.h>
+
 #include <catch2/catch.hpp>
+
+#include "../../support/child.h"
+#include "../../support/temp_dir.h"
 
 using namespace sessreg;
 
@@ -43,6 +49,26 @@ TEST_CASE("group membership comes from the login's own group list") {
   CHECK_FALSE(groups_of("root", 0)("no-such-group"));
   CHECK_FALSE(groups_of("no-such-user", 12345)("root"));
   CHECK_FALSE(groups_of("no-such-user", std::nullopt)("root"));
+}
+
+TEST_CASE("each group of a user with very many counts", "[.root]") {
+  constexpr int kGroups = 300;
+  TempDir dir;
+  std::string groups = "root:x:0:\n";
+  for (int i = 0; i < kGroups; ++i)
+    groups += "of" + std::to_string(i) + ":x:" + std::to_string(20'000 + i) + ":daemon\n";
+  groups += "others:x:19999:bin\n";
+  const std::string file = dir.write("group", groups);
+  Child child([&] {
+    if (unshare(CLONE_NEWNS) != 0 || mount("", "/", "", MS_REC | MS_PRIVATE, nullptr) != 0 ||
+        mount(file.c_str(), "/etc/group", "", MS_BIND, nullptr) != 0)
+      return 99;
+    const InGroup in_group = groups_of("daemon", 1);
+    for (int i = 0; i < kGroups; ++i)
+      if (!in_group("of" + std::to_string(i))) return 1;
+    return in_group("others") ? 2 : 0;
+  });
+  CHECK(child.wait() == 0);
 }
 
 TEST_CASE("user, then service, then the first matching group, then the top, key by key") {

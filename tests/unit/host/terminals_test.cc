@@ -39,6 +39,44 @@ TEST_CASE("a terminal is believed only if it is the session's user's") {
   CHECK_FALSE(is_found(process, std::nullopt));
 }
 
+TEST_CASE("of a session's terminals that counts on which was typed last") {
+  Pipe name, ready;
+  // Within the session, another process on a terminal of its own, as tmux has it.
+  const OnTerminal process([&] {
+    int master = -1;
+    char path[64];
+    const pid_t child = forkpty(&master, path, nullptr, nullptr);
+    if (child == 0) {
+      alarm(60);  // whatever becomes of the test
+      ready.put('r');
+      for (;;)
+        pause();
+    }
+    for (const char* c = path; *c != '\0'; ++c)
+      name.put(*c);
+    return name.put('\n');
+  });
+  REQUIRE(process.is_ready());
+  REQUIRE(ready.get() == 'r');
+  std::string other;
+  for (int c = 0; (c = name.get()) != '\n';) {
+    REQUIRE(c > 0);
+    other += static_cast<char>(c);
+  }
+  constexpr std::int64_t kEarlier_s = 1'000'000'000, kLater_s = kEarlier_s + 100;
+  const auto type = [](const std::string& path, std::int64_t at_s) {
+    const timespec times[2] = {{at_s, 0}, {0, UTIME_OMIT}};
+    REQUIRE(utimensat(AT_FDCWD, path.c_str(), times, 0) == 0);
+  };
+  const bool is_first_later = GENERATE(true, false);
+  type(process.path(), is_first_later ? kLater_s : kEarlier_s);
+  type(other, is_first_later ? kEarlier_s : kLater_s);
+  TerminalLook look{{process.pid(), read_process_stat(process.pid())->start_ticks}, geteuid()};
+  look_at_terminals({&look, 1}, ProcessTable::read());
+  CHECK(look.has_terminal);
+  CHECK(look.typed_realtime_ms == kLater_s * 1000);
+}
+
 TEST_CASE("root's terminal is not that of another user's session", "[.root]") {
   const OnTerminal process;
   REQUIRE(process.is_ready());
