@@ -89,6 +89,16 @@ class Rights(DaemonTest):
             "failed": [{"index": 1, "error": scene_error("TokenInvalid")}]})
         self.assertEqual(self.call("TouchMany", tokens=[]), {"marked": 0, "failed": []})
 
+    def test_of_many_unknown_tokens_the_signatures_of_the_first_hundred_are_checked(self):
+        parts = self.of_alice.token.split(".")
+        parts[2] = parts[2][:-40] + "A" * 5 + parts[2][-35:]
+        # Those that are known cost none.
+        tokens = [self.of_alice.token] * 50 + [".".join(parts)] * 150
+        answer = self.call("TouchMany", BOB, tokens=tokens)
+        self.assertEqual(answer["marked"], 50)
+        self.assertEqual([each["error"] for each in answer["failed"]],
+                         [scene_error("TokenInvalid")] * 100 + [scene_error("NoSuchSession")] * 50)
+
     def test_touching_is_activity(self):
         time.sleep(2.5)
         self.assertGreaterEqual(self.listed(self.of_alice)["idle_seconds"], 2)
