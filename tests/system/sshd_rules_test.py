@@ -190,8 +190,8 @@ class UsersLimit(SceneTest):
 
     def test_a_locked_session_is_evicted_only_after_its_time(self):
         self.configure(user_sessions_limit=1, user_limit_policy="lock_then_evict", user_lock="4s")
-        opened = time.monotonic()
         victim = self.on_terminal()
+        opened = time.monotonic()  # or a little earlier
         refused = self.assert_refused("alice")
         self.assertRegex(refused.err, r"in [1-4] seconds")
         self.assertEqual(self.status()["refusals"]["locked"], 1)
