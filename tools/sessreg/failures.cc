@@ -155,7 +155,7 @@ Forgotten reset(Site& site, const FailuresOptions& options) {
 
 std::string what_was_forgotten(const Forgotten& forgotten, const FailuresOptions& options) {
   if (options.reset_all || forgotten.number > 1) return quantity(forgotten.number);
-  const std::string host = escape_for_terminal(options.reset);
+  std::string host = escape_for_terminal(options.reset);
   if (forgotten.network.empty() || forgotten.network == options.reset) return host;
   return fmt::format("{}, as which {} was counted", forgotten.network, host);
 }
