@@ -28,13 +28,6 @@ std::size_t parts_needed(unsigned bits) {
   }
 }
 
-std::uint32_t failures_of(const FailureRecord& record) {
-  std::uint64_t sum = record.other_failures;
-  for (const FailureRecord::User& user : record.users)
-    sum += user.failures;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, 0xffffffff));
-}
-
 void add(CrowdedNetwork& all, const FailureRecord& record) {
   all.members.push_back(record.host_hash);
   const std::uint64_t sum = std::uint64_t{all.failures} + failures_of(record);

@@ -96,6 +96,14 @@ static_assert(sizeof(FailureRecord) == 152 && std::is_trivially_copyable_v<Failu
 
 inline constexpr std::uint16_t kNoFailureEntry = 0xffff;
 
+// Of all users. A damaged record may have more than fit.
+inline std::uint32_t failures_of(const FailureRecord& record) {
+  std::uint64_t sum = record.other_failures;
+  for (const FailureRecord::User& user : record.users)
+    sum += user.failures;
+  return static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, 0xffffffff));
+}
+
 // --- The store ---
 
 // The record of the least rank gives way to that of a new host when there are as many as fit.

@@ -286,13 +286,6 @@ class FailureTable {
     return now_ms - since_ms >= lasts_ms;
   }
 
-  static std::uint32_t failures_of(const FailureRecord& record) {
-    std::uint64_t sum = record.other_failures;
-    for (const FailureRecord::User& user : record.users)
-      sum += user.failures;
-    return static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, 0xffffffff));
-  }
-
   FailureStatus status_of(const FailureRecord& record, std::uint64_t now_ms) const {
     if (is_stale(record, now_ms)) return {};
     FailureStatus status{failures_of(record), record.blacklisted != 0, 0};

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <iterator>
 #include <optional>
+#include <set>
 
 #include "sessregd/stopwatch.h"
 
@@ -73,8 +74,10 @@ void Endings::add(const std::vector<Session>& sessions, EndingOptions options,
 }
 
 void Endings::begin(Running& running, const ProcessTable& table) {
-  running.ender = std::make_unique<Ender>(registry_, config_, std::exchange(running.sessions, {}),
-                                          std::move(running.options), table);
+  // Copies: if there is no memory the next step begins again.
+  running.ender =
+      std::make_unique<Ender>(registry_, config_, running.sessions, running.options, table);
+  running.sessions.clear();
 }
 
 std::vector<Endings::OnEnded> Endings::take_waiting() {
@@ -94,13 +97,19 @@ void Endings::step() {
   std::optional<ProcessTable> table;  // rule 5
   std::optional<std::chrono::microseconds> pause;
   std::vector<std::pair<OnEnded, Ended>> told;
+  // First of all, as it may fail, and who is told something then would not be told.
+  std::set<const Running*> begun;
+  for (Running& running : running_) {
+    if (running.ender) continue;
+    if (!table) table = ProcessTable::read();
+    begin(running, *table);
+    begun.insert(&running);
+  }
   for (auto running = running_.begin(); running != running_.end();) {
-    auto next = running->ender ? running->ender->rest() : std::nullopt;
+    auto next = begun.contains(&*running) ? kFirstStep : running->ender->rest();
     if (!next) {
       if (!table) table = ProcessTable::read();
-      const bool begins = !running->ender;
-      if (begins) begin(*running, *table);
-      next = begins ? kFirstStep : running->ender->step(*table);
+      next = running->ender->step(*table);
     }
     if (next) {
       pause = std::min<std::chrono::microseconds>(*next, pause.value_or(*next));

@@ -18,8 +18,8 @@
 #include <chrono>
 #include <cstddef>
 #include <deque>
+#include <set>
 #include <unordered_map>
-#include <vector>
 
 namespace sessreg::varlink {
 
@@ -43,7 +43,7 @@ class Turns {
   // That user has no more items, and none will be added soon: nothing is kept but what has to be made
   // up for, while others wait.
   void forget(uid_t uid) {
-    if (users_.contains(uid)) gone_.push_back(uid);
+    if (users_.contains(uid)) gone_.insert(uid);
   }
 
   bool empty() const { return !root_waits_ && round_.empty(); }
@@ -133,7 +133,7 @@ class Turns {
   bool root_waits_ = false;
   std::unordered_map<uid_t, User> users_;
   std::deque<uid_t> round_;  // users other than root that wait, in the order of their turns
-  std::vector<uid_t> gone_;
+  std::set<uid_t> gone_;
   uid_t served_ = 0;
 };
 
