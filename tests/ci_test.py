@@ -10,7 +10,8 @@ import tempfile
 import unittest
 
 CI = pathlib.Path(__file__).resolve().parents[1] / ".ci" / "run"
-DEVELOPER = ["", "--sanitizers", "tidy"]  # what is called in any case; tidy if it is known since when
+# What is called in any case; tidy if it is known since when.
+DEVELOPER = ["", "--sanitizers", "trixie ./tools/quickstart", "tidy"]
 NOTES = """#!/bin/sh
 case $0 in */tidy) echo tidy ;; *) echo "$@" ;; esac >>calls
 case "$*" in *"$BROKEN"*) exit 1 ;; esac
@@ -31,7 +32,8 @@ class AfterAChange(unittest.TestCase):
         self.write(".ci/run")
         shutil.copy(CI, self.tree / ".ci" / "run")
         self.write("tests/tidy", NOTES)
-        for name in "run", "tidy":
+        self.write("tests/distributions/run", NOTES)
+        for name in "run", "tidy", "distributions/run":
             (self.tree / "tests" / name).chmod(0o755)
         self.git("init", "--quiet")
         self.commit()
@@ -69,7 +71,7 @@ class AfterAChange(unittest.TestCase):
         calls, output, status = self.run_ci()
         self.assertEqual(calls, DEVELOPER)
         self.assertIn("model: no full run, as nothing has changed since", output)
-        self.assertEqual(output.splitlines()[-1], "6 passed, 0 failed, 3 skipped")
+        self.assertEqual(output.splitlines()[-1], "7 passed, 0 failed, 3 skipped")
         self.assertEqual(status, 0)
 
     def test_what_is_no_concern_of_the_long_tests(self):
@@ -82,8 +84,8 @@ class AfterAChange(unittest.TestCase):
         self.change("lib/registry/gate.h")
         calls, output, _ = self.run_ci()
         self.assertEqual(calls, [
-            "--without schedule --without crash --without model --without coverage", "--sanitizers",
-            "tidy", "--thorough schedule crash model", "--coverage"])
+            "--without schedule --without crash --without model --without coverage", *DEVELOPER[1:],
+            "--thorough schedule crash model", "--coverage"])
         self.assertIn("packages: no full run", output)
 
     def test_one_suite_runs_once(self):
@@ -94,7 +96,7 @@ class AfterAChange(unittest.TestCase):
                 self.record()
                 self.change(name)
                 self.assertEqual(self.run_ci()[0],
-                                 [f"--without {suite}", "--sanitizers", "tidy", f"--thorough {suite}"])
+                                 [f"--without {suite}", *DEVELOPER[1:], f"--thorough {suite}"])
                 self.git("reset", "--hard", "--quiet", "HEAD~1")
 
     def test_a_release_counts_rather_than_the_record(self):
@@ -109,28 +111,35 @@ class AfterAChange(unittest.TestCase):
                 if record is not None:
                     self.write(".ci/thorough-since", record)
                 calls, output, _ = self.run_ci()
-                self.assertEqual(calls[2:], ["--thorough schedule crash packages model", "--coverage"])
+                self.assertEqual(calls[3:], ["--thorough schedule crash packages model", "--coverage"])
                 self.assertIn("all counts as changed", output)
                 self.assertIn("clang-tidy: not run", output)
 
     def test_no_time_left(self):
         calls, output, status = self.run_ci(minutes="0")
-        self.assertEqual(calls[2:], ["schedule crash model"])
+        self.assertEqual(calls[3:], ["schedule crash model"])
         self.assertIn("packages: no full run, as there is no time left", output)
         self.assertEqual(status, 0)
-        self.assertEqual(self.run_ci(minutes="12")[0][2:], ["model", "--thorough schedule crash"])
+        self.assertEqual(self.run_ci(minutes="12")[0][3:], ["model", "--thorough schedule crash"])
 
     def test_a_run_that_comes_to_no_result_fails(self):
         self.record()
         _, output, status = self.run_ci(broken="--sanitizers")
         self.assertEqual(output.splitlines()[-2:], ["FAILED tests/run --sanitizers came to no result",
-                                                    "4 passed, 1 failed, 2 skipped"])
+                                                    "5 passed, 1 failed, 2 skipped"])
+
+    def test_a_quick_start_that_fails_is_a_failure(self):
+        self.record()
+        _, output, status = self.run_ci(broken="quickstart")
+        self.assertEqual(output.splitlines()[-2:], ["FAILED the quick start on trixie: exit status 1",
+                                                    "6 passed, 1 failed, 3 skipped"])
+        self.assertEqual(status, 1)
 
     def test_the_names_of_what_failed_are_said_at_the_end(self):
         self.record()
         self.write("tests/tidy", "#!/bin/sh\necho FAILED one\necho FAILED two\necho 1 passed, 2 failed, 0 skipped\nexit 1\n")
         _, output, status = self.run_ci()
-        self.assertEqual(output.splitlines()[-3:], ["FAILED one", "FAILED two", "5 passed, 2 failed, 2 skipped"])
+        self.assertEqual(output.splitlines()[-3:], ["FAILED one", "FAILED two", "6 passed, 2 failed, 2 skipped"])
         self.assertEqual(status, 1)
 
 

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <algorithm>
+#include <iterator>
 #include <optional>
 #include <vector>
 
@@ -93,7 +94,7 @@ Rulebook rules_for(const Config& config, std::string_view user, std::string_view
   if (of_service != nullptr) order.push_back(of_service);
   // "The first matching group" is asked key by key: a group that does not set a key leaves
   // it to the next one.
-  order.insert(order.end(), of_groups.begin(), of_groups.end());
+  std::copy(of_groups.begin(), of_groups.end(), std::back_inserter(order));
 
   const auto choose = [&](auto& ret, const auto& at_top, auto SectionSettings::*key) {
     ret.value = at_top;

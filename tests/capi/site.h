@@ -1,13 +1,13 @@
 // A private site as a program sees it through sessreg.h, beside logins through the PAM module.
 #pragma once
 
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "../pam/transaction.h"
+#include "../support/catch.h"
 #include "capi/sessreg.h"
 
 struct FreeHandle {

@@ -2,9 +2,9 @@
 // call and at a stride in between: a file that has a name is whole, and nothing else is left lying.
 #include <sys/stat.h>
 
-#include <catch2/catch.hpp>
 #include <memory>
 
+#include "../support/catch.h"
 #include "registry_scene.h"
 
 using namespace sessreg;

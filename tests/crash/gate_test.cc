@@ -1,8 +1,7 @@
 // Gate operations, killed and stopped at every instruction. A new operation is one more row.
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
+#include "../support/catch.h"
 #include "gate_scene.h"
 
 using namespace sessreg;

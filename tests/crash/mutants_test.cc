@@ -2,8 +2,7 @@
 // step.
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
+#include "../support/catch.h"
 #include "gate_scene.h"
 
 using namespace sessreg;

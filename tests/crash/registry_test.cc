@@ -1,7 +1,7 @@
 // Operations of class Registry, killed and stopped at every change of the shared memory, at every
 // system call, and at a stride in between. A new operation is one more row.
-#include <catch2/catch.hpp>
 
+#include "../support/catch.h"
 #include "registry_scene.h"
 
 using namespace sessreg;

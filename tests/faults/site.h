@@ -1,11 +1,11 @@
 // What the faults are tried on: a site with a login at each of its stages, and what is left of it.
 #pragma once
 
-#include <catch2/catch.hpp>
 #include <string>
 #include <vector>
 
 #include "../pam/transaction.h"
+#include "../support/catch.h"
 #include "leftovers.h"
 #include "libc.h"
 

@@ -2,9 +2,9 @@
 #include <dlfcn.h>
 #include <malloc.h>
 
-#include <catch2/catch.hpp>
 #include <set>
 
+#include "../support/catch.h"
 #include "../support/dynamic_names.h"
 #include "transaction.h"
 

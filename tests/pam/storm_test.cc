@@ -1,8 +1,8 @@
 // Many real processes at one instant.
-#include <catch2/catch.hpp>
 #include <memory>
 #include <set>
 
+#include "../support/catch.h"
 #include "../support/child.h"
 #include "transaction.h"
 

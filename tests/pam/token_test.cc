@@ -2,9 +2,9 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <catch2/catch.hpp>
 #include <thread>
 
+#include "../support/catch.h"
 #include "../support/child.h"
 #include "../support/memory_search.h"
 #include "base/secret_bytes.h"

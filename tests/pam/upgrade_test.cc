@@ -1,9 +1,9 @@
 // Logins by the module right after an upgrade, on a host where others are logged in.
 #include <sys/stat.h>
 
-#include <catch2/catch.hpp>
 #include <memory>
 
+#include "../support/catch.h"
 #include "../support/child.h"
 #include "../support/version2.h"
 #include "base/clock.h"

@@ -1,8 +1,8 @@
 // The schedule tests can fail: operations with a known flaw, put together from the same accesses as
 // those of gate.h, each of which must be caught by some schedule within the bound.
-#include <catch2/catch.hpp>
 #include <cstring>
 
+#include "../support/catch.h"
 #include "scenarios.h"
 
 using namespace sessreg;

@@ -1,6 +1,6 @@
 #include <algorithm>
-#include <catch2/catch.hpp>
 
+#include "../support/catch.h"
 #include "../support/thorough.h"
 #include "scenarios.h"
 

@@ -5,10 +5,11 @@
 #include <link.h>
 #include <string.h>
 
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <set>
 #include <string>
+
+#include "catch.h"
 
 // Names from the dynamic symbol table of a 64-bit ELF file.
 struct DynamicNames {

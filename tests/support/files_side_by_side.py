@@ -18,7 +18,7 @@ def main(program):
 
     def run(file):
         # Without the hidden tests, as in a run of all tests.
-        done = subprocess.run([program, "--use-colour", "no", "-#", file + "~[.]"],
+        done = subprocess.run([program, "-#", file + "~[.]"],
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               errors="replace")
         print(f"{file}\n{done.stdout}", flush=True)

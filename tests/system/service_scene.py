@@ -156,7 +156,7 @@ class LoginContract:
                            "service": self.service, **self.listed(login)}.items():
             self.assertEqual(login.session[key], value, key)
         program = os.path.basename(os.readlink(f"/proc/{login.session['pid']}/exe"))
-        self.assertEqual(program, self.leader)
+        self.assertRegex(program, f"^({self.leader})$")
         self.assertEqual(self.active(), 1)
         self.assertEqual([s["id"] for s in self.sessions()], [login.session["id"]])
 

@@ -41,8 +41,9 @@ class Sshd:
         askpass.chmod(0o755)
 
         program = shutil.which("sshd", path=os.environ["PATH"] + ":/usr/sbin")
-        # sshd takes the name it was called by as its PAM service.
+        # OpenSSH before 9.9 takes the name it was called by as its PAM service.
         (SCENE / SERVICE).symlink_to(program)
+        self._settings = self._settings_of_today(program)
         self.log = SCENE / "sshd.log"
         for _ in range(20):
             with socket.socket() as probe:
@@ -54,6 +55,15 @@ class Sshd:
             raise RuntimeError("sshd does not start:\n" + self.log.read_text())
         self._write_ssh_config()
 
+    @staticmethod
+    def _settings_of_today(program):
+        """Those that OpenSSH needs from 9.9 on, and that are errors before."""
+        lines = [f"PAMServiceName {SERVICE}", "PerSourcePenalties no"]
+        options = itertools.chain(*(("-o", line.replace(" ", "=")) for line in lines))
+        known = subprocess.run([program, "-t", "-f", "/dev/null", "-h", SCENE / "host_key", *options],
+                               stderr=subprocess.DEVNULL).returncode == 0
+        return "\n".join(lines) if known else ""
+
     def _start(self):
         config = SCENE / "sshd_config"
         pid_file = SCENE / "sshd.pid"
@@ -63,6 +73,7 @@ ListenAddress 127.0.0.1
 HostKey {SCENE}/host_key
 PidFile {pid_file}
 UsePAM yes
+{self._settings}
 PasswordAuthentication yes
 KbdInteractiveAuthentication yes
 PermitRootLogin yes

@@ -116,7 +116,7 @@ class SshContract(LoginContract):
     """Mixed into a ServiceTest, which may say how its ssh differs."""
 
     service = ssh_scene.SERVICE
-    leader = "sshd"
+    leader = "sshd|sshd-session"  # since OpenSSH 9.8
     method = "publickey"
     kind = Client
     client = "ssh"

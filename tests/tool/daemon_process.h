@@ -10,10 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <string>
 
+#include "../support/catch.h"
 #include "support.h"
 
 class DaemonProcess {

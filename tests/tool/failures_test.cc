@@ -1,9 +1,9 @@
 // sessreg failures.
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <filesystem>
 
+#include "../support/catch.h"
 #include "base/clock.h"
 #include "config/remote_host.h"
 #include "support.h"

@@ -3,9 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <sstream>
 
+#include "../support/catch.h"
 #include "support.h"
 
 using namespace sessreg;

@@ -3,9 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <fstream>
 
+#include "../support/catch.h"
 #include "auth_log.h"
 #include "registry/layout.h"
 #include "support.h"

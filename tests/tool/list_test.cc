@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <sstream>
 
+#include "../support/catch.h"
 #include "../support/version2.h"
 #include "support.h"
 

@@ -3,10 +3,10 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <catch2/catch.hpp>
 #include <csignal>
 #include <cstdint>
 
+#include "../support/catch.h"
 #include "daemon_process.h"
 #include "session/activity.h"
 #include "token/token_key.h"

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <fstream>
 
+#include "../support/catch.h"
 #include "auth_log.h"
 #include "support.h"
 

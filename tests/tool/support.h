@@ -5,7 +5,6 @@
 
 #include <sys/types.h>
 
-#include <catch2/catch.hpp>
 #include <chrono>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -14,6 +13,7 @@
 #include <string_view>
 #include <vector>
 
+#include "../support/catch.h"
 #include "registry/registry.h"
 
 // Orphans of the processes that a test starts become children of the test program, so that

@@ -2,9 +2,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <regex>
 
+#include "../support/catch.h"
 #include "support.h"
 
 using namespace sessreg;

@@ -2,11 +2,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
 
+#include "../support/catch.h"
 #include "support.h"
 #include "token/token_key.h"
 

@@ -1,10 +1,10 @@
 // sessreg touch where the registry can be opened; remote_test.cc has it through the daemon.
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <cstdint>
 #include <fstream>
 
+#include "../support/catch.h"
 #include "session/activity.h"
 #include "support.h"
 #include "token/token_key.h"

@@ -12,12 +12,12 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <functional>
 #include <regex>
 #include <sstream>
 
+#include "../support/catch.h"
 #include "support.h"
 
 using namespace sessreg;

@@ -1,7 +1,8 @@
 #include "varlink/accounts.h"
 
-#include <catch2/catch.hpp>
 #include <cstring>
+
+#include "../support/catch.h"
 
 using namespace sessreg::varlink;
 

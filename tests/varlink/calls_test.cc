@@ -1,10 +1,10 @@
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "../support/catch.h"
 #include "toy_server.h"
 
 using namespace toy;

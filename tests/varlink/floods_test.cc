@@ -4,12 +4,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "../support/catch.h"
 #include "../support/sanitized.h"
 #include "toy_server.h"
 

@@ -1,8 +1,8 @@
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <vector>
 
+#include "../support/catch.h"
 #include "toy_server.h"
 
 using namespace toy;

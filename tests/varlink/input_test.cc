@@ -2,9 +2,10 @@
 
 #include <string.h>
 
-#include <catch2/catch.hpp>
 #include <string>
 #include <vector>
+
+#include "../support/catch.h"
 
 using namespace sessreg::varlink;
 

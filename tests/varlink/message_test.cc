@@ -1,6 +1,6 @@
-#include <catch2/catch.hpp>
 #include <string>
 
+#include "../support/catch.h"
 #include "varlink/write.h"
 
 using namespace sessreg::varlink;

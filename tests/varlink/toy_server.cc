@@ -11,9 +11,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <stdexcept>
 #include <vector>
+
+#include "../support/catch.h"
 
 namespace toy {
 

@@ -1,8 +1,9 @@
 #include "varlink/turns.h"
 
-#include <catch2/catch.hpp>
 #include <map>
 #include <string>
+
+#include "../support/catch.h"
 
 using sessreg::varlink::Turns;
 using namespace std::chrono_literals;

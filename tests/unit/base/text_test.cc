@@ -1,10 +1,10 @@
 #include "base/text.h"
 
-#include <catch2/catch.hpp>
 #include <cerrno>
 #include <set>
 #include <vector>
 
+#include "../../support/catch.h"
 #include "base/result.h"
 #include "base/utf8.h"
 

@@ -5,9 +5,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <thread>
 
+#include "../../support/catch.h"
 #include "../../support/child.h"
 #include "host/signals.h"
 

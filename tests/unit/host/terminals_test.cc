@@ -6,9 +6,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <string>
 
+#include "../../support/catch.h"
 #include "../../support/child.h"
 #include "../../support/on_terminal.h"
 #include "../../support/temp_dir.h"

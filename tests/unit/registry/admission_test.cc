@@ -2,10 +2,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <map>
 #include <random>
 
+#include "../../support/catch.h"
 #include "../../support/version2.h"
 #include "registry_fixture.h"
 

@@ -3,7 +3,6 @@
 
 #include <array>
 #include <atomic>
-#include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstring>
 #include <functional>
@@ -11,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "../../support/catch.h"
 #include "registry/failure_table.h"
 
 namespace sessreg {

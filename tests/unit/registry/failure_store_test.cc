@@ -1,10 +1,10 @@
 #include "registry/failure_store.h"
 
-#include <catch2/catch.hpp>
 #include <functional>
 #include <random>
 #include <thread>
 
+#include "../../support/catch.h"
 #include "failure_fixture.h"
 
 using namespace sessreg;

@@ -1,9 +1,9 @@
 #include "registry/failure_table.h"
 
-#include <catch2/catch.hpp>
 #include <random>
 #include <set>
 
+#include "../../support/catch.h"
 #include "failure_fixture.h"
 
 using namespace sessreg;

@@ -1,11 +1,11 @@
 #include "registry/gate.h"
 
 #include <array>
-#include <catch2/catch.hpp>
 #include <memory>
 #include <random>
 #include <vector>
 
+#include "../../support/catch.h"
 #include "registry/registry_file.h"
 
 using namespace sessreg;

@@ -1,9 +1,9 @@
 // Nobody gives way for a login that is refused: each limit that may be in the way, combined with each
 // way of making room.
-#include <catch2/catch.hpp>
 #include <functional>
 #include <vector>
 
+#include "../../support/catch.h"
 #include "registry_fixture.h"
 
 using namespace sessreg;

@@ -5,12 +5,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <filesystem>
 #include <map>
 #include <vector>
 
+#include "../../support/catch.h"
 #include "../../support/child.h"
 #include "../../support/temp_dir.h"
 #include "../../support/version2.h"

@@ -6,10 +6,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <thread>
 
+#include "../../support/catch.h"
 #include "../../support/child.h"
 #include "../../support/exercise.h"
 #include "../../support/temp_dir.h"

@@ -1,9 +1,9 @@
 #include "registry/registry.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <thread>
 
+#include "../../support/catch.h"
 #include "registry/gate.h"
 #include "registry_fixture.h"
 

@@ -8,8 +8,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
+#include "../../support/catch.h"
 #include "../../support/child.h"
 #include "../../support/temp_dir.h"
 #include "../../support/version2.h"

@@ -1,8 +1,7 @@
 // What a session is told when it is used: by its token, or by its service.
 #include "session/activity.h"
 
-#include <catch2/catch.hpp>
-
+#include "../../support/catch.h"
 #include "../registry/registry_fixture.h"
 #include "base/clock.h"
 #include "session/returning.h"

@@ -5,9 +5,9 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include <catch2/catch.hpp>
 #include <thread>
 
+#include "../../support/catch.h"
 #include "../../support/child.h"
 #include "../../support/on_terminal.h"
 #include "../registry/registry_fixture.h"

@@ -1,8 +1,7 @@
 // A login under the rules of a file that is edited meanwhile, and in a table that is full.
 #include "session/login.h"
 
-#include <catch2/catch.hpp>
-
+#include "../../support/catch.h"
 #include "../../support/temp_dir.h"
 #include "host/process.h"
 

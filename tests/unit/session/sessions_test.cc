@@ -6,9 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <catch2/catch.hpp>
 #include <thread>
 
+#include "../../support/catch.h"
 #include "../registry/registry_fixture.h"
 
 using namespace sessreg;

@@ -5,10 +5,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <string>
 
+#include "../../support/catch.h"
 #include "../../support/temp_dir.h"
 #include "base/clock.h"
 #include "token/token_key.h"

@@ -14,10 +14,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <set>
 
+#include "../../support/catch.h"
 #include "../../support/child.h"
 #include "../../support/memory_search.h"
 #include "../../support/temp_dir.h"

@@ -1,9 +1,9 @@
 #include "token/token.h"
 
-#include <catch2/catch.hpp>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "../../support/catch.h"
 #include "token/token_verify.h"
 
 using namespace sessreg;
