@@ -12,9 +12,12 @@ int account(LoginContext& context) {
 
 int open_session(LoginContext& context) {
   context.look_up();
-  return context.code_of(
-      context.procedure().open(context.kept_seat(), hinted_reservation(context.pamh())),
-      PAM_SUCCESS);
+  const LoginAnswer answer =
+      context.procedure().open(context.kept_seat(), hinted_reservation(context.pamh()));
+  // There is nothing to close then: see close_session().
+  if (get_held(context.pamh(), context.arguments().site) == nullptr)
+    set_held(context.pamh(), context.arguments().site, {Seat(), true});
+  return context.code_of(answer, PAM_SUCCESS);
 }
 
 // Usually costs no lookup: what is to be released was kept when it was opened.
@@ -22,11 +25,11 @@ int close_session(LoginContext& context) {
   const Held* held = get_held(context.pamh(), context.arguments().site);
   std::optional<Error> error;
   if (held == nullptr) {
-    // Another handle of this process may have opened it (and a close without an open does nothing).
-    if (const char* id = pam_getenv(context.pamh(), "SESSREG_ID")) {
-      context.look_up();
-      error = context.procedure().close(id);
-    }
+    // This handle has opened nothing: another one of this process did, as smbd's.
+    const char* id = pam_getenv(context.pamh(), "SESSREG_ID");
+    context.look_up();
+    error = context.procedure().close(id != nullptr ? std::optional<std::string_view>(id)
+                                                    : std::nullopt);
   } else if (!held->is_closed && held->seat.what == Seat::What::session) {
     error = release(held->seat);
     // Where it could not be released it is still held, so that a later close can do it; at the
@@ -36,7 +39,8 @@ int close_session(LoginContext& context) {
       context.debug("closed");
     }
   }
-  if (error) context.log(LOG_ERR, "cannot release", *error);
+  // Who has given up root's rights (proftpd) ends, and its sessions with it.
+  if (error && !lacks_rights(*error)) context.log(LOG_ERR, "cannot release", *error);
   return PAM_SUCCESS;
 }
 

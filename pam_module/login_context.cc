@@ -115,7 +115,7 @@ int LoginContext::code_of(const LoginAnswer& answer, int code_if_passed) const {
 int LoginContext::refuse(const Refused& refused) const {
   log(LOG_NOTICE, "refused", fields_of(refused), text(refused.refusal));
   // Also where the service set PAM_SILENT: the user must learn why.
-  if (!arguments_.quiet) pam_error(pamh_, "%s", refused.message.c_str());
+  tell_user(refused.message.c_str());
   return PAM_PERM_DENIED;
 }
 
@@ -139,8 +139,18 @@ int LoginContext::cannot_work(const LoginAnswer& answer, int code_if_passed) con
   }
   log(LOG_ALERT, "cannot work, refused", error);
   // What is wrong is the administrator's to read, not the user's.
-  if (!arguments_.quiet) pam_error(pamh_, "%s", kCannotWork);
+  tell_user(kCannotWork);
   return PAM_SYSTEM_ERR;
+}
+
+void LoginContext::tell_user(const char* text) const {
+  if (arguments_.quiet) return;
+  // Without a conversation (a service of its own protocol) libpam would log that as an error.
+  const void* conversation = nullptr;
+  if (pam_get_item(pamh_, PAM_CONV, &conversation) != PAM_SUCCESS || conversation == nullptr ||
+      static_cast<const pam_conv*>(conversation)->conv == nullptr)
+    return;
+  pam_error(pamh_, "%s", text);
 }
 
 void LoginContext::keep(const Seat& seat, const std::string& token) {

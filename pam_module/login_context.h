@@ -56,6 +56,8 @@ class LoginContext final : public LoginService {
 
  private:
   int refuse(const Refused& refused) const;
+  // Unless `quiet` is given, or nobody is there to be told.
+  void tell_user(const char* text) const;
   int cannot_work(const LoginAnswer& answer, int code_if_passed) const;
 
   pam_handle_t* pamh_;

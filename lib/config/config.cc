@@ -52,10 +52,16 @@ std::string where_allowed(const Key& key) {
   return where;
 }
 
-// Up to a comment: a '#' after white space. (Lines that are only a comment are gone by then.)
+// Up to a comment: a '#' after white space, not in double quotes. (Lines that are only a comment are
+// gone by then.)
 std::string_view without_comment(std::string_view text) {
-  for (std::size_t at = text.find('#'); at != std::string_view::npos; at = text.find('#', at + 1)) {
-    if (at > 0 && (text[at - 1] == ' ' || text[at - 1] == '\t')) return text.substr(0, at);
+  bool in_quotes = false;
+  for (std::size_t at = 1; at < text.size(); ++at) {
+    if (text[at] == '"') in_quotes = !in_quotes;
+    if (in_quotes && text[at] == '\\')
+      ++at;  // and what it escapes
+    else if (text[at] == '#' && !in_quotes && kBlank.find(text[at - 1]) != std::string_view::npos)
+      return text.substr(0, at);
   }
   return text;
 }
@@ -148,16 +154,19 @@ class Parser {
     if (name.front() == '@') {
       return quoted(name) + " is not a name; write it without the '@' (a group: [group NAME])";
     }
-    if (name.find_first_of("[]") != std::string_view::npos) {
-      return quoted(name) + " is not a name; a section's name has no '[' and no ']'";
+    if (name.front() != '"' && name.find_first_of("[]") != std::string_view::npos) {
+      return quoted(name) +
+             " is not a name; a section's name has '[' and ']' in double quotes only";
     }
-    if (auto fault = name_fault(name)) return *fault;
-    const auto [earlier, fresh] = line_of_section_.try_emplace({kind, name}, line_);
+    auto parsed = parse_name(name);
+    if (!parsed) return parsed.error().what;
+    const auto [earlier, fresh] = line_of_section_.try_emplace({kind, *parsed}, line_);
     if (!fresh) {
-      return "section [" + word + " " + escape_for_terminal(name) + "] was already begun on line " +
-             std::to_string(earlier->second) + "; put its keys together";
+      return "section [" + word + " " + escape_for_terminal(in_file(*parsed)) +
+             "] was already begun on line " + std::to_string(earlier->second) +
+             "; put its keys together";
     }
-    config_.sections.push_back({kind, std::string(name), {}});
+    config_.sections.push_back({kind, std::move(*parsed), {}});
     line_of_section_key_.clear();
     return {};
   }
@@ -242,7 +251,7 @@ class Parser {
   unsigned line_ = 0;
   LineOfKey line_of_top_key_;
   LineOfKey line_of_section_key_;
-  std::map<std::pair<SectionKind, std::string_view>, unsigned> line_of_section_;
+  std::map<std::pair<SectionKind, std::string>, unsigned> line_of_section_;
 };
 
 }  // namespace

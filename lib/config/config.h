@@ -69,8 +69,9 @@ struct Config {
   NameList reserved_for{{"root"}, {"sudo", "wheel"}};
   NameList exempt{{"root"}, {}};
   std::vector<std::string> only_services;
-  std::vector<std::string> ignore_services;  // the default list is set by parse_config
-  std::vector<std::string> shared_services;  // the same
+  std::vector<std::string> ignore_services;    // the default list is set by parse_config
+  std::vector<std::string> shared_services;    // the same
+  std::vector<std::string> reattach_services;  // the same
   std::int32_t max_failed_auth_per_host = 0;
   Seconds blacklist_time{60};
   std::vector<Cidr> blacklist_exempt;  // the default list is set by parse_config
@@ -120,6 +121,9 @@ Result<Config> parse_config(std::string_view text, const std::string& file, std:
 // `default` means the defaults. Errors: config_missing, invalid_config, permission_denied,
 // insecure_file (writable by others than root or the caller), system.
 Result<Config> load_config(std::string_view site, const std::string& path);
+
+// The name of a user, group or service as the file takes it: in quotes, if it has to be.
+std::string in_file(std::string_view name);
 
 // "90", "90s", "5m", "2h", "4d", "2w"; no sign, no fraction, at most 100 years.
 std::optional<Seconds> parse_duration(std::string_view text);

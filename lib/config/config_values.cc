@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t kQuotedBytes = 60;
 constexpr std::size_t kMessageBytes = 512;  // PAM_MAX_MSG_SIZE
-constexpr std::string_view kBlank = " \t";
 
 Error refused(std::string why) {
   return Error{Errc::invalid_config, std::move(why)};
@@ -79,7 +78,77 @@ std::optional<Cidr> parse_cidr(std::string_view text) {
   return block;
 }
 
+constexpr const char* kWholeName =
+    " is not a name; put the whole name in double quotes, and nothing else";
+
+// Why it cannot be a name, even in quotes.
+std::optional<std::string> fault_in_quotes(std::string_view name) {
+  if (name.empty()) return "a name is missing";
+  if (name != trim(name) || name.find('\t') != std::string_view::npos)
+    return quoted(name) + " is not a name; a name has single spaces inside, if any";
+  if (name.find_first_of(":/") != std::string_view::npos)
+    return quoted(name) + " is not a name; a name has no ':' and no '/'";
+  if (name.front() == '@')
+    return quoted(name) + " is not a name; '@' comes once, before a group in a list of users";
+  return std::nullopt;
+}
+
+std::optional<std::string> name_fault(std::string_view name) {
+  if (name.find_first_of(kBlank) != std::string_view::npos)
+    return quoted(name) + " is not a name; put a name with white space in double quotes";
+  if (name.find(',') != std::string_view::npos)
+    return quoted(name) + " is not a name; separate names by spaces, not by commas";
+  if (auto fault = fault_in_quotes(name)) return fault;
+  if (name.front() == '#')
+    return quoted(name) + " is not a name; put a space before the '#' of a comment";
+  if (name.find('"') != std::string_view::npos) return quoted(name) + kWholeName;
+  if (name.front() == '%') return quoted(name) + " is not a name; write @GROUP for a group";
+  if (name.find_first_of("()'") != std::string_view::npos)
+    return quoted(name) + " is not a name; put one with brackets or quotes in double quotes";
+  return std::nullopt;
+}
+
+// The name in quotes at the beginning of `text`, which loses it.
+Result<std::string> take_quoted(std::string_view& text) {
+  std::string name;
+  for (std::size_t at = 1; at < text.size(); ++at) {
+    if (text[at] == '"') {
+      text.remove_prefix(at + 1);
+      if (auto fault = fault_in_quotes(name)) return refused(std::move(*fault));
+      return name;
+    }
+    if (text[at] == '\\' && ++at < text.size() && text[at] != '"' && text[at] != '\\')
+      return refused(quoted(text) + " has a lone backslash in quotes; write \\\\ for one");
+    if (at < text.size()) name += text[at];
+  }
+  return refused(quoted(text) + " has no closing quote; end the name with '\"'");
+}
+
+// The word at the beginning of `text`, which loses it.
+Result<std::string> take_name(std::string_view& text) {
+  const std::string_view all = text;
+  if (text.front() != '"') {
+    const std::string_view word = text.substr(0, text.find_first_of(kBlank));
+    text.remove_prefix(word.size());
+    return parse_name(word);
+  }
+  auto name = take_quoted(text);
+  if (name && !text.empty() && kBlank.find(text.front()) == std::string_view::npos)
+    return refused(quoted(all) + kWholeName);
+  return name;
+}
+
 }  // namespace
+
+std::string in_file(std::string_view name) {
+  if (!name_fault(name)) return std::string(name);
+  std::string text = "\"";
+  for (const char c : name) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + '"';
+}
 
 std::string quoted(std::string_view text) {
   const std::string_view shown = utf8_prefix(text, kQuotedBytes);
@@ -137,43 +206,38 @@ Result<std::string> parse_path(std::string_view text) {
   return std::string(text);
 }
 
-std::optional<std::string> name_fault(std::string_view name) {
-  if (name.empty()) return "a name is missing";
-  if (name.find_first_of(kBlank) != std::string_view::npos) {
-    return quoted(name) + " is not a name; a name has no white space";
+Result<std::string> parse_name(std::string_view text) {
+  if (text.empty() || text.front() != '"') {
+    if (auto fault = name_fault(text)) return refused(std::move(*fault));
+    return std::string(text);
   }
-  if (name.find(',') != std::string_view::npos) {
-    return quoted(name) + " is not a name; separate names by spaces, not by commas";
-  }
-  if (name.find_first_of(":/") != std::string_view::npos) {
-    return quoted(name) + " is not a name; a name has no ':' and no '/'";
-  }
-  if (name.front() == '#') {
-    return quoted(name) + " is not a name; put a space before the '#' of a comment";
-  }
-  if (name.front() == '@') {
-    return quoted(name) + " is not a name; '@' comes once, before a group in a list of users";
-  }
-  return std::nullopt;
+  std::string_view rest = text;
+  auto name = take_quoted(rest);
+  if (!name) return name.error();
+  if (!rest.empty()) return refused(quoted(text) + kWholeName);
+  return name;
 }
 
 Result<NameList> parse_names(std::string_view text) {
   NameList list;
-  for (std::string_view word : words(text)) {
-    const bool group = word.front() == '@';
-    if (word == "@") return refused("'@' has no group after it; write @GROUP");
-    if (group) word.remove_prefix(1);
-    if (auto fault = name_fault(word)) return refused(std::move(*fault));
-    (group ? list.groups : list.users).emplace_back(word);
+  for (text = trim(text); !text.empty(); text = trim(text)) {
+    const bool group = text.front() == '@';
+    if (group) text.remove_prefix(1);
+    if (group && (text.empty() || kBlank.find(text.front()) != std::string_view::npos))
+      return refused("'@' has no group after it; write @GROUP");
+    auto name = take_name(text);
+    if (!name) return name.error();
+    (group ? list.groups : list.users).push_back(std::move(*name));
   }
   return list;
 }
 
 Result<std::vector<std::string>> parse_services(std::string_view text) {
   std::vector<std::string> services;
-  for (const std::string_view word : words(text)) {
-    if (auto fault = name_fault(word)) return refused(std::move(*fault));
-    services.emplace_back(word);
+  for (text = trim(text); !text.empty(); text = trim(text)) {
+    auto name = take_name(text);
+    if (!name) return name.error();
+    services.push_back(std::move(*name));
   }
   return services;
 }

@@ -16,6 +16,8 @@
 
 namespace sessreg {
 
+inline constexpr std::string_view kBlank = " \t";
+
 // `text` in single quotes, escaped for the terminal and shortened, for an error message.
 std::string quoted(std::string_view text);
 
@@ -32,6 +34,10 @@ Result<Seconds> parse_seconds(std::string_view text, Seconds least, Seconds most
 // An absolute path of a file, without "..". (The limit on a line's length limits it, too.)
 Result<std::string> parse_path(std::string_view text);
 
+// The name of a user, group or service. In double quotes, in which \\ and \" stand for a backslash
+// and a quote, it may have spaces, and characters that are likely to be a mistake.
+Result<std::string> parse_name(std::string_view text);
+
 // Users and @groups, separated by white space; none is fine.
 Result<NameList> parse_names(std::string_view text);
 
@@ -44,8 +50,5 @@ Result<std::vector<Cidr>> parse_cidrs(std::string_view text);
 
 // A message to the user with known placeholders only, {seconds} only where a time is left.
 Result<std::string> parse_message(std::string_view text, bool may_name_seconds);
-
-// Why `name` cannot be the name of a user, group or service; nullopt if it can.
-std::optional<std::string> name_fault(std::string_view name);
 
 }  // namespace sessreg

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/text.h"
 #include "base/undo.h"
 #include "config/remote_host.h"
 #include "session/login.h"
@@ -108,6 +109,7 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
       return answer(What::already);
     give_back(*held);
   }
+  if (may_reattach(*site, login_)) return answer(What::deferred);
   if (auto observed = observe(*site)) return observed;
   const auto admission = sessreg::reserve(*site, login_, rules(*config));
   if (!admission) return failed(admission.error(), &*config);
@@ -135,14 +137,18 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   if (standing_ == Standing::exempt) return list_exempt(*config, held);
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
-  if (is_of_sshd()) note_success(*site);
 
   if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
     return answer(What::already);  // the module stands twice in this stack
   if (reserved) hint.reset();
   if (reserved && !in_vain && is_there(*site->registry, *held)) hint = held->ref;
+  const bool is_reserved = hint && site->registry->is_reservation_of(*hint, login_);
+  // It may not have been through the account phase, which another line's success skips.
+  if (!is_reserved)
+    if (auto why = blacklisted(*site)) return refused(std::move(*why));
+  if (is_of_sshd()) note_success(*site);
   // What was reserved is bound also where `observe` would let anybody through.
-  if (!hint || !site->registry->is_reservation_of(*hint, login_))
+  if (!is_reserved)
     if (auto observed = observe(*site)) return observed;
   issue_tokens_in(*site);
   const auto admission = options_.serves_many || is_shared
@@ -200,7 +206,7 @@ LoginAnswer LoginProcedure::foresee() {
   const auto config = read_config();
   if (!config || standing(*config) != Standing::counted) return answer(What::not_counted);
   auto site = open_site(*config);
-  if (!site) return answer(What::not_counted);
+  if (!site || may_reattach(*site, login_)) return answer(What::not_counted);
   const auto admission = sessreg::foresee(*site, login_, rules(*config));
   if (!admission || admission->admitted() || admission->stale_configuration)
     return answer(What::not_counted);
@@ -226,13 +232,35 @@ Result<std::optional<CountedFailure>> LoginProcedure::count_failure() {
   return counted;
 }
 
-std::optional<Error> LoginProcedure::close(std::string_view id) {
+std::optional<Error> LoginProcedure::close(std::optional<std::string_view> id) {
+  const auto nothing_closed = [&](const Error& error) {
+    return id ? std::optional(error) : std::nullopt;
+  };
   const auto config = read_config();
-  if (!config) return config.error();
+  if (!config) return nothing_closed(config.error());
+  if (!id && standing(*config) == Standing::ignored) return std::nullopt;
   auto registry = open_existing_registry(config->registry);
-  if (!registry) return registry.error();
-  if (const auto session = registry->find_session(login_, id)) registry->release(*session);
+  if (!registry) return nothing_closed(registry.error());
+  const auto session = id ? registry->find_session(login_, *id) : find_latest(*registry);
+  if (session) registry->release(*session);
   return std::nullopt;
+}
+
+std::optional<SlotRef> LoginProcedure::find_latest(Registry& registry) const {
+  std::optional<SlotRef> latest;
+  std::uint64_t opened_ms = 0;
+  registry.for_each([&](const Snapshot& held) {
+    const RecordImage& record = held.record;
+    if (record.kind == RecordKind::reservation || leader_of(record) != login_.self ||
+        !registry.is_user_of(record, login_.user) ||
+        !registry.is_service_of(record, login_.service) ||
+        text_of(record.tty) != utf8_prefix(login_.tty, record.tty.size()))
+      return;
+    if (latest && record.opened_boottime_ms < opened_ms) return;
+    latest = held.ref;
+    opened_ms = record.opened_boottime_ms;
+  });
+  return latest;
 }
 
 std::optional<Refused> LoginProcedure::blacklisted(Site& site) {

@@ -55,7 +55,8 @@ struct LoginAnswer {
     not_counted,  // ignored or exempt: nothing was taken
     observed,     // `observe`: told what would have happened; nothing was taken
     reserved,
-    deferred,  // nothing was taken, as others would have to go for it: opening decides
+    deferred,  // nothing was taken, as others would have to go for it, or as the user may only be
+               // coming back to an open session: opening decides
     opened,    // also an exempt session; if it could not be listed, no seat is kept
     already,   // by an earlier call
     refused,
@@ -131,8 +132,10 @@ class LoginProcedure {
   // Counts a failed authentication. nullopt: none are counted for that host.
   Result<std::optional<CountedFailure>> count_failure();
 
-  // Ends the session of that id, if this process opened it for this login.
-  std::optional<Error> close(std::string_view id);
+  // Ends the session of that id, if this process opened it for this login. Without an id: the one
+  // that it opened last for this login's user, service and tty, if there is one; it is no error if
+  // nobody can tell.
+  std::optional<Error> close(std::optional<std::string_view> id);
 
  private:
   using What = LoginAnswer::What;
@@ -161,6 +164,7 @@ class LoginProcedure {
   // With `observe`: the answer, if the login would not just get a seat.
   std::optional<LoginAnswer> observe(Site& site);
   bool is_ours(const Registry& registry, const Seat& seat) const;
+  std::optional<SlotRef> find_latest(Registry& registry) const;
   void issue_tokens_in(Site& site);
   // Rule 1.
   void take(Site& site, const Admission& admission, Seat::What what);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "host/process.h"
 #include "session/activity.h"
+#include "session/session_state.h"
 #include "token/token_key.h"
 
 namespace sessreg {
@@ -108,6 +109,26 @@ Result<Admission> find_and_bind_or_admit(Site& site, const Login& login, const R
   for (const SlotRef& stray : strays)
     registry.release_reservation(stray);
   return bind_or_admit(site, login, rules, found);
+}
+
+bool may_reattach(Site& site, const Login& login) {
+  const std::vector<std::string>& services = site.config.reattach_services;
+  if (std::find(services.begin(), services.end(), login.service) == services.end()) return false;
+  Registry& registry = *site.registry;
+  const SystemProcesses processes;
+  StateReader states(processes);
+  const std::uint64_t now_ms = boottime_ms();
+  bool found = false;
+  registry.for_each([&](const Snapshot& held) {
+    if (found || !registry.is_user_of(held.record, login.user) ||
+        std::none_of(services.begin(), services.end(), [&](const std::string& service) {
+          return registry.is_service_of(held.record, service);
+        }))
+      return;
+    const auto state = states.state_of(held, false, now_ms);
+    found = state == State::active || state == State::parked || state == State::orphaned;
+  });
+  return found;
 }
 
 Result<Admission> foresee(Site& site, const Login& login, const Rulebook& rules) {

@@ -33,6 +33,11 @@ Result<Admission> bind_or_admit(Site& site, const Login& login, const Rulebook& 
 Result<Admission> find_and_bind_or_admit(Site& site, const Login& login, const Rulebook& rules,
                                          const std::optional<SlotRef>& reservation);
 
+// Whether this login may only lead back to a session that is open already, as it does at a greeter
+// that unlocks a screen: its service is one of `reattach_services`, and so is that of a session
+// that the user has, and that lives and is not to end.
+bool may_reattach(Site& site, const Login& login);
+
 // What reserve() would answer, and who would give way.
 Result<Admission> foresee(Site& site, const Login& login, const Rulebook& rules);
 

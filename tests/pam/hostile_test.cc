@@ -5,10 +5,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <iterator>
 
+#include "../support/catch.h"
 #include "../support/child.h"
 #include "../support/temp_dir.h"
 #include "base/utf8.h"
@@ -130,6 +130,32 @@ TEST_CASE("no name is so long that a syslog daemon would cut what is behind it")
                          Catch::Contains(" reason=drain rhost=") &&
                          Catch::Contains("... count=0 limit=0 user=") && Catch::EndsWith("..."));
   }
+}
+
+TEST_CASE("a service without a conversation is refused in one line of the log") {
+  PamSite site("sessions_limit = 0\n");
+  LogWatch log;
+  Transaction t(site, "daemon");
+  const pam_conv none{nullptr, nullptr};
+  REQUIRE(pam_set_item(t.handle(), PAM_CONV, &none) == PAM_SUCCESS);
+  CHECK(t.account() == PAM_PERM_DENIED);
+  CHECK_THAT(log.lines().back(), Catch::Contains(" refused: "));
+  for (const std::string& line : log.lines())
+    CHECK_THAT(line, !Catch::Contains("conversation"));
+}
+
+// As proftpd closes.
+TEST_CASE("who has given up root's rights ends the session without a line in the log") {
+  if (geteuid() != 0) return;
+  PamSite site;
+  Child child([&] {
+    Transaction t(site, "daemon");
+    if (t.open_session() != PAM_SUCCESS) return 99;
+    LogWatch log;
+    if (seteuid(65534) != 0 || t.close_session() != PAM_SUCCESS) return 98;
+    return static_cast<int>(log.lines().size());
+  });
+  CHECK(child.wait() == 0);
 }
 
 TEST_CASE("the filter of the manual page lets fail2ban ban who is blacklisted, and nobody else") {

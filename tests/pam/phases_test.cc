@@ -5,9 +5,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include <catch2/catch.hpp>
 #include <fstream>
+#include <set>
 
+#include "../support/catch.h"
 #include "../support/child.h"
 #include "transaction.h"
 
@@ -274,25 +275,101 @@ TEST_CASE("an error at the end of a transaction whose session was closed ends no
   CHECK(site.seats() == 1);
 }
 
-TEST_CASE("a close through another handle needs the session's id in the environment") {
+TEST_CASE("a close through another handle ends the session whose id is in the environment") {
   PamSite site;
-  std::string id;
-  {
+  std::string ids[2];
+  for (std::string& id : ids) {
     Transaction t(site, "daemon");
     REQUIRE(t.open_session() == PAM_SUCCESS);
     id = t.env("SESSREG_ID");
   }
-  Transaction without(site, "daemon");
-  CHECK(without.close_session() == PAM_SUCCESS);
+  const auto close = [&](const std::string& id) {
+    Transaction t(site, "daemon");
+    pam_putenv(t.handle(), ("SESSREG_ID=" + id).c_str());
+    CHECK(t.close_session() == PAM_SUCCESS);
+  };
+  close("00000000000000000000000000000000");
+  CHECK(site.seats() == 2);
+  close(ids[0]);
   CHECK(site.seats() == 1);
-  Transaction wrong(site, "daemon");
-  pam_putenv(wrong.handle(), "SESSREG_ID=00000000000000000000000000000000");
-  CHECK(wrong.close_session() == PAM_SUCCESS);
+  close(ids[0]);
   CHECK(site.seats() == 1);
-  Transaction with(site, "daemon");
-  pam_putenv(with.handle(), ("SESSREG_ID=" + id).c_str());
-  CHECK(with.close_session() == PAM_SUCCESS);
+  close(ids[1]);
   CHECK(site.seats() == 0);
+}
+
+// smbd and JupyterHub start a new handle to close a session, and leave the environment empty.
+TEST_CASE("a close through another handle ends the process's latest session of that user and tty") {
+  PamSite site("sessions_limit = 9\nexempt = mail\n");
+  site.write_service("smbd", "");
+  const auto begin = [&](const char* user, const char* tty, const char* service) {
+    auto t = std::make_unique<Transaction>(site, user, service);
+    pam_set_item(t->handle(), PAM_TTY, tty);
+    return t;
+  };
+  const auto open = [&](const char* user, const char* tty, const char* service = "smbd") {
+    const auto t = begin(user, tty, service);
+    REQUIRE(t->open_session() == PAM_SUCCESS);
+    usleep(2'000);  // opened in one millisecond, neither is the latest
+    return t->env("SESSREG_ID");
+  };
+  const auto close = [&](const char* user, const char* tty, const char* service = "smbd") {
+    CHECK(begin(user, tty, service)->close_session() == PAM_SUCCESS);
+  };
+  const auto listed = [&] {
+    std::set<std::string> ids;
+    site.registry().for_each(
+        [&](const sessreg::Snapshot& held) { ids.insert(sessreg::to_hex(held.record.id)); });
+    return ids;
+  };
+  const std::string first = open("daemon", "smb/1");
+  const std::string second = open("daemon", "smb/1");
+  const std::string longer = open("daemon", "smb/a-name-of-more-than-16-bytes");
+  const std::string exempt = open("mail", "smb/1");
+  const auto reserved = begin("daemon", "smb/1", "smbd");
+  REQUIRE(reserved->account() == PAM_SUCCESS);
+  REQUIRE(listed().size() == 5);
+
+  close("daemon", "smb/2");
+  close("bin", "smb/1");
+  close("daemon", "smb/1", "sshd");
+  Child child([&] {
+    close("daemon", "smb/1");
+    return 0;
+  });
+  CHECK(child.wait() == 0);
+  CHECK(listed().size() == 5);
+
+  close("daemon", "smb/1");
+  CHECK(listed().count(second) == 0);
+  CHECK(listed().size() == 4);
+  close("daemon", "smb/1");
+  CHECK(listed().count(first) == 0);
+  CHECK(listed().size() == 3);
+  close("daemon", "smb/1");  // the reservation is not a session
+  CHECK(listed().size() == 3);
+  close("daemon", "smb/a-name-of-more-than-16-bytes");
+  CHECK(listed().count(longer) == 0);
+  close("mail", "smb/1");
+  CHECK(listed().count(exempt) == 0);
+  CHECK(listed().size() == 1);
+}
+
+TEST_CASE("a handle that got no session closes nobody's") {
+  PamSite site("sessions_limit = 1\n");
+  Transaction inside(site, "daemon"), refused(site, "daemon");
+  REQUIRE(inside.open_session() == PAM_SUCCESS);
+  SECTION("as it was refused") {}
+  SECTION("as it is only observed") {
+    site.write_service("sshd", "observe");
+  }
+  SECTION("as its service was ignored at the time") {
+    site.write_config("ignore_services = sshd\n");
+  }
+  refused.open_session();
+  site.write_config("sessions_limit = 1\n");
+  refused.close_session();
+  CHECK(site.seats() == 1);
 }
 
 TEST_CASE("a second close of one handle does not end another handle's session") {

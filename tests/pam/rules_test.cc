@@ -1,8 +1,7 @@
 // Every rule as a login meets it: its code, and the text that its user reads.
 #include <sys/wait.h>
 
-#include <catch2/catch.hpp>
-
+#include "../support/catch.h"
 #include "../support/child.h"
 #include "transaction.h"
 
@@ -60,6 +59,21 @@ TEST_CASE(
     site.fail(kHost);
     CHECK(site.preauth(kHost) == kIgnored);
   }
+}
+
+TEST_CASE("a session that opens without a reservation is refused to a blacklisted host") {
+  RuleSite site("max_failed_auth_per_host = 1\nblacklist_exempt =\nblacklist_time = 90\n");
+  constexpr const char* kHost = "192.0.2.7";
+  Transaction early(site, "daemon"), late(site, "daemon"), root(site, "root");
+  REQUIRE(early.account() == PAM_SUCCESS);
+  site.fail(kHost, "bin");
+  CHECK(late.open_session() == PAM_PERM_DENIED);
+  CHECK(late.texts() ==
+        Texts{"Too many failed logins from your address. Please try again in 90 seconds."});
+  CHECK(early.open_session() == PAM_SUCCESS);
+  CHECK(root.open_session() == PAM_SUCCESS);
+  site.write_service("sshd", "observe");
+  CHECK(Transaction(site, "daemon").open_session() == PAM_SUCCESS);
 }
 
 TEST_CASE("at a user's limit that user is refused with a message of its own") {
@@ -250,6 +264,100 @@ TEST_CASE("check_limit counts nobody who has died, nor whom account would evict"
   Transaction early(site, "daemon", "check_limit");
   CHECK(early.authenticate() == kIgnored);
   CHECK(site.seats() == 1);
+}
+
+// A greeter that unlocks a screen, and a desktop that is connected to again, go through auth and
+// account, and open no session.
+TEST_CASE("the way back to an open session is not refused, needs no seat and ends nobody") {
+  RuleSite site(
+      "sessions_limit = 2\nuser_sessions_limit = 1\nuser_limit_policy = evict\n"
+      "reattach_services = greeter desktop\n");
+  for (const char* service : {"greeter", "desktop"})
+    site.write_service(service, "check_limit");
+  Transaction inside(site, "daemon", "greeter"), other(site, "bin", "sshd");
+  REQUIRE(inside.open_session() == PAM_SUCCESS);
+  REQUIRE(other.open_session() == PAM_SUCCESS);
+  const std::string id = inside.env("SESSREG_ID");
+
+  for (const char* service : {"greeter", "desktop"}) {
+    INFO(service);
+    Transaction back(site, "daemon", service);
+    CHECK(back.authenticate() == kIgnored);
+    const std::size_t texts_of_others = back.texts().size();
+    CHECK(back.account() == PAM_SUCCESS);
+    CHECK(back.texts().size() == texts_of_others);
+    CHECK(back.env("SESSREG_RESERVATION").empty());
+  }
+  CHECK(site.seats() == 2);
+  Transaction still(site, "daemon", "greeter");
+  pam_putenv(still.handle(), ("SESSREG_ID=" + id).c_str());
+  CHECK(still.close_session() == PAM_SUCCESS);  // it was there to be closed: nobody was evicted
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("opening decides about a session that is a new one after all") {
+  RuleSite site("user_sessions_limit = 1\nreattach_services = greeter\n");
+  site.write_service("greeter", "");
+  Transaction inside(site, "daemon", "greeter"), another(site, "daemon", "greeter");
+  REQUIRE(inside.open_session() == PAM_SUCCESS);
+  CHECK(another.account() == PAM_SUCCESS);
+  CHECK(another.open_session() == PAM_PERM_DENIED);
+  CHECK(another.texts() ==
+        Texts{"You may have at most 1 sessions at once. Please end one of them and try again."});
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("there is no way back for who has no such session") {
+  RuleSite site(
+      "sessions_limit = 1\nmax_failed_auth_per_host = 1\nblacklist_exempt =\n"
+      "reattach_services = greeter\n");
+  site.write_service("greeter", "");
+  const auto account = [&](const char* user, const char* service) {
+    return Transaction(site, user, service).account();
+  };
+  SECTION("of a service that is named, as theirs has to be") {
+    Transaction inside(site, "daemon", "sshd");
+    REQUIRE(inside.open_session() == PAM_SUCCESS);
+    CHECK(account("daemon", "greeter") == PAM_PERM_DENIED);
+  }
+  SECTION("by another service") {
+    Transaction inside(site, "daemon", "greeter");
+    REQUIRE(inside.open_session() == PAM_SUCCESS);
+    CHECK(account("daemon", "sshd") == PAM_PERM_DENIED);
+    CHECK(account("bin", "greeter") == PAM_PERM_DENIED);
+    CHECK(account("daemon", "greeter") == PAM_SUCCESS);
+    site.write_config("sessions_limit = 1\nreattach_services =\n");
+    CHECK(account("daemon", "greeter") == PAM_PERM_DENIED);
+  }
+  SECTION("that is to live on") {
+    Transaction inside(site, "daemon", "greeter");
+    REQUIRE(inside.open_session() == PAM_SUCCESS);
+    auto registry = site.registry();
+    registry.for_each([&](const sessreg::Snapshot& held) { registry.mark_revoked(held.ref, ""); });
+    CHECK(account("daemon", "greeter") == PAM_PERM_DENIED);
+  }
+  SECTION("that lives") {
+    Child leader([&] {
+      Transaction inside(site, "daemon", "greeter");
+      if (inside.open_session() != PAM_SUCCESS) return 1;
+      _exit(0);
+    });
+    REQUIRE(leader.wait() == 0);
+    Transaction other(site, "bin", "sshd");
+    REQUIRE(other.open_session() == PAM_SUCCESS);
+    CHECK(account("daemon", "greeter") == PAM_PERM_DENIED);
+  }
+  SECTION("that is open, where only a seat is reserved") {
+    Transaction begun(site, "daemon", "greeter");
+    REQUIRE(begun.account() == PAM_SUCCESS);
+    CHECK(account("daemon", "greeter") == PAM_PERM_DENIED);
+  }
+  SECTION("or whose host is blacklisted") {
+    Transaction inside(site, "daemon", "greeter");
+    REQUIRE(inside.open_session() == PAM_SUCCESS);
+    site.fail("192.0.2.7");
+    CHECK(account("daemon", "greeter") == PAM_PERM_DENIED);
+  }
 }
 
 TEST_CASE("with observe nobody is refused or evicted, and nobody told") {

@@ -109,7 +109,7 @@ class TurningOn(ssh_scene.SceneTest):
             return next(i for i, line in enumerate(lines) if set(words) <= set(line))
         accounts, sessions = (next(i for i, line in enumerate(lines) if part in line)
                               for part in ("common-account", "common-session"))
-        self.assertGreater(place("account", "pam_sessreg.so"), accounts, lines)
+        self.assertLess(place("account", "pam_sessreg.so"), accounts, lines)
         self.assertLess(place("session", "pam_sessreg.so"), sessions, lines)
 
     def test_sshd_alone(self):

@@ -2,10 +2,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 
+#include "../support/catch.h"
 #include "base/hash.h"
 #include "registry/layout.h"
 #include "support.h"
@@ -276,6 +276,72 @@ TEST_CASE("the success of a substack comes back to the lines behind it") {
              "auth include password\n"
              "auth [default=die] pam_sessreg.so authfail\n");
   CHECK(host.findings() == "no findings\n");
+}
+
+TEST_CASE("a line that another one's success skips is found") {
+  const Host host("");
+  const std::string unix_block =
+      "account [success=1 new_authtok_reqd=done default=ignore] pam_unix.so\n"
+      "account requisite pam_deny.so\n"
+      "account required pam_permit.so\n";
+  const std::string session = "session required pam_sessreg.so\n";
+  // As pam-auth-update writes it where libpam-sss is installed.
+  host.stack("common-account",
+             unix_block + "account sufficient pam_localuser.so\naccount required pam_sessreg.so\n");
+  host.stack("login", "@include common-account\n" + session);
+  CHECK(
+      host.findings() ==
+      "~/pam.d/common-account:5: the success of pam_localuser.so (~/pam.d/common-account:4) skips "
+      "this line: who is refused is refused late, and 'ssh -N' stays connected (service login); "
+      "move it before that one\n");
+  host.stack("common-account", "account required pam_sessreg.so\n" + unix_block +
+                                   "account sufficient pam_localuser.so\n");
+  CHECK(host.findings() == "no findings\n");
+  host.stack("common-account", unix_block);
+
+  SECTION("behind an include, as on Red Hat, and not behind a substack") {
+    host.stack("password-auth", "account sufficient pam_usertype.so issystem\n");
+    host.stack("login",
+               "account include password-auth\naccount required pam_sessreg.so\n" + session);
+    CHECK_THAT(host.findings(), Catch::Contains("the success of pam_usertype.so"));
+    host.stack("login",
+               "account substack password-auth\naccount required pam_sessreg.so\n" + session);
+    CHECK(host.findings() == "no findings\n");
+  }
+  SECTION("between a jump and its target") {
+    host.stack("login",
+               "account [success=1 default=ignore] pam_unix.so\n"
+               "account required pam_sessreg.so\n"
+               "account required pam_permit.so\n" +
+                   session);
+    CHECK_THAT(host.findings(), Catch::StartsWith("~/pam.d/login:2: the success of pam_unix.so "
+                                                  "(~/pam.d/login:1) skips this line: who is "));
+  }
+  SECTION("in the session stack") {
+    host.stack("login",
+               "account required pam_sessreg.so\n"
+               "session sufficient pam_unix.so\n" +
+                   session);
+    CHECK(host.findings() ==
+          "~/pam.d/login:3: the success of pam_unix.so (~/pam.d/login:2) skips this line: the "
+          "session is not counted; move it before that one\n");
+  }
+  SECTION("unless the administrator says whom it does not concern") {
+    host.stack("login",
+               "account [success=1 default=ignore] pam_succeed_if.so user ingroup staff\n"
+               "account required pam_sessreg.so\n"
+               "session [success=1 default=ignore] pam_succeed_if.so user ingroup staff\n" +
+                   session);
+    CHECK(host.findings() == "no findings\n");
+  }
+  SECTION("and jumps that end before it are none of its concern") {
+    host.stack("login", unix_block + "account required pam_sessreg.so\n" +
+                            "session [default=1] pam_permit.so\n"
+                            "session requisite pam_deny.so\n"
+                            "session required pam_permit.so\n" +
+                            session);
+    CHECK(host.findings() == "no findings\n");
+  }
 }
 
 TEST_CASE("hostile files are findings, or nothing, but never the end") {

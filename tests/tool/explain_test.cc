@@ -3,8 +3,7 @@
 #include <grp.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
-
+#include "../support/catch.h"
 #include "base/clock.h"
 #include "config/remote_host.h"
 #include "support.h"
@@ -124,6 +123,26 @@ TEST_CASE("the user's own sessions are named, and the one that would give way") 
   CHECK_THAT(last_line(result.out),
              Catch::StartsWith("nobody would be refused: locked: You are already logged in "
                                "elsewhere. Please end that session, or try again in "));
+}
+
+TEST_CASE("who may come back to an open session is told apart from a new one's verdict") {
+  Sandbox sandbox("user_sessions_limit = 1\n");
+  const Process process(sleeps);
+  Terms terms = sandbox.terms();
+  terms.user_limit = 1;
+  Login login = login_of("nobody", process);
+  login.service = "lightdm";
+  sandbox.admit(login, terms);
+  const ToolResult result = sandbox.tool({"explain", "nobody", "--service", "lightdm"});
+  CHECK(result.code == 6);
+  CHECK_THAT(result.out,
+             Catch::Contains("\n\nnobody may come back to an open session, which takes no seat. "
+                             "As for a new one:\nnobody would be refused: user_full: "));
+  CHECK(sandbox.tool({"explain", "nobody", "--service", "lightdm", "--json"})
+            .json()["may_reattach"] == true);
+  const ToolResult other = sandbox.tool({"explain", "nobody"});
+  CHECK_THAT(other.out, !Catch::Contains("come back"));
+  CHECK(sandbox.tool({"explain", "nobody", "--json"}).json()["may_reattach"] == false);
 }
 
 TEST_CASE("an explanation publishes no limit") {

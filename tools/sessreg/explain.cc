@@ -74,6 +74,7 @@ struct Explanation {
   std::string refusal;  // its name
   std::string message;
   std::uint32_t seats = 0;
+  bool may_reattach = false;
 };
 
 std::string limit_text(std::int32_t limit) {
@@ -107,15 +108,15 @@ std::string section_text(const Section& section) {
   const char* kind = section.kind == SectionKind::user    ? "user"
                      : section.kind == SectionKind::group ? "group"
                                                           : "service";
-  return fmt::format("[{} {}]", kind, escape_for_terminal(section.name));
+  return fmt::format("[{} {}]", kind, escape_for_terminal(in_file(section.name)));
 }
 
 std::string names_text(const NameList& list) {
   std::string text;
   for (const std::string& user : list.users)
-    text += (text.empty() ? "" : " ") + escape_for_terminal(user);
+    text += (text.empty() ? "" : " ") + escape_for_terminal(in_file(user));
   for (const std::string& group : list.groups)
-    text += (text.empty() ? "@" : " @") + escape_for_terminal(group);
+    text += (text.empty() ? "@" : " @") + escape_for_terminal(in_file(group));
   return text.empty() ? "nobody" : text;
 }
 
@@ -171,7 +172,8 @@ std::vector<Rule> rules_of(const Site& open, Site& site, const Rulebook& book,
     rules.add("sessions_limit", limit_text(config.sessions_limit), config.sessions_limit, taken);
   for (const GroupLimit& limit : book.group_limits)
     rules.add_from(
-        "sessions_limit", limit.limit, fmt::format("[group {}]", escape_for_terminal(limit.group)),
+        "sessions_limit", limit.limit,
+        fmt::format("[group {}]", escape_for_terminal(in_file(limit.group))),
         held_text(seats_of_group(sessions, site.registry->group_index(limit.group, limit.limit))));
   rules.add_limit("user_sessions_limit", book.user_sessions_limit,
                   held_text(so_far.holders.size()));
@@ -262,7 +264,8 @@ std::string why_ignored(const Config& config, const std::string& service) {
 std::string why_exempt(const Config& config, const std::string& user, const InGroup& in_group) {
   if (contains(config.exempt.users, user)) return "'exempt' names the user";
   for (const std::string& group : config.exempt.groups)
-    if (in_group(group)) return fmt::format("'exempt' names @{}", escape_for_terminal(group));
+    if (in_group(group))
+      return fmt::format("'exempt' names @{}", escape_for_terminal(in_file(group)));
   return {};
 }
 
@@ -312,6 +315,7 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
   if (!admission) throw failure_of(admission.error(), called_as(open));
   if (admission->stale_configuration) return std::nullopt;
 
+  told.may_reattach = !status.blacklisted && may_reattach(*site, login);
   told.rules = rules_of(open, *site, book, told, sessions);
   if (status.blacklisted) {
     told.verdict = Verdict::refused;
@@ -400,7 +404,12 @@ std::string explanation_text(const Site& open, const ExplainOptions& options,
     }
     text += "\nwould give way:\n" + table.text(terminal);
   }
-  return text + "\n" + verdict_text(told);
+  text += "\n";
+  if (told.may_reattach)
+    text +=
+        fmt::format("{} may come back to an open session, which takes no seat. As for a new one:\n",
+                    escape_for_terminal(told.user.name));
+  return text + verdict_text(told);
 }
 
 nlohmann::ordered_json displaced_json(const Displaced& displaced) {
@@ -436,6 +445,7 @@ nlohmann::ordered_json explanation_json(const Site& open, const ExplainOptions& 
   json["because"] = or_null(told.because);
   json["refusal"] = or_null(told.refusal);
   json["message"] = or_null(told.message);
+  json["may_reattach"] = told.may_reattach;
   json["active"] = told.seats;
   json["rules"] = nlohmann::ordered_json::array();
   for (const Rule& rule : told.rules)

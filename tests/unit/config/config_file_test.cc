@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -12,6 +11,7 @@
 #include <sstream>
 #include <string>
 
+#include "../../support/catch.h"
 #include "config/config.h"
 #include "config/config_keys.h"
 
@@ -234,6 +234,7 @@ TEST_CASE("the example file shows every key with its default") {
   CHECK(config->only_services == defaults.only_services);
   CHECK(config->ignore_services == defaults.ignore_services);
   CHECK(config->shared_services == defaults.shared_services);
+  CHECK(config->reattach_services == defaults.reattach_services);
   CHECK(config->reservation_time == defaults.reservation_time);
   CHECK(config->capacity == defaults.capacity);
   CHECK(config->registry == defaults.registry);

@@ -2,9 +2,10 @@
 
 #include "config/config_keys.h"
 
-#include <catch2/catch.hpp>
 #include <string>
 #include <vector>
+
+#include "../../support/catch.h"
 
 using namespace sessreg;
 
@@ -45,7 +46,7 @@ const std::string kDurationMend =
 TEST_CASE("every key is found by its name") {
   for (const Key& key : config_keys())
     CHECK(find_key(key.name) == &key);
-  CHECK(config_keys().size() == 32);
+  CHECK(config_keys().size() == 33);
 }
 
 TEST_CASE("limits are -1, 0 or a count") {
@@ -167,10 +168,60 @@ TEST_CASE("lists of users hold groups after an @") {
   CHECK(fault("exempt = a/b") == "exempt: 'a/b' is not a name; a name has no ':' and no '/'");
 }
 
+TEST_CASE("a name in double quotes may have spaces, quotes and backslashes") {
+  const Config config = value(
+      R"x(exempt = "Jane Doe" @"domain admins" root "CORP\\al" "a\"b" @"x # y" "(z)" # "no")x");
+  CHECK(config.exempt.users == Names{"Jane Doe", "root", "CORP\\al", "a\"b", "(z)"});
+  CHECK(config.exempt.groups == Names{"domain admins", "x # y"});
+  CHECK(value(R"(exempt = "root" # "alice")").exempt.users == Names{"root"});
+  CHECK(value(R"(exempt = "a\\" # b)").exempt.users == Names{"a\\"});
+  CHECK(value(R"(ignore_services = "my service" cron)").ignore_services ==
+        Names{"my service", "cron"});
+
+  CHECK(fault("exempt = \"root") ==
+        "exempt: '\"root' has no closing quote; end the name with '\"'");
+  CHECK(fault(R"(exempt = "a\)") == R"(exempt: '"a\' has no closing quote; end the name with '"')");
+  CHECK(fault(R"(exempt = "CORP\al")") ==
+        R"(exempt: '"CORP\al"' has a lone backslash in quotes; write \\ for one)");
+  const std::string whole = " is not a name; put the whole name in double quotes, and nothing else";
+  for (const char* bad : {R"("a"b)", R"(a"b")", R"(a")", R"("a""b")", R"("@x"y)"})
+    CHECK(fault(std::string("exempt = ") + bad).starts_with("exempt: '"));
+  CHECK(fault(R"(exempt = a"b")") == R"(exempt: 'a"b"')" + whole);
+  CHECK(fault(R"(exempt = "a"b c)") == R"(exempt: '"a"b c')" + whole);
+  CHECK(fault(R"(exempt = "")") == "exempt: a name is missing");
+  CHECK(fault(R"(exempt = @"")") == "exempt: a name is missing");
+  CHECK(fault(R"(exempt = " a")") ==
+        "exempt: ' a' is not a name; a name has single spaces inside, if any");
+  CHECK(fault(R"(exempt = "a:b")") == "exempt: 'a:b' is not a name; a name has no ':' and no '/'");
+  CHECK(fault(R"(exempt = "@wheel")") ==
+        "exempt: '@wheel' is not a name; '@' comes once, before a group in a list of users");
+}
+
+TEST_CASE("what is a mistake rather than a name is refused without quotes") {
+  CHECK(fault("exempt = %wheel") == "exempt: '%wheel' is not a name; write @GROUP for a group");
+  CHECK(fault("exempt = (wheel)") ==
+        "exempt: '(wheel)' is not a name; put one with brackets or quotes in double quotes");
+  CHECK(fault("exempt = 'root'") ==
+        "exempt: ''root'' is not a name; put one with brackets or quotes in double quotes");
+}
+
+TEST_CASE("a name is written so that the file takes it as that name") {
+  for (const char* name : {"root", "Jane Doe", "a\"b\\c d", "(z)", "#x", "%y", "a,b", "it's"}) {
+    const std::string line = "exempt = @" + in_file(name) + " " + in_file(name);
+    CAPTURE(line);
+    CHECK(value(line).exempt.users == Names{name});
+    CHECK(value(line).exempt.groups == Names{name});
+  }
+  CHECK(in_file("root") == "root");
+  CHECK(in_file("CORP\\al") == "CORP\\al");
+}
+
 TEST_CASE("lists of services hold no groups") {
   CHECK(value("only_services = sshd  login").only_services == Names{"sshd", "login"});
   CHECK(value("only_services =").only_services.empty());
   CHECK(value("ignore_services =").ignore_services.empty());
+  CHECK(value("reattach_services =").reattach_services.empty());
+  CHECK(value("reattach_services = lightdm xrdp").reattach_services == Names{"lightdm", "xrdp"});
   CHECK(value("ignore_services = cron").ignore_services == Names{"cron"});
   CHECK(fault("only_services = @sshd") ==
         "only_services: '@sshd' is not a name; '@' comes once, before a group in a list of users");

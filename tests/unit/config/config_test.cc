@@ -2,8 +2,9 @@
 
 #include "config/config.h"
 
-#include <catch2/catch.hpp>
 #include <string>
+
+#include "../../support/catch.h"
 
 using namespace sessreg;
 
@@ -41,9 +42,9 @@ TEST_CASE("an empty file means the defaults") {
   CHECK(config->exempt.users == std::vector<std::string>{"root"});
   CHECK(config->exempt.groups.empty());
   CHECK(config->only_services.empty());
-  CHECK(config->ignore_services.size() == 21);
+  CHECK(config->ignore_services.size() == 72);
   CHECK(config->ignore_services.front() == "cron");
-  CHECK(config->ignore_services.back() == "kde");
+  CHECK(config->ignore_services.back() == "partimaged");
   CHECK(config->reservation_time == Seconds{130});
   CHECK(config->capacity == 4096);
   CHECK(config->on_error == OnError::deny);
@@ -206,13 +207,33 @@ TEST_CASE("a bad section header is refused") {
   CHECK(fault("[user alice] x") == "FILE:1: '[user alice] x' has no ']' at its end" + mend);
   CHECK(fault("[user]") == "FILE:1: section has no name; write [user NAME]");
   CHECK(fault("[group ]") == "FILE:1: section has no name; write [group NAME]");
-  CHECK(fault("[user a b]") == "FILE:1: 'a b' is not a name; a name has no white space");
+  CHECK(fault("[user a b]") ==
+        "FILE:1: 'a b' is not a name; put a name with white space in double quotes");
   CHECK(fault("[user a:b]") == "FILE:1: 'a:b' is not a name; a name has no ':' and no '/'");
   CHECK(fault("[group a,b]") ==
         "FILE:1: 'a,b' is not a name; separate names by spaces, not by commas");
   CHECK(fault("[group @staff]") ==
         "FILE:1: '@staff' is not a name; write it without the '@' (a group: [group NAME])");
-  CHECK(fault("[user a]]") == "FILE:1: 'a]' is not a name; a section's name has no '[' and no ']'");
+  CHECK(fault("[user a]]") ==
+        "FILE:1: 'a]' is not a name; a section's name has '[' and ']' in double quotes only");
+}
+
+TEST_CASE("the name of a section may be in double quotes") {
+  const auto config = parse(R"([group "domain admins"] # all
+[user "a]b"])");
+  REQUIRE(config);
+  REQUIRE(config->sections.size() == 2);
+  CHECK(config->sections[0].name == "domain admins");
+  CHECK(config->sections[1].name == "a]b");
+  CHECK(fault("[group \"domain admins]") ==
+        "FILE:1: '\"domain admins' has no closing quote; end the name with '\"'");
+  CHECK(fault("[user \"a\" b]") ==
+        "FILE:1: '\"a\" b' is not a name; put the whole name in "
+        "double quotes, and nothing else");
+  CHECK(fault("[user \"a b\"]\n[user a]\n[user \"a\"]") ==
+        "FILE:3: section [user a] was already begun on line 2; put its keys together");
+  CHECK(fault("[user \"a b\"]\n[user \"a b\"]") ==
+        "FILE:2: section [user \"a b\"] was already begun on line 1; put its keys together");
 }
 
 TEST_CASE("a section that comes twice is refused with both lines") {

@@ -1,12 +1,13 @@
 #include "config/pam_arguments.h"
 
 #include <algorithm>
-#include <catch2/catch.hpp>
 #include <fstream>
 #include <set>
 #include <sstream>
 #include <string>
 #include <vector>
+
+#include "../../support/catch.h"
 
 using namespace sessreg;
 

@@ -3,8 +3,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 
-#include <catch2/catch.hpp>
-
+#include "../../support/catch.h"
 #include "../../support/child.h"
 #include "../../support/temp_dir.h"
 

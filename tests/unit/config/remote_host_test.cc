@@ -1,7 +1,6 @@
 #include "config/remote_host.h"
 
-#include <catch2/catch.hpp>
-
+#include "../../support/catch.h"
 #include "config/config_values.h"
 
 using namespace sessreg;

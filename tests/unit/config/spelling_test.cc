@@ -1,8 +1,9 @@
 #include "config/spelling.h"
 
 #include <array>
-#include <catch2/catch.hpp>
 #include <string>
+
+#include "../../support/catch.h"
 
 using namespace sessreg;
 

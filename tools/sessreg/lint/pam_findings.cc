@@ -73,7 +73,7 @@ std::string_view nearest_argument(std::string_view word) {
 }
 
 // "'quite'", for a text.
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return "'" + escape_for_terminal(text) + "'";
 }
 
@@ -166,7 +166,7 @@ class Checker {
 
   void check_line(const PamLine& line) {
     if (std::find(std::begin(kTypes), std::end(kTypes), line.type) == std::end(kTypes))
-      add(line, quoted(line.type) + " is no type of a PAM line, so libpam lets every login fail",
+      add(line, in_quotes(line.type) + " is no type of a PAM line, so libpam lets every login fail",
           "write auth, account or session");
     for (const std::string& argument : line.arguments)
       check_argument(line, argument);
@@ -178,13 +178,13 @@ class Checker {
     const PamArgument* known = find_pam_argument(argument);
     if (known == nullptr) {
       const std::string_view nearest = nearest_argument(argument);
-      add(line, "unknown argument " + quoted(argument) + " is ignored",
+      add(line, "unknown argument " + in_quotes(argument) + " is ignored",
           nearest.empty() ? "remove it; pam_sessreg(8) lists the arguments"
                           : fmt::format("did you mean {}?", nearest));
       return;
     }
     if (!is_pam_argument(argument))
-      add(line, quoted(argument) + " is ignored", "write " + choices_of(*known));
+      add(line, in_quotes(argument) + " is ignored", "write " + choices_of(*known));
     if (!known->line_type.empty() && line.type != known->line_type)
       add(line,
           fmt::format("{} does nothing on a line of type {}", argument,
@@ -198,13 +198,14 @@ class Checker {
   void check_site(const PamLine& line) {
     const PamSite site = site_of(line);
     if (!is_valid_site_name(site.site)) {
-      add(line, quoted(site.site) + " cannot be the name of a site",
+      add(line, in_quotes(site.site) + " cannot be the name of a site",
           "use 1 to 64 of A-Z a-z 0-9 _ . -, a letter, digit or _ first");
       return;
     }
     const auto conf = arguments_of(line).conf;
     if (conf && !conf->starts_with('/')) {
-      add(line, quoted("conf=" + site.conf) + " is not an absolute path", "write the whole path");
+      add(line, in_quotes("conf=" + site.conf) + " is not an absolute path",
+          "write the whole path");
       return;
     }
     const Result<Config>& config = configuration_(site);
@@ -241,8 +242,11 @@ class Checker {
     if (!ignored) {
       const PamLine* account = first(service, "account", site);
       const PamLine* session = first(service, "session", site);
-      if (account != nullptr) check_control(service, *account);
-      if (session != nullptr) check_control(service, *session);
+      for (const PamLine* line : {account, session}) {
+        if (line == nullptr) continue;
+        check_control(service, *line);
+        check_way_to(service, *line);
+      }
       check_pair(service, account, session);
       check_systemd(service, site);
     }
@@ -283,13 +287,39 @@ class Checker {
     const char* mend = line.type == "auth" ? "write requisite" : "write required";
     if (!valid) {
       add(line,
-          "libpam cannot read the control " + quoted(line.control) + ", and lets every login fail",
+          "libpam cannot read the control " + in_quotes(line.control) +
+              ", and lets every login fail",
           mend);
     } else if (kind == Kind::ignore || kind == Kind::reset || kind == Kind::jump) {
       add_for(line, service.name,
               fmt::format("with the control {} a refusal does not refuse the login",
-                          quoted(line.control)),
+                          in_quotes(line.control)),
               mend);
+    }
+  }
+
+  // libpam-sss and Red Hat's authselect write such lines for local users.
+  void check_way_to(const PamService& service, const PamLine& line) {
+    if (is_fragment(service, line)) return;
+    const std::vector<PamEntry> entries = service.of_type(line.type);
+    std::size_t own = 0;
+    while (entries[own].line != &line)
+      ++own;
+    for (std::size_t i = own; i-- > 0;) {
+      const PamLine& other = *entries[i].line;
+      // A jump on a condition is how an administrator says whom a line does not concern.
+      const bool is_condition = other.module_name() == "pam_succeed_if.so" &&
+                                action_on(other.control, "success").kind == PamAction::Kind::jump;
+      if (is_condition || next_on_success(entries, i) <= own) continue;
+      add_for(
+          line, service.name,
+          fmt::format("the success of {} ({}) skips this line: {}",
+                      escape_for_terminal(other.module_name()), place_of(other.file, other.number),
+                      line.type == "account" ? "who is refused is refused late, and 'ssh -N' "
+                                               "stays connected"
+                                             : "the session is not counted"),
+          "move it before that one");
+      return;
     }
   }
 

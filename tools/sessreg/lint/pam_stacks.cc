@@ -292,34 +292,33 @@ PamAction action_on(const std::string& control, std::string_view answer, bool* r
   return {};
 }
 
-bool success_leads_to(const std::vector<PamEntry>& entries, std::size_t from, std::size_t to) {
+std::size_t next_on_success(const std::vector<PamEntry>& entries, std::size_t at) {
   using Kind = PamAction::Kind;
   // The next entry that is not inside a substack below `level`.
-  const auto after = [&](std::size_t at, unsigned level) {
-    for (++at; at < entries.size() && entries[at].level > level; ++at) {
+  const auto after = [&](std::size_t from, unsigned level) {
+    for (++from; from < entries.size() && entries[from].level > level; ++from) {
     }
-    return at;
+    return from;
   };
-  std::size_t at = from;
-  while (at < to) {
-    const PamEntry& entry = entries[at];
-    if (entry.line->is_substack()) {
-      ++at;
-      continue;
-    }
-    const PamAction action = action_on(entry.line->control, "success");
-    if (action.kind == Kind::done || action.kind == Kind::die) {
-      if (entry.level == 0) return false;
-      at = after(at, entry.level - 1);  // the end of a substack, not of the stack
-    } else if (action.kind == Kind::jump) {
-      for (unsigned i = 0; i <= action.jump && at < entries.size(); ++i) {
-        at = after(at, entry.level);
-        if (at < entries.size() && entries[at].level < entry.level) break;
-      }
-    } else {
-      ++at;
-    }
+  const PamEntry& entry = entries[at];
+  if (entry.line->is_substack()) return at + 1;
+  const PamAction action = action_on(entry.line->control, "success");
+  if (action.kind == Kind::done || action.kind == Kind::die) {
+    if (entry.level == 0) return entries.size();
+    return after(at, entry.level - 1);  // the end of a substack, not of the stack
   }
+  if (action.kind != Kind::jump) return at + 1;
+  for (unsigned i = 0; i <= action.jump && at < entries.size(); ++i) {
+    at = after(at, entry.level);
+    if (at < entries.size() && entries[at].level < entry.level) break;
+  }
+  return at;
+}
+
+bool success_leads_to(const std::vector<PamEntry>& entries, std::size_t from, std::size_t to) {
+  std::size_t at = from;
+  while (at < to)
+    at = next_on_success(entries, at);
   return at == to;
 }
 

@@ -90,6 +90,9 @@ struct PamAction {
 // parse the control; if it cannot, it takes it as "bad" whatever the answer.
 PamAction action_on(const std::string& control, std::string_view answer, bool* ret_valid = nullptr);
 
+// Where a stack goes on if entry `at` succeeds; entries.size(): it ends. All entries are of one type.
+std::size_t next_on_success(const std::vector<PamEntry>& entries, std::size_t at);
+
 // Whether a stack gets from entry `from` to entry `to` if `from` and all entries between succeed.
 // All entries are of one type.
 bool success_leads_to(const std::vector<PamEntry>& entries, std::size_t from, std::size_t to);
