@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import json
 import os
+import pathlib
 import signal
 import socket
 import struct
@@ -125,8 +126,14 @@ class Server:
     def prepare(cls):
         program = service_scene.find_program(WS)
         service_scene.find_program("cockpit-bridge")
-        service_scene.find_program("/usr/lib/cockpit/cockpit-session")
-        cls.process, cls.port = service_scene.start_listener(
+        cls.process, cls.port = cls.start(program)
+
+    @staticmethod
+    def start(program):
+        session = service_scene.find_program("/usr/lib/cockpit/cockpit-session")
+        # As without it before cockpit 330; since then systemd is asked to start one.
+        pathlib.Path("/etc/cockpit/cockpit.conf").write_text(f"[basic]\nCommand = {session}\n")
+        return service_scene.start_listener(
             lambda port: [program, "--no-tls", "--port", str(port), "--address", "127.0.0.1"],
             SCENE / "cockpit.log")
 

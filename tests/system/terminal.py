@@ -50,12 +50,12 @@ class Terminal:
             if self._stop in ready:
                 return
             try:
-                data = os.read(self._master, 65536)
+                self._output += os.read(self._master, 65536)
             except OSError:
-                return
-            if not data:
-                return
-            self._output += data
+                # Nobody has it open: any more, or for the moment in which login(1) hangs it up and
+                # opens it again.
+                if select.select([self._stop], [], [], 0.01)[0]:
+                    return
 
     @property
     def text(self):

@@ -154,9 +154,7 @@ class TurningOn(ssh_scene.SceneTest):
         program = self.installed(cockpit_test.WS)
         self.follow("cockpit")
         self.assert_lines_are_in_place("cockpit")
-        server, cockpit_test.Server.port = service_scene.start_listener(
-            lambda port: [program, "--no-tls", "--port", str(port), "--address", "127.0.0.1"],
-            SCENE / "cockpit.log")
+        server, cockpit_test.Server.port = cockpit_test.Server.start(program)
         self.addCleanup(server.wait)
         self.addCleanup(server.terminate)
         alice = cockpit_test.Browser("alice")
