@@ -1,5 +1,7 @@
 #include <syslog.h>
 
+#include <new>
+
 #include "phases.h"
 
 namespace sessreg {
@@ -12,12 +14,13 @@ int account(LoginContext& context) {
 
 int open_session(LoginContext& context) {
   context.look_up();
-  const LoginAnswer answer =
-      context.procedure().open(context.kept_seat(), hinted_reservation(context.pamh()));
-  // There is nothing to close then: see close_session().
-  if (get_held(context.pamh(), context.arguments().site) == nullptr)
-    set_held(context.pamh(), context.arguments().site, {Seat(), true});
-  return context.code_of(answer, PAM_SUCCESS);
+  // Until a seat is kept, this handle has nothing to close: see close_session().
+  if (get_held(context.pamh(), context.arguments().site) == nullptr &&
+      !set_held(context.pamh(), context.arguments().site, {Seat(), true}))
+    throw std::bad_alloc();
+  return context.code_of(
+      context.procedure().open(context.kept_seat(), hinted_reservation(context.pamh())),
+      PAM_SUCCESS);
 }
 
 // Usually costs no lookup: what is to be released was kept when it was opened.

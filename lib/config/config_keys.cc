@@ -277,20 +277,19 @@ Config default_config(std::string_view site) {
       "pure-ftpd",
       "squid",
       "openvpn",
-      "ocserv",
-      "pluto",
       "radiusd",
       "pwauth",
       "cups",
       "monit",
       "pcsd",
       "frr",
-      "vmtoolsd",
       "partimaged",
   };
   config.shared_services = {"dovecot", "jupyterhub"};
-  config.reattach_services = {"lightdm", "gdm-password", "gdm-fingerprint", "gdm-smartcard",
-                              "sddm",    "kde",          "xrdp-sesman",     "cockpit"};
+  config.reattach_services = {
+      "lightdm",       "lightdm-autologin", "gdm-password", "gdm-fingerprint",
+      "gdm-smartcard", "gdm-autologin",     "sddm",         "sddm-autologin",
+      "kde",           "xrdp-sesman",       "cockpit"};
   Cidr loopback4;
   loopback4.address = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 127, 0, 0, 0};
   loopback4.prefix_bits = 96 + 8;

@@ -90,9 +90,14 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
   const auto config = read_config();
   if (!config) return failed(config.error(), nullptr);
   standing_ = standing(*config);
-  if (standing_ == Standing::ignored ||
-      (standing_ == Standing::exempt && config->max_failed_auth_per_host == 0))
+  const bool counts_failures = config->max_failed_auth_per_host != 0;
+  if (standing_ == Standing::ignored) {
+    // Its failures are counted, so its successes are, too, where that can be done.
+    if (counts_failures && !login_.host.empty() && !is_of_sshd())
+      if (auto site = open_site(*config)) note_success(*site);
     return answer(What::not_counted);
+  }
+  if (standing_ == Standing::exempt && !counts_failures) return answer(What::not_counted);
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
 
@@ -248,7 +253,8 @@ std::optional<Error> LoginProcedure::close(std::optional<std::string_view> id) {
 
 std::optional<SlotRef> LoginProcedure::find_latest(Registry& registry) const {
   std::optional<SlotRef> latest;
-  std::uint64_t opened_ms = 0;
+  // One that is to end comes before one that is not, whichever was opened last.
+  std::pair<bool, std::uint64_t> rank;
   registry.for_each([&](const Snapshot& held) {
     const RecordImage& record = held.record;
     if (record.kind == RecordKind::reservation || leader_of(record) != login_.self ||
@@ -256,9 +262,12 @@ std::optional<SlotRef> LoginProcedure::find_latest(Registry& registry) const {
         !registry.is_service_of(record, login_.service) ||
         text_of(record.tty) != utf8_prefix(login_.tty, record.tty.size()))
       return;
-    if (latest && record.opened_boottime_ms < opened_ms) return;
+    const std::pair<bool, std::uint64_t> own = {
+        held.mark != MarkStage::none || held.state.stage == Stage::evicted,
+        record.opened_boottime_ms};
+    if (latest && own < rank) return;
     latest = held.ref;
-    opened_ms = record.opened_boottime_ms;
+    rank = own;
   });
   return latest;
 }

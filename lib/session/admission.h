@@ -132,9 +132,9 @@ class LoginProcedure {
   // Counts a failed authentication. nullopt: none are counted for that host.
   Result<std::optional<CountedFailure>> count_failure();
 
-  // Ends the session of that id, if this process opened it for this login. Without an id: the one
-  // that it opened last for this login's user, service and tty, if there is one; it is no error if
-  // nobody can tell.
+  // Ends the session of that id, if this process opened it for this login. Without an id: of
+  // those that it opened for this login's user, service and tty, one that is to end, or else the
+  // latest; it is no error if nobody can tell.
   std::optional<Error> close(std::optional<std::string_view> id);
 
  private:

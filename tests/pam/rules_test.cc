@@ -61,6 +61,15 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("a success erases failures also where the service is ignored") {
+  RuleSite site("max_failed_auth_per_host = 2\nblacklist_exempt =\nignore_services = sshd\n");
+  for (int turn = 0; turn < 3; ++turn) {
+    site.fail("192.0.2.7");
+    CHECK(Transaction(site, "daemon").account() == kIgnored);
+  }
+  CHECK(site.preauth("192.0.2.7") == kIgnored);
+}
+
 TEST_CASE("a session that opens without a reservation is refused to a blacklisted host") {
   RuleSite site("max_failed_auth_per_host = 1\nblacklist_exempt =\nblacklist_time = 90\n");
   constexpr const char* kHost = "192.0.2.7";
@@ -326,6 +335,9 @@ TEST_CASE("there is no way back for who has no such session") {
     CHECK(account("daemon", "sshd") == PAM_PERM_DENIED);
     CHECK(account("bin", "greeter") == PAM_PERM_DENIED);
     CHECK(account("daemon", "greeter") == PAM_SUCCESS);
+    site.write_service("greeter", "check_limit");
+    CHECK(Transaction(site, "daemon", "greeter").authenticate() == kIgnored);
+    CHECK(Transaction(site, "bin", "greeter").authenticate() == PAM_PERM_DENIED);
     site.write_config("sessions_limit = 1\nreattach_services =\n");
     CHECK(account("daemon", "greeter") == PAM_PERM_DENIED);
   }

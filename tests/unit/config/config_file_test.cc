@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 
@@ -243,4 +244,23 @@ TEST_CASE("the example file shows every key with its default") {
   CHECK(config->message_drain == defaults.message_drain);
   CHECK(config->message_table_full == defaults.message_table_full);
   CHECK(config->message_revoked == defaults.message_revoked);
+}
+
+TEST_CASE("the manual page names every service of the default lists") {
+  std::ifstream page(SESSREG_SOURCE_DIR "/pam_module/sessreg.conf.5");
+  std::set<std::string> named;
+  for (std::string line; std::getline(page, line);) {
+    if (!line.starts_with(".Cm ")) continue;
+    std::istringstream words(line.substr(4));
+    for (std::string word; words >> word;)
+      named.insert(word);
+  }
+  const auto defaults = parse_config("", "FILE", "default");
+  REQUIRE(defaults);
+  for (const auto* list :
+       {&defaults->ignore_services, &defaults->shared_services, &defaults->reattach_services})
+    for (const std::string& service : *list) {
+      CAPTURE(service);
+      CHECK(named.count(service) == 1);
+    }
 }

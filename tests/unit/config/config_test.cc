@@ -42,7 +42,7 @@ TEST_CASE("an empty file means the defaults") {
   CHECK(config->exempt.users == std::vector<std::string>{"root"});
   CHECK(config->exempt.groups.empty());
   CHECK(config->only_services.empty());
-  CHECK(config->ignore_services.size() == 72);
+  CHECK(config->ignore_services.size() == 69);
   CHECK(config->ignore_services.front() == "cron");
   CHECK(config->ignore_services.back() == "partimaged");
   CHECK(config->reservation_time == Seconds{130});

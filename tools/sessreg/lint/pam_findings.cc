@@ -308,7 +308,7 @@ class Checker {
     for (std::size_t i = own; i-- > 0;) {
       const PamLine& other = *entries[i].line;
       // A jump on a condition is how an administrator says whom a line does not concern.
-      const bool is_condition = other.module_name() == "pam_succeed_if.so" &&
+      const bool is_condition = !is_password_module(other) &&
                                 action_on(other.control, "success").kind == PamAction::Kind::jump;
       if (is_condition || next_on_success(entries, i) <= own) continue;
       add_for(
