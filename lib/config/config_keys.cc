@@ -257,7 +257,8 @@ Config default_config(std::string_view site) {
       "kde",
       "kde-fingerprint",
       "kde-smartcard",
-      // Servers that go through the account phase, often at each request, and open no session, or none that lasts.
+      // Servers that go through the account phase, often at each request, and open no session, or
+      // none that lasts.
       "imap",
       "pop",
       "pop3",

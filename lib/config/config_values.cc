@@ -85,7 +85,7 @@ constexpr const char* kWholeName =
 std::optional<std::string> fault_in_quotes(std::string_view name) {
   if (name.empty()) return "a name is missing";
   if (name != trim(name) || name.find('\t') != std::string_view::npos)
-    return quoted(name) + " is not a name; a name has single spaces inside, if any";
+    return quoted(name) + " is not a name; a name has spaces only inside, and no tabs";
   if (name.find_first_of(":/") != std::string_view::npos)
     return quoted(name) + " is not a name; a name has no ':' and no '/'";
   if (name.front() == '@')

@@ -191,7 +191,7 @@ TEST_CASE("a name in double quotes may have spaces, quotes and backslashes") {
   CHECK(fault(R"(exempt = "")") == "exempt: a name is missing");
   CHECK(fault(R"(exempt = @"")") == "exempt: a name is missing");
   CHECK(fault(R"(exempt = " a")") ==
-        "exempt: ' a' is not a name; a name has single spaces inside, if any");
+        "exempt: ' a' is not a name; a name has spaces only inside, and no tabs");
   CHECK(fault(R"(exempt = "a:b")") == "exempt: 'a:b' is not a name; a name has no ':' and no '/'");
   CHECK(fault(R"(exempt = "@wheel")") ==
         "exempt: '@wheel' is not a name; '@' comes once, before a group in a list of users");
