@@ -22,6 +22,9 @@ struct Login {
   std::string connection;  // SSH_CONNECTION, or empty
   ProcessId self;          // the process that calls
   ProcessId parent;        // for a reservation
+  // A reservation that it may bind whoever made it: the caller has shown it to be its own, or one
+  // that came to it from the process that it was forked from.
+  std::optional<SlotRef> inherited;
   // The session lasts as long as this process; unset: self. For a reservation it is always self.
   std::optional<ProcessId> leader;
   bool has_shared_leader = false;  // see RecordFlags

@@ -140,7 +140,7 @@ bool Registry::list_exempt(const Login& login, Admission& ret) {
 
 bool Registry::is_reservation_of(SlotRef ref, const Login& login) const {
   Snapshot held;
-  return snapshot(ref, held) && parts_->may_bind(held.record, login);
+  return snapshot(ref, held) && parts_->may_bind(held, login);
 }
 
 std::optional<SlotRef> Registry::find_reservation(const Login& login,
@@ -150,7 +150,7 @@ std::optional<SlotRef> Registry::find_reservation(const Login& login,
     const RecordImage& record = held.record;
     if (record.kind != RecordKind::reservation) return;
     if (parts_->is_record_of(record, login)) {
-      if (!found && parts_->may_bind(record, login)) found = held.ref;
+      if (!found && parts_->may_bind(held, login)) found = held.ref;
     } else if (is_service_of(record, login.service) &&
                is_process(login.self, record.leader_pid, record.leader_start_ticks)) {
       ret_strays.push_back(held.ref);

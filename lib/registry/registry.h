@@ -112,8 +112,8 @@ class Registry {
   bool list_exempt(const Login& login, Admission& ret);
 
   // The reservation that this login may bind: same user and service (and connection, where both
-  // have one), made by the caller or by a child of the caller. ret_strays: reservations that the
-  // caller itself made for other users of that service.
+  // have one), made by the caller or by a child of the caller, or inherited. ret_strays:
+  // reservations that the caller itself made for other users of that service.
   std::optional<SlotRef> find_reservation(const Login& login, std::vector<SlotRef>& ret_strays);
   // Whether that is such a reservation.
   bool is_reservation_of(SlotRef ref, const Login& login) const;

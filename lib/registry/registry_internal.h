@@ -41,7 +41,7 @@ struct Registry::Parts {
   std::uint64_t service_hash(std::string_view service) const;
   std::uint64_t connection_hash(const Login& login) const;
   std::uint64_t group_hash(std::string_view name) const;  // never 0
-  bool may_bind(const RecordImage& record, const Login& login) const;
+  bool may_bind(const Snapshot& held, const Login& login) const;
   bool is_record_of(const RecordImage& record, const Login& login) const;
   void add_to(Counter counter, std::uint64_t amount);
   void note_high_water(std::uint32_t count);

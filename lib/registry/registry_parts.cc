@@ -57,14 +57,15 @@ bool Registry::Parts::free_slot(std::uint32_t slot, const StateWord& state) {
   }
 }
 
-bool Registry::Parts::may_bind(const RecordImage& record, const Login& login) const {
+bool Registry::Parts::may_bind(const Snapshot& held, const Login& login) const {
+  const RecordImage& record = held.record;
   if (record.kind != RecordKind::reservation || !is_record_of(record, login)) return false;
   const bool own = is_process(login.self, record.leader_pid, record.leader_start_ticks);
   const bool of_child = is_process(login.self, record.parent_pid, record.parent_start_ticks);
   const std::uint64_t connection = connection_hash(login);
   const bool same_connection =
       connection == 0 || record.connection_hash == 0 || connection == record.connection_hash;
-  return (own || of_child) && same_connection;
+  return (own || of_child || login.inherited == held.ref) && same_connection;
 }
 
 SessionId Registry::Parts::new_id(const Login& login) {

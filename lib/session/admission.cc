@@ -108,6 +108,7 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
   if (standing_ == Standing::exempt) return answer(What::not_counted);
 
   if (held != nullptr && held->what == Seat::What::reservation) {
+    login_.inherited = held->ref;
     // Asked a second time: the seat is taken already, or was for somebody else.
     if (held->registry_path == config->registry && is_there(*site->registry, *held) &&
         site->registry->is_reservation_of(held->ref, login_))
@@ -146,7 +147,9 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
     return answer(What::already);  // the module stands twice in this stack
   if (reserved) hint.reset();
-  if (reserved && !in_vain && is_there(*site->registry, *held)) hint = held->ref;
+  // What is held is in this process's memory: it, or the process it was forked from, reserved it
+  // (xrdp-sesman goes through the account phase itself and opens the session in a child).
+  if (reserved && !in_vain && is_there(*site->registry, *held)) hint = login_.inherited = held->ref;
   const bool is_reserved = hint && site->registry->is_reservation_of(*hint, login_);
   // It may not have been through the account phase, which another line's success skips.
   if (!is_reserved)

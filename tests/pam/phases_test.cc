@@ -469,18 +469,6 @@ TEST_CASE("a relative conf= is refused, whatever lies in the working directory")
   std::filesystem::current_path(before);
 }
 
-TEST_CASE("a reservation made in a child that exits is bound by its parent") {
-  PamSite site("sessions_limit = 1\n");
-  Transaction t(site, "daemon");
-  Child account([&] { return t.account(); });  // as sshd's keyboard-interactive: leaves by _exit
-  REQUIRE(account.wait() == PAM_SUCCESS);
-  CHECK(site.seats() == 1);
-  CHECK(t.open_session() == PAM_SUCCESS);
-  CHECK(site.seats() == 1);
-  CHECK(t.close_session() == PAM_SUCCESS);
-  CHECK(site.seats() == 0);
-}
-
 TEST_CASE("exempt users are neither counted nor refused, but listed while their session lasts") {
   PamSite site("sessions_limit = 0\nexempt = daemon\n");
   Transaction t(site, "daemon");

@@ -123,6 +123,24 @@ TEST_CASE("the parent of a maker that has exited finds the reservation") {
   CHECK_FALSE(f.registry.find_reservation(f.login("b", 1000), strays));
 }
 
+TEST_CASE("a login binds the reservation that it inherited, and no other one of its maker") {
+  Fixture f;
+  const auto reserved = f.reserve(f.login("a", 1000), unlimited);
+  const auto another = f.reserve(f.login("a", 1000), unlimited);
+  Login opener = f.login("a", 2000);
+  CHECK_FALSE(f.registry.is_reservation_of(reserved.ref, opener));
+  opener.inherited = reserved.ref;
+  CHECK(f.registry.is_reservation_of(reserved.ref, opener));
+  CHECK_FALSE(f.registry.is_reservation_of(another.ref, opener));
+  Login of_other_user = f.login("b", 2000);
+  of_other_user.inherited = reserved.ref;
+  CHECK_FALSE(f.registry.is_reservation_of(reserved.ref, of_other_user));
+  const auto bound = f.registry.bind(reserved.ref, opener, unlimited, f.processes);
+  REQUIRE(bound);
+  std::vector<SlotRef> strays;
+  CHECK_FALSE(f.registry.find_reservation(opener, strays));
+}
+
 TEST_CASE("two connections of one listener do not bind each other's reservations") {
   Fixture f;
   Login first = f.login("a", 2000, 1000), second = f.login("a", 2001, 1000);
