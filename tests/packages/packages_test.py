@@ -176,8 +176,11 @@ class Packages(unittest.TestCase):
     def test_everything_is_where_it_is_looked_for(self):
         self.assertIn("sessreg", must("sessreg", "--version"))
         self.assertIn("sessregd", must("sessregd", "--version"))
+        self.assertIn("sessregctl", must("/usr/bin/sessregctl", "--version"))
         for path in ("/lib/systemd/system/sessregd.service", "/lib/systemd/system/sessregd.socket",
                      "/usr/lib/tmpfiles.d/sessreg.conf", "/usr/share/man/man8/sessregd.8.gz",
+                     "/usr/share/man/man8/sessregctl.8.gz",
+                     "/usr/share/bash-completion/completions/sessregctl.bash",
                      "/usr/share/man/man8/pam_sessreg.8.gz",
                      "/usr/share/man/man5/sessreg.conf.5.gz",
                      "/usr/include/sessreg.h", "/usr/share/man/man3/sessreg.3.gz"):

@@ -102,6 +102,14 @@ class Bash(Completions, unittest.TestCase):
         self.assertEqual(result.returncode, 0)
         return [line for line in result.stdout.splitlines() if line]
 
+    def test_both_names_of_the_tool_are_completed(self):
+        script = f"source {BUILD}/tools/completions/{TOOL}.bash; complete -p {TOOL} sessregctl"
+        said = subprocess.run(["bash", "--norc", "-c", script], text=True, capture_output=True,
+                              timeout=60)
+        self.assertEqual((said.returncode, said.stderr), (0, ""))
+        first, second = said.stdout.splitlines()
+        self.assertEqual(first.removesuffix(TOOL), second.removesuffix("sessregctl"))
+
     def test_several_ids_are_listed_with_who_it_is(self):
         listed = self.complete("show", "", kind="63")
         self.assertEqual(len(listed), 7)

@@ -76,6 +76,26 @@ TEST_CASE("a wrong command line names the help that explains it") {
   CHECK_THAT(sandbox.tool({"--nonsense"}).err, Catch::Contains("see 'sessreg --help'\n"));
 }
 
+TEST_CASE("called by the name that users have for it, the tool answers by that name") {
+  const Sandbox sandbox;
+  for (const std::string path : {"sessregctl", "/usr/bin/sessregctl"}) {
+    CAPTURE(path);
+    ToolOptions options;
+    options.called_as = path;
+    CHECK(sandbox.tool({"show"}, options).err ==
+          "sessregctl: ID is required; see 'sessregctl show --help'\n");
+    CHECK_THAT(run_tool({"--help"}, options).out,
+               Catch::Contains("'sessregctl COMMAND --help' explains a command.") &&
+                   Catch::Contains("sessregctl [") && !Catch::Contains("sessreg ["));
+    CHECK_THAT(run_tool({"list", "--help"}, options).out, Catch::Contains("  sessregctl list "));
+    CHECK_THAT(run_tool({"--version"}, options).out, Catch::StartsWith("sessregctl "));
+  }
+  // What somebody else's link says is not repeated.
+  ToolOptions options;
+  options.called_as = "/tmp/\033[31mx";
+  CHECK_THAT(sandbox.tool({"show"}, options).err, Catch::StartsWith("sessreg: "));
+}
+
 TEST_CASE("an option that is given twice is named") {
   const Sandbox sandbox;
   CHECK_THAT(run_tool({"--site", "a", "list", "--site", "b"}).err,

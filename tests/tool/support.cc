@@ -46,7 +46,7 @@ void kill_tree(pid_t pid) {
     setenv(variable.substr(0, equals).c_str(), variable.substr(equals + 1).c_str(), 1);
   }
   std::string program = tool_path();
-  arguments.insert(arguments.begin(), program);
+  arguments.insert(arguments.begin(), options.called_as.empty() ? program : options.called_as);
   std::vector<char*> argv;
   for (std::string& argument : arguments)
     argv.push_back(argument.data());

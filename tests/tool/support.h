@@ -40,6 +40,7 @@ struct ToolOptions {
   std::string input;
   std::vector<std::string> environment;  // NAME=value
   std::function<void()> before_exec;     // in the child
+  std::string called_as;                 // argv[0]; empty: its path
 };
 
 std::string tool_path();

@@ -54,14 +54,14 @@ void report(const Failure& failure, bool json) {
   if (json) {
     line = json_line({{"error", failure.name()}, {"message", failure.what()}});
   } else {
-    line = std::string(kToolName) + ": " + failure.what() + "\n";
+    line = std::string(tool_name()) + ": " + failure.what() + "\n";
   }
   // There is nobody left to tell if this fails.
   static_cast<void>(write_all(STDERR_FILENO, line));
 }
 
 void remark(const std::string& text) {
-  static_cast<void>(write_all(STDERR_FILENO, std::string(kToolName) + ": " + text + "\n"));
+  static_cast<void>(write_all(STDERR_FILENO, std::string(tool_name()) + ": " + text + "\n"));
 }
 
 }  // namespace sessreg

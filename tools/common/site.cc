@@ -48,7 +48,7 @@ Config usable(const GlobalOptions& global, Result<Config> config) {
 }  // namespace
 
 std::string called_as(const GlobalOptions& global) {
-  std::string called = kToolName;
+  std::string called = tool_name();
   if (global.site != GlobalOptions().site) called += " --site " + quoted(global.site);
   if (!global.conf.empty()) called += " --conf " + quoted(global.conf);
   return one_line(called);
@@ -113,7 +113,7 @@ std::vector<std::string> all_sites() {
   if (error == std::errc::permission_denied)
     throw failure_of(
         system_error(error.value(), std::string("cannot read the directory ") + kSitesDirectory),
-        kToolName);
+        tool_name());
   std::sort(sites.begin(), sites.end());
   sites.insert(sites.begin(), "default");
   return sites;

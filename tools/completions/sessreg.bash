@@ -144,4 +144,4 @@ _@FUNCTION@() {
   esac
 }
 
-complete -F _@FUNCTION@ @TOOL@
+complete -F _@FUNCTION@ @TOOL@ @USER_TOOL@

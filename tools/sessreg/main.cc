@@ -80,7 +80,7 @@ bool asks_for_json(int argc, char** argv) {
 int run(int argc, char** argv, GlobalOptions& global) {
   Runner runner;
 
-  ProgramOptions program(kToolName, "Lists, limits and ends the user sessions of this host.");
+  ProgramOptions program(tool_name(), "Lists, limits and ends the user sessions of this host.");
   const Option site =
       program.add_option("--site", global.site, "the site (default: default)").value_name("NAME");
   program
@@ -97,12 +97,12 @@ int run(int argc, char** argv, GlobalOptions& global) {
   program.set_footer(
       fmt::format("Global options may be given before or after the command.\n"
                   "'{} COMMAND --help' explains a command.",
-                  kToolName));
+                  tool_name()));
 
   global.json = asks_for_json(argc, argv);
   if (!program.parse(argc, argv)) return kExitDone;
   global.site_given = site.is_given();
-  if (!runner) throw usage_failure(fmt::format("which command? See '{} --help'", kToolName));
+  if (!runner) throw usage_failure(fmt::format("which command? See '{} --help'", tool_name()));
   return runner(global);
 }
 
@@ -112,7 +112,7 @@ std::string help_footer(const char* examples) {
   std::string text = "Examples:\n";
   for (std::string_view rest = examples; !rest.empty();) {
     const std::string_view line = rest.substr(0, rest.find('\n'));
-    text += fmt::format("  {} {}\n", kToolName, line);
+    text += fmt::format("  {} {}\n", tool_name(), line);
     rest.remove_prefix(std::min(line.size() + 1, rest.size()));
   }
   return text + "\nGlobal options: --site NAME, --conf FILE, --json, --version";
@@ -122,6 +122,7 @@ std::string help_footer(const char* examples) {
 
 int main(int argc, char** argv) {
   using namespace sessreg;
+  set_tool_name(argv[0]);
   prepare_standard_streams();
   setlocale(LC_CTYPE, "");
   static GlobalOptions global;

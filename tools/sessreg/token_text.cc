@@ -54,7 +54,7 @@ std::string token_argument(const std::string& argument) {
   throw usage_failure(
       fmt::format("which token? $SESSREG_TOKEN is not set; set it, or give '-' and the token on "
                   "standard input (see '{} token --help')",
-                  kToolName));
+                  tool_name()));
 }
 
 nlohmann::ordered_json claims_json(const TokenClaims& claims, const std::string& key_id) {
