@@ -180,6 +180,10 @@ void LoginContext::say_not_listed(const Error& error) {
   log(LOG_WARNING, "exempt session not listed", error);
 }
 
+void LoginContext::say_replaced(const std::string& path) {
+  log(LOG_NOTICE, "registry of a container that has ended replaced", "registry=" + log_value(path));
+}
+
 void LoginContext::say_would_refuse(const Refused& refused) {
   log(LOG_NOTICE, "would be refused", fields_of(refused), text(refused.refusal));
 }

@@ -50,6 +50,7 @@ class LoginContext final : public LoginService {
   void say_displaced(const Displaced& displaced) override;
   void say_no_token(const Error& error) override;
   void say_not_listed(const Error& error) override;
+  void say_replaced(const std::string& path) override;
   void say_would_refuse(const Refused& refused) override;
   void say_would_displace(const Displaced& displaced) override;
   void say_cannot_foresee(const Error& error) override;

@@ -19,7 +19,7 @@ enum class Errc {
   older_layout,         // of an earlier version, whose sessions can be carried over
   truncated,            // shorter than its own header says
   corrupt,              // the header's stamp does not match, or a value is out of range
-  other_boot,           // left over from before the last boot
+  other_boot,           // left over from before the last boot, or from a container that has ended
   other_pid_namespace,  // its process ids mean nothing here
   no_space,             // tmpfs or disk full
   unsupported_fs,       // the file system cannot make unnamed files

@@ -68,10 +68,15 @@ std::string program_of(pid_t pid) {
 }
 
 Manner manner_of(pid_t leader, std::string_view service) {
-  for (const std::string& name :
-       {program_of(leader), process_command(leader), std::string(service)})
+  const std::string file = program_of(leader);
+  for (const std::string& name : {file, process_command(leader)})
     if (const Program* program = find_program(name)) return program->manner;
-  return Manner::term_leader;
+  const Program* const program = find_program(service);
+  if (program == nullptr) return Manner::term_leader;
+  // Where a unit has PAMName=login, or machinectl(1) starts a shell, systemd opens the session and
+  // becomes the user's own program.
+  if (program->manner == Manner::hup_children && !file.empty()) return Manner::term_hup_leader;
+  return program->manner;
 }
 
 // Whether that user could signal the process; false where /proc does not tell.

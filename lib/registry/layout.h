@@ -44,6 +44,9 @@ inline constexpr std::uint32_t kLayoutVersion = 3;
 inline constexpr std::uint32_t kHeaderBytes = 2048;
 inline constexpr std::uint32_t kSlotBytes = 384;
 
+// Of HeaderImage::flags: who takes a seat shows that its container lives (presence.h).
+inline constexpr std::uint32_t kShowsPresence = 1;
+
 struct HeaderImage {
   std::array<char, 8> magic;
   std::uint32_t version;
@@ -51,7 +54,7 @@ struct HeaderImage {
   std::uint32_t slot_bytes;
   std::uint32_t slots;     // slots_for(capacity)
   std::uint32_t capacity;  // the most sessions that may hold a seat
-  std::uint32_t reserved;
+  std::uint32_t flags;
   std::array<std::uint8_t, 16> boot_id;
   std::uint64_t pid_namespace;   // inode of /proc/self/ns/pid of the creator
   std::uint64_t time_namespace;  // and of /proc/self/ns/time; 0 where the kernel has none

@@ -49,6 +49,14 @@ Result<Registry> Registry::rebuild(const std::string& path, const HostIdentity& 
   return Registry(std::make_unique<Parts>(std::move(*mapped)));
 }
 
+void Registry::show_presence_at(const std::string& path, const HostIdentity& host) {
+  sessreg::show_presence_at(path, host);
+}
+
+bool Registry::is_successor() const {
+  return parts_->mapped.is_successor();
+}
+
 void Registry::hide_from_children() {
   parts_->mapped.hide_from_children();
 }

@@ -73,8 +73,8 @@ class Registry {
   // Errors: not_found, permission_denied, insecure_file, foreign_file, other_layout, older_layout,
   // truncated, corrupt, other_boot, other_pid_namespace, system.
   static Result<Registry> open(const std::string& path, const HostIdentity& host);
-  // A missing file, or one of an earlier boot, is made anew for `capacity` seats; the sessions of
-  // an older layout are carried over. Further errors: no_space, unsupported_fs.
+  // A missing file, or one that is left over from an earlier boot or container, is made anew for
+  // `capacity` seats; the sessions of an older layout are carried over. Further errors: no_space, unsupported_fs.
   static Result<Registry> open_or_create(const std::string& path, const HostIdentity& host,
                                          std::uint32_t capacity);
   // As open_or_create(), but a file that is itself unusable is moved aside, to *ret_aside. Empty:
@@ -85,6 +85,12 @@ class Registry {
   Registry(Registry&& other) noexcept;
   Registry& operator=(Registry&& other) noexcept;
   ~Registry();
+
+  // For a process that lives long and opens no sessions: shows those of other containers that this
+  // one, to which the registry belongs, lives.
+  static void show_presence_at(const std::string& path, const HostIdentity& host);
+  // It was made just now, in place of one that a container has left behind.
+  bool is_successor() const;
 
   // A child that another thread forks while this object lives gets no mapping (MADV_DONTFORK).
   void hide_from_children();

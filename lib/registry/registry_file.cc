@@ -2,10 +2,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +18,7 @@
 #include "base/fd.h"
 #include "base/hash.h"
 #include "registry/older_layout.h"
+#include "registry/presence.h"
 #include "registry/this_boot.h"
 
 namespace sessreg {
@@ -114,6 +118,16 @@ Result<MappedRegistry> map_descriptor(const Fd& fd, const HeaderImage& header,
   }
 }
 
+bool shows_presence(const HeaderImage& header) {
+  return (header.flags & kShowsPresence) != 0;
+}
+
+// Whether it is of a container of which no process is left.
+bool is_deserted(const Fd& fd, const HeaderImage& header, const HostIdentity& host) {
+  return header.pid_namespace != host.pid_namespace && shows_presence(header) &&
+         look_for_presence(fd.get()) != Presence::some;
+}
+
 // The file and its header, of this layout or (with the error older_layout) an earlier one that is
 // known. ret_inode tells which file an error is about.
 std::optional<Error> open_in(const Fd& dir, const std::string& path, const std::string& name,
@@ -155,12 +169,15 @@ std::optional<Error> open_in(const Fd& dir, const std::string& path, const std::
                  path + " is of a version that is not known any more" + kRebuild};
   if (!is_of_this_boot(fd.get(), header, host))
     return Error{Errc::other_boot, path + " is left over from before the last boot"};
-  if (header.pid_namespace != host.pid_namespace || header.time_namespace != host.time_namespace)
+  if (header.pid_namespace != host.pid_namespace || header.time_namespace != host.time_namespace) {
+    if (is_deserted(fd, header, host))
+      return Error{Errc::other_boot, path + " is left over from a container that has ended"};
     return Error{Errc::other_pid_namespace,
                  path +
-                     " belongs to another PID or time namespace: give each container a registry "
-                     "of its own, on a tmpfs (if that one is gone for good: '" SESSREG_TOOL_NAME
-                     " purge --rebuild')"};
+                     " belongs to another container (PID or time namespace): give each a registry "
+                     "of its own, as in a /run of its own (if that one is gone for good: "
+                     "'" SESSREG_TOOL_NAME " purge --rebuild')"};
+  }
   if (is_older)
     return Error{Errc::older_layout, path +
                                          " is of an earlier version: the next login carries its "
@@ -184,15 +201,21 @@ Result<MappedRegistry> map_in(const Fd& dir, const std::string& path, const std:
   return map_descriptor(fd, header, path);
 }
 
+bool is_tmpfs(const char* directory) {
+  struct statfs fs {};
+  return statfs(directory, &fs) == 0 && fs.f_type == TMPFS_MAGIC;
+}
+
 // A new registry without a name. `older`: the one whose hashes of names it is to understand.
 Result<Fd> make_in(const Fd& dir, const std::string& path, const HostIdentity& host,
                    std::uint32_t capacity, const HeaderImage* older, HeaderImage& header) {
   Fd fd(openat(dir.get(), ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
   if (!fd) {
     if (errno == EOPNOTSUPP || errno == EISDIR)
-      return Error{Errc::unsupported_fs, "cannot create " + path +
-                                             ": its file system has no unnamed files (O_TMPFILE): "
-                                             "put the registry on a tmpfs such as /run"};
+      return Error{Errc::unsupported_fs,
+                   "cannot create " + path +
+                       ": its file system has no unnamed files (O_TMPFILE): " +
+                       (is_tmpfs("/run") ? "put it below /run" : "mount a tmpfs there")};
     return system_error(errno, "cannot create the registry " + path);
   }
   if (fchmod(fd.get(), 0600) != 0) return system_error(errno, "cannot set the mode of " + path);
@@ -207,6 +230,8 @@ Result<Fd> make_in(const Fd& dir, const std::string& path, const HostIdentity& h
   header.boot_id = host.boot_id;
   header.pid_namespace = host.pid_namespace;
   header.time_namespace = host.time_namespace;
+  if (is_container(host.pid_namespace) && can_show_presence(fd.get()))
+    header.flags = kShowsPresence;
   header.created_realtime_ms = now().realtime_ms;
   if (older != nullptr) {
     header.hash_key = older->hash_key;
@@ -286,6 +311,37 @@ bool is_about_the_file(Errc code) {
   }
 }
 
+// Whether `name` is still that file.
+bool is_at(const Fd& dir, const std::string& name, ino_t inode) {
+  struct stat st {};
+  return fstatat(dir.get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode;
+}
+
+// Makes room for a new file. ret_aside: where the old one is now; empty: it was a container's that
+// has ended, and nobody will look at it. False: somebody else is at it.
+Result<bool> make_room(const Fd& dir, const Fd& old, const std::string& name, ino_t inode,
+                       const HeaderImage& header, bool is_deserted, std::string* ret_aside) {
+  // Whoever claims it is the only one who moves it, so that what has its name now is not moved.
+  if (is_deserted && (claim_if_deserted(old.get()) != Presence::none || !is_at(dir, name, inode)))
+    return false;
+  auto aside = move_aside(dir, name, inode, header);
+  if (!aside) return aside.error();
+  if (is_deserted) {
+    // A volume outlives many containers, and would keep a file of each.
+    unlinkat(dir.get(), aside->c_str(), 0);
+    aside->clear();
+  }
+  *ret_aside = std::move(*aside);
+  return true;
+}
+
+// While somebody else replaces the file.
+void pause_shortly(int* waits) {
+  const timespec pause{0, 5'000'000};
+  nanosleep(&pause, nullptr);
+  ++*waits;
+}
+
 // Opens, creates, or moves aside a file if `replaces` says so of its error.
 // ret_aside: its new name.
 template <class Replaces>
@@ -295,23 +351,46 @@ Result<MappedRegistry> open_create_replace(const std::string& path, const HostId
   const Location at = split(path);
   const auto dir = open_directory(at, true);
   if (!dir) return dir.error();
-  // Each further turn means that somebody else created or replaced the file in between.
   Error last{Errc::system, path + " is replaced again and again"};
-  for (int attempt = 0; attempt < 8; ++attempt) {
+  bool succeeds_container = false;
+  // Each further turn means that somebody else created or replaced the file in between.
+  int turns = 8;
+  // Or that a container's is being replaced, which takes a few system calls.
+  for (int waits = 0; turns > 0 && waits < 200;) {
     ino_t inode = 0;
     HeaderImage header{};
-    auto opened = map_in(*dir, path, at.name, host, &inode, header);
-    if (opened) return opened;
-    if (opened.error().code != Errc::not_found) {
-      if (!replaces(opened.error().code)) return opened.error();
-      const auto moved = move_aside(*dir, at.name, inode, header);
-      if (!moved) return moved.error();
-      *ret_aside = at.directory + "/" + *moved;
+    Fd fd;
+    const auto error = open_in(*dir, path, at.name, host, &inode, fd, header);
+    const bool is_containers = fd && shows_presence(header);
+    if (!error) {
+      if (is_containers && (!show_presence(fd.get()) || !is_at(*dir, at.name, inode))) {
+        pause_shortly(&waits);
+        continue;
+      }
+      auto mapped = map_descriptor(fd, header, path);
+      if (mapped && succeeds_container) mapped->note_successor();
+      return mapped;
+    }
+    if (error->code != Errc::not_found) {
+      if (!replaces(error->code)) return *error;
+      const bool is_deserted = error->code == Errc::other_boot && is_containers &&
+                               is_of_this_boot(fd.get(), header, host);
+      std::string moved;
+      const auto made = make_room(*dir, fd, at.name, inode, header, is_deserted, &moved);
+      if (!made) return made.error();
+      if (!*made) {
+        pause_shortly(&waits);
+        continue;
+      }
+      if (!moved.empty()) *ret_aside = at.directory + "/" + moved;
+      succeeds_container |= is_deserted;
     }
     bool lost_race = false;
     auto created = create_in(*dir, path, at.name, host, capacity, &lost_race);
-    if (created || !lost_race) return created;
-    last = created.error();
+    if (!created && !lost_race) return created;
+    if (created && !is_container(host.pid_namespace)) return created;
+    --turns;
+    if (!created) last = created.error();
   }
   return last;
 }
@@ -334,6 +413,16 @@ Result<MappedRegistry> open_registry_file(const std::string& path, const HostIde
   ino_t inode = 0;
   HeaderImage header{};
   return map_in(*dir, path, at.name, host, &inode, header);
+}
+
+void show_presence_at(const std::string& path, const HostIdentity& host) {
+  const Location at = split(path);
+  ino_t inode = 0;
+  HeaderImage header{};
+  Fd fd;
+  const auto dir = open_directory(at, false);
+  if (dir && !open_in(*dir, path, at.name, host, &inode, fd, header) && shows_presence(header))
+    show_presence(fd.get());
 }
 
 Result<MappedRegistry> open_or_create_registry_file(const std::string& path,

@@ -9,7 +9,8 @@
 //      a creator that is killed leaves nothing behind, and a full tmpfs is an error and not SIGBUS.
 //   4. A file that must go is moved aside or replaced by name, never written over: somebody
 //      may have it mapped.
-//   5. No descriptor or mapping may outlive the object: login services fork without exec.
+//   5. No descriptor or mapping may outlive the object: login services fork without exec. (In a
+//      container one does: presence.h.)
 //
 // Thread safety: functions keep no state. A MappedRegistry is as a unique_ptr.
 #pragma once
@@ -50,6 +51,10 @@ class MappedRegistry {
   // killed by SIGSEGV, so not for an object that children are to share.
   void hide_from_children();
 
+  // It was made in place of one whose container has ended.
+  bool is_successor() const { return is_successor_; }
+  void note_successor() { is_successor_ = true; }
+
   const HeaderImage& header() const { return header_; }  // a private copy
   SharedWords<ProcessAtom>& shared() {
     return *reinterpret_cast<SharedWords<ProcessAtom>*>(base() + kSharedOffset);
@@ -66,6 +71,7 @@ class MappedRegistry {
 
   boost::interprocess::mapped_region region_;
   HeaderImage header_;
+  bool is_successor_ = false;
 };
 
 // Errors: not_found, permission_denied, insecure_file, foreign_file, other_layout, older_layout,
@@ -73,11 +79,15 @@ class MappedRegistry {
 Result<MappedRegistry> open_registry_file(const std::string& path, const HostIdentity& host);
 
 // As above, but a missing file is created for `capacity` seats, with its directory (0755) if only
-// that is missing, and a file of an earlier boot is replaced. Further errors: no_space,
+// that is missing, and a file of an earlier boot, or of a container of which no process is left, is
+// replaced. In a container the caller shows its presence from then on. Further errors: no_space,
 // unsupported_fs.
 Result<MappedRegistry> open_or_create_registry_file(const std::string& path,
                                                     const HostIdentity& host,
                                                     std::uint32_t capacity);
+
+// For a process that lives long and takes no seat: in a container it shows its presence (presence.h).
+void show_presence_at(const std::string& path, const HostIdentity& host);
 
 // Replaces a registry of an earlier layout (older_layout) by one of this layout, once `fill` has
 // put into it what the older one held. No error if somebody else has done so meanwhile. What a

@@ -328,7 +328,10 @@ Result<Config> LoginProcedure::read_config() const {
 Result<Site> LoginProcedure::open_site(Config config) const {
   auto site =
       Site::open(std::move(config), options_.config_path.value_or(""), Site::IfMissing::create);
-  if (site) site->registry->hide_from_children();
+  if (site) {
+    site->registry->hide_from_children();
+    if (site->registry->is_successor()) service_.say_replaced(site->config.registry);
+  }
   return site;
 }
 

@@ -92,6 +92,8 @@ class LoginService {
   virtual void say_displaced(const Displaced& /*displaced*/) {}
   virtual void say_no_token(const Error& /*error*/) {}
   virtual void say_not_listed(const Error& /*error*/) {}
+  // The registry that a container had left behind at `path` was replaced.
+  virtual void say_replaced(const std::string& /*path*/) {}
   // With `observe`.
   virtual void say_would_refuse(const Refused& /*refused*/) {}
   virtual void say_would_displace(const Displaced& /*displaced*/) {}

@@ -11,17 +11,13 @@
 #include <thread>
 
 #include "../support/child.h"
+#include "../support/mappings.h"
 #include "site.h"
 
 namespace {
 
-std::string own_maps() {
-  std::ifstream in("/proc/self/maps");
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
 bool has_anything_of(const Gateway& site) {
-  if (own_maps().find(site.dir.path()) != std::string::npos) return true;
+  if (mappings_of().find(site.dir.path()) != std::string::npos) return true;
   for (const auto& fd : std::filesystem::directory_iterator("/proc/self/fd")) {
     std::error_code gone;
     const std::string file = std::filesystem::read_symlink(fd.path(), gone).string();

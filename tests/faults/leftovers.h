@@ -4,11 +4,13 @@
 #include <dirent.h>
 #include <sys/types.h>
 
+#include <algorithm>
 #include <fstream>
 #include <memory>
 #include <sstream>
 #include <string>
 
+#include "../support/mappings.h"
 #include "registry/registry.h"
 #include "registry/registry_file.h"
 #include "registry/slots.h"
@@ -36,11 +38,8 @@ inline std::size_t open_descriptors(const std::string& pid = "self") {
   return count;
 }
 inline std::size_t mappings(const std::string& pid = "self") {
-  std::ifstream maps("/proc/" + pid + "/maps");
-  std::size_t count = 0;
-  for (std::string line; std::getline(maps, line);)
-    ++count;
-  return count;
+  const std::string maps = mappings_of(pid);
+  return static_cast<std::size_t>(std::count(maps.begin(), maps.end(), '\n'));
 }
 inline long rss_kb(const std::string& pid = "self") {
   std::ifstream status("/proc/" + pid + "/status");

@@ -10,6 +10,7 @@
 
 #include "../support/catch.h"
 #include "../support/child.h"
+#include "../support/mappings.h"
 #include "transaction.h"
 
 namespace {
@@ -31,11 +32,6 @@ std::size_t open_descriptors() {
   for (int fd = 0; fd < 1024; ++fd)
     n += fcntl(fd, F_GETFD) >= 0;
   return n;
-}
-
-std::string own_maps() {
-  std::ifstream in("/proc/self/maps");
-  return {std::istreambuf_iterator<char>(in), {}};
 }
 
 }  // namespace
@@ -615,11 +611,11 @@ TEST_CASE("nothing stays open or mapped after any phase") {
   for (const auto& phase : {&Transaction::account, &Transaction::open_session}) {
     CHECK((t.*phase)(0) == PAM_SUCCESS);
     CHECK(open_descriptors() == before);
-    CHECK(own_maps().find(site.dir.path()) == std::string::npos);
+    CHECK(mappings_of().find(site.dir.path()) == std::string::npos);
   }
   t.close_session();
   CHECK(open_descriptors() == before);
-  CHECK(own_maps().find(site.dir.path()) == std::string::npos);
+  CHECK(mappings_of().find(site.dir.path()) == std::string::npos);
 }
 
 TEST_CASE("hostile names are stored and shown without harm") {

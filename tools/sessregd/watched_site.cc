@@ -98,6 +98,7 @@ bool WatchedSite::open_registry() {
   }
   if (why_not_served_) loop_.log(LOG_INFO, fmt::format("the site {} is served now", name()));
   why_not_served_.reset();
+  if (const auto host = host_identity()) Registry::show_presence_at(site_.config.registry, *host);
   parts_.emplace(*this);
   return true;
 }

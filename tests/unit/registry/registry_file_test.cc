@@ -12,6 +12,7 @@
 #include "../../support/catch.h"
 #include "../../support/child.h"
 #include "../../support/exercise.h"
+#include "../../support/mappings.h"
 #include "../../support/temp_dir.h"
 #include "registry/registry.h"
 
@@ -250,10 +251,7 @@ TEST_CASE("nothing stays open or mapped after a registry object has gone") {
   const int before = descriptors();
   { auto registry = Registry::open(f.path, f.host); }
   CHECK(descriptors() == before);
-  std::ifstream maps("/proc/self/maps");
-  std::string line;
-  while (std::getline(maps, line))
-    CHECK(line.find(f.dir.path()) == std::string::npos);
+  CHECK(mappings_of().find(f.dir.path()) == std::string::npos);
 }
 
 TEST_CASE("every truncation and every flipped byte is an error or a working registry") {
