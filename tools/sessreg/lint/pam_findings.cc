@@ -13,22 +13,16 @@
 #include "config/pam_arguments.h"
 #include "config/policy.h"
 #include "config/spelling.h"
+#include "sessreg/lint/auth_modules.h"
 
 namespace sessreg {
 namespace {
 
 constexpr std::string_view kModule = "pam_sessreg.so";
-constexpr std::string_view kPasswordModules[] = {"pam_unix.so", "pam_sss.so", "pam_ldap.so",
-                                                 "pam_krb5.so", "pam_winbind.so"};
 constexpr std::string_view kTypes[] = {"auth", "account", "session", "password"};
 
 bool is_module(const PamLine& line) {
   return line.module_name() == kModule;
-}
-
-bool is_password_module(const PamLine& line) {
-  return std::find(std::begin(kPasswordModules), std::end(kPasswordModules), line.module_name()) !=
-         std::end(kPasswordModules);
 }
 
 // The line must outlive what is returned.
@@ -338,45 +332,70 @@ class Checker {
 
   void check_auth(const PamService& service, const PamSite& site) {
     const std::vector<PamEntry> entries = service.of_type("auth");
-    std::optional<std::size_t> preauth, authfail, first_password, last_password;
+    std::optional<std::size_t> preauth, first_password, last_password;
+    std::vector<std::size_t> authfails;
     for (std::size_t i = 0; i < entries.size(); ++i) {
       const PamLine& line = *entries[i].line;
-      if (is_password_module(line)) {
+      if (can_authenticate(line)) {
         if (!first_password) first_password = i;
         last_password = i;
       }
       if (!is_module(line) || site_of(line) != site) continue;
       if (is_preauth(line) && !preauth) preauth = i;
-      if (is_authfail(line) && !authfail) authfail = i;
+      if (is_authfail(line)) authfails.push_back(i);
     }
-    if (preauth) check_preauth(service, *entries[*preauth].line, authfail.has_value());
+    if (preauth) check_preauth(service, *entries[*preauth].line, !authfails.empty());
     if (preauth && first_password && *first_password < *preauth)
       add_for(*entries[*preauth].line, service.name,
               fmt::format("preauth stands behind {}, which has looked at the password by then",
-                          entries[*first_password].line->module_name()),
+                          shown_module(entries[*first_password])),
               "move it before the password modules");
-    if (!authfail) return;
-    const PamLine& line = *entries[*authfail].line;
+    if (authfails.empty()) return;
+    const PamLine& line = *entries[authfails.front()].line;
     if (!preauth && !is_fragment(service, line))
       add_for(line, service.name,
               "authfail without preauth: passwords of a blacklisted host are still tried",
               "add 'auth requisite pam_sessreg.so preauth' before the password modules");
-    if (last_password && *last_password > *authfail) {
-      add_for(
-          line, service.name,
-          fmt::format("authfail stands before {}, so that it counts logins that have not failed",
-                      entries[*last_password].line->module_name()),
-          "move it behind the password modules");
+    if (last_password && *last_password > authfails.back()) {
+      check_last_password(service, entries, authfails.back(), *last_password);
       return;
     }
-    check_way_of_success(service, entries, *authfail);
+    for (const std::size_t authfail : authfails)
+      if (check_way_of_success(service, entries, authfail)) return;
   }
 
-  void check_way_of_success(const PamService& service, const std::vector<PamEntry>& entries,
+  static std::string shown_module(const PamEntry& entry) {
+    return escape_for_terminal(entry.line->module_name());
+  }
+
+  // An authentication behind the last authfail line.
+  void check_last_password(const PamService& service, const std::vector<PamEntry>& entries,
+                           std::size_t authfail, std::size_t password) {
+    const PamLine& line = *entries[authfail].line;
+    for (std::size_t i = 0; i < authfail; ++i) {
+      if (!can_authenticate(*entries[i].line) || !success_leads_to(entries, i, password)) continue;
+      // A second one that is asked for besides the first, not instead of it.
+      add_for(line, service.name,
+              fmt::format("authfail stands before {}, so that what fails there is not counted",
+                          shown_module(entries[password])),
+              fmt::format("write '[success=1 ignore=1 default=ignore]' on {}, and behind it 'auth "
+                          "[default=die] pam_sessreg.so authfail' and 'auth required "
+                          "pam_permit.so'",
+                          place_of(entries[password].line->file, entries[password].line->number)));
+      return;
+    }
+    add_for(line, service.name,
+            fmt::format("authfail stands before {}, so that it counts logins that have not failed",
+                        shown_module(entries[password])),
+            "move it behind the password modules");
+  }
+
+  // Returns whether there is a finding.
+  bool check_way_of_success(const PamService& service, const std::vector<PamEntry>& entries,
                             std::size_t authfail) {
     const PamLine& line = *entries[authfail].line;
     for (std::size_t i = 0; i < authfail; ++i) {
-      if (!is_password_module(*entries[i].line)) continue;
+      if (!can_authenticate(*entries[i].line)) continue;
       for (std::size_t to = authfail; to < entries.size(); ++to) {
         if ((to != authfail && entries[to].line->module_name() != "pam_deny.so") ||
             !success_leads_to(entries, i, to))
@@ -384,11 +403,12 @@ class Checker {
         add_for(line, service.name,
                 fmt::format("a right password leads to {}, as {} does not skip it on success",
                             to == authfail ? "authfail" : "pam_deny.so behind authfail",
-                            entries[i].line->module_name()),
+                            shown_module(entries[i])),
                 "write [success=N default=ignore] there, with N lines to skip");
-        return;
+        return true;
       }
     }
+    return false;
   }
 
   void check_preauth(const PamService& service, const PamLine& line, bool has_authfail) {
