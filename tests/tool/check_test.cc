@@ -50,6 +50,11 @@ TEST_CASE("each mistake in a stack is found") {
        "session required pam_sessreg.so\n",
        "~/pam.d/login:3: the session line stands behind pam_systemd.so, which has made a session "
        "by the time this one is refused; move it before pam_systemd.so\n"},
+      {"account required pam_sessreg.so\n"
+       "-session optional pam_elogind.so\n"
+       "session required pam_sessreg.so\n",
+       "~/pam.d/login:3: the session line stands behind pam_elogind.so, which has made a session "
+       "by the time this one is refused; move it before pam_elogind.so\n"},
       // The lines of two sites are no pair.
       {"account required pam_sessreg.so\n"
        "session required pam_sessreg.so conf=~/test.conf\n",

@@ -1,7 +1,7 @@
 #include "sessreg/lint/auth_modules.h"
 
 #include <algorithm>
-#include <span>
+#include <string>
 #include <string_view>
 
 namespace sessreg {
@@ -12,68 +12,20 @@ constexpr std::string_view kPasswordModules[] = {"pam_unix.so", "pam_sss.so", "p
 
 // They look at nothing that the user knows or has: they set things up, count, log, delay, ask who it
 // is and where from, or always answer the same. Theirs is no authentication that could fail for a
-// wrong password.
-constexpr std::string_view kOthers[] = {"pam_abl.so",
-                                        "pam_access.so",
-                                        "pam_afs_session.so",
-                                        "pam_cap.so",
-                                        "pam_debug.so",
-                                        "pam_deny.so",
-                                        "pam_echo.so",
-                                        "pam_ecryptfs.so",
-                                        "pam_env.so",
-                                        "pam_faildelay.so",
-                                        "pam_faillock.so",
-                                        "pam_filter.so",
-                                        "pam_fscrypt.so",
-                                        "pam_gdm.so",
-                                        "pam_geoip.so",
-                                        "pam_gnome_keyring.so",
-                                        "pam_group.so",
-                                        "pam_issue.so",
-                                        "pam_keyinit.so",
-                                        "pam_kwallet.so",
-                                        "pam_kwallet5.so",
-                                        "pam_lastlog.so",
-                                        "pam_lastlog2.so",
-                                        "pam_limits.so",
-                                        "pam_listfile.so",
-                                        "pam_localuser.so",
-                                        "pam_loginuid.so",
-                                        "pam_mail.so",
-                                        "pam_mkhomedir.so",
-                                        "pam_motd.so",
-                                        "pam_mount.so",
-                                        "pam_namespace.so",
-                                        "pam_nologin.so",
-                                        "pam_permit.so",
-                                        "pam_rootok.so",
-                                        "pam_securetty.so",
-                                        "pam_selinux.so",
-                                        "pam_selinux_permit.so",
-                                        "pam_sepermit.so",
-                                        "pam_sessreg.so",
-                                        "pam_setquota.so",
-                                        "pam_shells.so",
-                                        "pam_shield.so",
-                                        "pam_stress.so",
-                                        "pam_succeed_if.so",
-                                        "pam_systemd.so",
-                                        "pam_systemd_loadkey.so",
-                                        "pam_tally.so",
-                                        "pam_tally2.so",
-                                        "pam_time.so",
-                                        "pam_timestamp.so",
-                                        "pam_tmpdir.so",
-                                        "pam_tty_audit.so",
-                                        "pam_umask.so",
-                                        "pam_usertype.so",
-                                        "pam_warn.so",
-                                        "pam_wheel.so",
-                                        "pam_xauth.so"};
+// wrong password. Without "pam_" and ".so".
+constexpr std::string_view kOthers =
+    " abl access afs_session cap debug deny echo ecryptfs elogind env faildelay faillock "
+    "filter fscrypt gdm geoip gnome_keyring group issue keyinit kwallet kwallet5 lastlog "
+    "lastlog2 limits listfile localuser loginuid mail mkhomedir motd mount namespace "
+    "nologin permit rootok securetty selinux selinux_permit sepermit sessreg setquota "
+    "shells shield stress succeed_if systemd systemd_loadkey tally tally2 time timestamp "
+    "tmpdir tty_audit umask usertype warn wheel xauth ";
 
-bool is_one_of(std::span<const std::string_view> names, const PamLine& line) {
-  return std::find(names.begin(), names.end(), line.module_name()) != names.end();
+bool is_other(const PamLine& line) {
+  std::string_view name = line.module_name();
+  if (!name.starts_with("pam_") || !name.ends_with(".so")) return false;
+  name = name.substr(4, name.size() - 7);
+  return kOthers.find(" " + std::string(name) + " ") != std::string_view::npos;
 }
 
 bool has_argument(const PamLine& line, std::string_view argument) {
@@ -83,13 +35,14 @@ bool has_argument(const PamLine& line, std::string_view argument) {
 }  // namespace
 
 bool is_password_module(const PamLine& line) {
-  return is_one_of(kPasswordModules, line);
+  return std::find(std::begin(kPasswordModules), std::end(kPasswordModules), line.module_name()) !=
+         std::end(kPasswordModules);
 }
 
 bool can_authenticate(const PamLine& line) {
   using Kind = PamAction::Kind;
   if (is_password_module(line)) return true;
-  if (line.is_substack() || is_one_of(kOthers, line)) return false;
+  if (line.is_substack() || is_other(line)) return false;
   // A program is told the password only if its line says so.
   if (line.module_name() == "pam_exec.so" && !has_argument(line, "expose_authtok")) return false;
   const Kind success = action_on(line.control, "success").kind;

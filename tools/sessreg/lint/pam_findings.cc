@@ -25,6 +25,11 @@ bool is_module(const PamLine& line) {
   return line.module_name() == kModule;
 }
 
+// elogind's module is that of systemd-logind on hosts without systemd.
+bool makes_session(const PamLine& line) {
+  return line.module_name() == "pam_systemd.so" || line.module_name() == "pam_elogind.so";
+}
+
 // The line must outlive what is returned.
 PamArguments arguments_of(const PamLine& line) {
   std::vector<const char*> words;
@@ -242,7 +247,7 @@ class Checker {
         check_way_to(service, *line);
       }
       check_pair(service, account, session);
-      check_systemd(service, site);
+      check_login_manager(service, site);
     }
     check_auth(service, site);
   }
@@ -317,16 +322,19 @@ class Checker {
     }
   }
 
-  void check_systemd(const PamService& service, const PamSite& site) {
-    bool behind = false;
+  // What makes a session at login may start what a refused login must not have.
+  void check_login_manager(const PamService& service, const PamSite& site) {
+    const PamLine* manager = nullptr;
     for (const PamEntry& entry : service.of_type("session")) {
       const PamLine& line = *entry.line;
-      behind |= line.module_name() == "pam_systemd.so";
-      if (behind && is_module(line) && site_of(line) == site)
-        add_for(line, service.name,
-                "the session line stands behind pam_systemd.so, which has made a session by the "
-                "time this one is refused",
-                "move it before pam_systemd.so");
+      if (manager == nullptr && makes_session(line)) manager = &line;
+      if (manager == nullptr || !is_module(line) || site_of(line) != site) continue;
+      const std::string_view name = manager->module_name();
+      add_for(line, service.name,
+              fmt::format("the session line stands behind {}, which has made a session by the "
+                          "time this one is refused",
+                          name),
+              fmt::format("move it before {}", name));
     }
   }
 
