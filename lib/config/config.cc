@@ -69,7 +69,7 @@ std::string_view without_comment(std::string_view text) {
 // Why the bytes of a line cannot be text; "" if they can. The line's end is not part of it.
 std::string line_fault(std::string_view line) {
   if (!line.empty() && line.back() == '\r') {
-    return "line ends with a carriage return: save the file with Unix line ends";
+    return "line ends with a carriage return; save the file with Unix line ends";
   }
   if (line.size() > kLineBytes) {
     return "line is longer than " + std::to_string(kLineBytes) + " bytes; shorten it";

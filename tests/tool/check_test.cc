@@ -173,6 +173,25 @@ TEST_CASE("a control that refuses is no finding, however it is written") {
   CHECK(host.findings() == "no findings\n");
 }
 
+TEST_CASE("what an editor of another system leaves in a stack is found, and the lines are read") {
+  const Host host("");
+  host.stack("login",
+             "\xef\xbb\xbf# by an editor\n"
+             "account required pam_sessreg.so\n"
+             "session required pam_sessreg.so\n");
+  CHECK(host.findings() ==
+        "~/pam.d/login:1: begins with a byte order mark, so that libpam does not know the type of "
+        "the line, and lets every password login fail; save the file without one\n");
+  host.stack("login",
+             "account required pam_sessreg.so\n"
+             "session \\\r\n"
+             "required pam_sessreg.so quiet\r\n"
+             "\r\n");
+  CHECK(host.findings() ==
+        "~/pam.d/login:2: ends with a carriage return, which libpam takes for part of the last "
+        "module or argument, so that it finds neither; save the file with Unix line ends\n");
+}
+
 TEST_CASE("a host on which no stack names the module is a finding") {
   const Host host("");
   host.stack("sshd", "account required pam_unix.so # pam_sessreg.so\n");
@@ -435,6 +454,13 @@ TEST_CASE("a mistake in the configuration is found with its line") {
   CHECK(host.findings() ==
         "~/test.conf:2: sessions_limit: 'many' is not a number; write -1 (unlimited), 0 (admit "
         "nobody new) or a count\n");
+  host.sandbox().configure("sessions_limit = 5\r\n");
+  CHECK(host.findings() ==
+        "~/test.conf:2: line ends with a carriage return; save the file with Unix line ends\n");
+  std::ofstream(host.sandbox().conf_path()) << "\ufeffsessions_limit = 5\n";
+  CHECK(host.findings() ==
+        "~/test.conf:1: file begins with a byte order mark; save it without one\n");
+  host.sandbox().configure("sessions_limit = many\n");
   REQUIRE(chmod(host.sandbox().conf_path().c_str(), 0666) == 0);
   CHECK(host.findings() ==
         "~/test.conf: can be written by its group or by others; run chmod go-w on it\n");

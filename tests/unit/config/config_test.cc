@@ -102,7 +102,7 @@ TEST_CASE("a message runs to the end of the line") {
 
 TEST_CASE("a line that is no text is refused") {
   CHECK(fault("# a\nsessions_limit = 1\r\n") ==
-        "FILE:2: line ends with a carriage return: save the file with Unix line ends");
+        "FILE:2: line ends with a carriage return; save the file with Unix line ends");
   CHECK(fault("# a\rb") == R"(FILE:1: control character \x0d is not allowed; remove it)");
   CHECK(fault(std::string_view("# a\0b", 5)) ==
         R"(FILE:1: control character \x00 is not allowed; remove it)");

@@ -55,8 +55,31 @@ std::optional<PamLine> parse_line(std::string_view text, const std::string& file
   return line;
 }
 
+constexpr std::string_view kByteOrderMark = "\xef\xbb\xbf";
+
+// What an editor of another system leaves in a text, and libpam takes for part of a word. The lines
+// are looked at as they were meant.
+std::vector<PamProblem> bytes_in_the_way(std::string_view text, const std::string& file) {
+  std::vector<PamProblem> problems;
+  if (text.starts_with(kByteOrderMark))
+    problems.push_back({file, 1,
+                        "begins with a byte order mark, so that libpam does not know the type of "
+                        "the line, and lets every password login fail",
+                        "save the file without one"});
+  const std::size_t end = text.find("\r\n");
+  if (end == std::string_view::npos) return problems;
+  const auto before =
+      std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(end), '\n');
+  problems.push_back({file, static_cast<unsigned>(before) + 1,
+                      "ends with a carriage return, which libpam takes for part of the last module "
+                      "or argument, so that it finds neither",
+                      "save the file with Unix line ends"});
+  return problems;
+}
+
 // A comment ends a line, even one that would be continued.
 std::vector<PamLine> parse_file(std::string_view text, const std::string& file) {
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
   std::vector<PamLine> lines;
   std::string joined;
   unsigned number = 0;
@@ -200,6 +223,8 @@ const PamStacks::File& PamStacks::file(const std::string& path) {
   auto made = std::make_shared<File>();
   if (read) {
     made->lines = parse_file(*read, path);
+    for (PamProblem& problem : bytes_in_the_way(*read, path))
+      add_problem(std::move(problem));
   } else if (read.error().why == Unread::Why::missing) {
     made->is_missing = true;
   } else {
