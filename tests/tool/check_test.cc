@@ -173,6 +173,28 @@ TEST_CASE("a control that refuses is no finding, however it is written") {
   CHECK(host.findings() == "no findings\n");
 }
 
+TEST_CASE("a stack that has nothing of ours is none of our concern") {
+  const Host host("");
+  host.stack("sshd", kGoodSshd);
+  // As Debian's xpra has it, which names a file of Fedora.
+  const std::string others =
+      "\xef\xbb\xbf"
+      "account required pam_nologin.so\r\n"
+      "account include system-auth\n"
+      "session sufficient pam_systemd.so class=background type=x11\n"
+      "session include\n"
+      "session include xpra\n";
+  host.stack("xpra", others);
+  CHECK(host.findings() == "no findings\n");
+  host.stack("xpra", others + "account required pam_sessreg.so\n");
+  const std::string found = host.findings();
+  CHECK_THAT(found, Catch::Contains("~/pam.d/xpra:1: begins with a byte order mark"));
+  CHECK_THAT(found, Catch::Contains("~/pam.d/xpra:1: ends with a carriage return"));
+  CHECK_THAT(found, Catch::Contains("~/pam.d/xpra:2: includes system-auth, which does not exist"));
+  CHECK_THAT(found, Catch::Contains("~/pam.d/xpra:4: an include names no file"));
+  CHECK_THAT(found, Catch::Contains("~/pam.d/xpra:5: files include each other"));
+}
+
 TEST_CASE("what an editor of another system leaves in a stack is found, and the lines are read") {
   const Host host("");
   host.stack("login",
@@ -308,7 +330,7 @@ TEST_CASE("hostile files are findings, or nothing, but never the end") {
   host.stack("login",
              "account required pam_sessreg.so \x1b[2J\xff\n"
              "session required pam_sessreg.so\n");
-  host.stack("self", "@include self\n");
+  host.stack("self", "account required pam_sessreg.so\n@include self\n");
   host.stack("wide", "@include wide\n@include wide\n@include wide\n");
   host.stack("binary", std::string("\0[\\]]\0 [ [ \\\n\\\n#\\\n\r\\", 20));
   host.stack("open", "account [ pam_sessreg");
@@ -323,7 +345,7 @@ TEST_CASE("hostile files are findings, or nothing, but never the end") {
   CHECK_THAT(found, Catch::Contains("~/pam.d/zero: is not a regular file; "));
   CHECK_THAT(found, Catch::Contains("~/pam.d/large: is larger than 1048576 bytes; "));
   CHECK_THAT(found,
-             Catch::Contains("~/pam.d/self:1: files include each other more than 16 deep; "));
+             Catch::Contains("~/pam.d/self:2: files include each other more than 16 deep; "));
   CHECK_THAT(found, Catch::Contains("the stack of wide has more lines than can be checked; "));
   CHECK_THAT(found,
              Catch::Contains("~/pam.d/login:1: unknown argument '\\x1b[2J\\xff' is ignored"));

@@ -13,6 +13,7 @@ struct Finding {
   std::string place;  // "FILE:LINE", or whatever else it is about
   std::string what;
   std::string mend;
+  bool operator==(const Finding&) const = default;
 };
 
 // "FILE:LINE"; line 0: "FILE".

@@ -89,11 +89,14 @@ class Checker {
       : stacks_(stacks), configuration_(configuration), module_directories_(module_directories) {}
 
   PamCheck check() {
-    for (const PamProblem& problem : stacks_.problems())
-      result_.findings.push_back(
-          {place_of(problem.file, problem.number), problem.what, problem.mend});
-    for (const PamService& service : stacks_.services())
+    add_problems(stacks_.problems());
+    for (const PamService& service : stacks_.services()) {
+      // Faults of a stack that has nothing of ours are for its own people.
+      if (std::any_of(service.entries.begin(), service.entries.end(),
+                      [](const PamEntry& entry) { return is_module(*entry.line); }))
+        add_problems(service.problems);
       check_service(service);
+    }
     for (Found& found : found_)
       result_.findings.push_back(
           {std::move(found.place), found.what + of_services(found), std::move(found.mend)});
@@ -106,6 +109,15 @@ class Checker {
     std::string place, what, mend;
     std::vector<std::string> services;  // whose stacks have it; empty: it is about the line itself
   };
+
+  void add_problems(const std::vector<PamProblem>& problems) {
+    for (const PamProblem& problem : problems) {
+      Finding finding{place_of(problem.file, problem.number), problem.what, problem.mend};
+      std::vector<Finding>& known = result_.findings;
+      if (std::find(known.begin(), known.end(), finding) == known.end())
+        known.push_back(std::move(finding));
+    }
+  }
 
   // Names the services, unless there is only one and the file is named after it.
   static std::string of_services(const Found& found) {

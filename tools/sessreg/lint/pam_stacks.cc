@@ -163,6 +163,7 @@ std::optional<PamAction> parse_control(std::string_view text, std::string_view a
 struct PamStacks::File {
   bool is_missing = false;
   std::vector<PamLine> lines;
+  std::vector<PamProblem> problems;
 };
 
 std::string_view PamLine::module_name() const {
@@ -183,7 +184,8 @@ PamStacks::PamStacks(std::vector<std::string> directories) : directories_(std::m
     read_directory(directory, paths);
   for (const auto& [name, path] : paths) {
     if (services_.size() == kMostServices) {
-      add_problem({path, 0, "more services than can be checked", "remove what is no PAM service"});
+      problems_.push_back(
+          {path, 0, "more services than can be checked", "remove what is no PAM service"});
       break;
     }
     PamService service;
@@ -213,7 +215,7 @@ void PamStacks::read_directory(const std::string& directory,
   // Only the first directory has to exist.
   if (failed.why == Unread::Why::missing && directory != directories_.front()) return;
   const Complaint complaint = complaint_of(failed);
-  add_problem({directory, 0, complaint.what, complaint.mend});
+  problems_.push_back({directory, 0, complaint.what, complaint.mend});
 }
 
 const PamStacks::File& PamStacks::file(const std::string& path) {
@@ -223,13 +225,12 @@ const PamStacks::File& PamStacks::file(const std::string& path) {
   auto made = std::make_shared<File>();
   if (read) {
     made->lines = parse_file(*read, path);
-    for (PamProblem& problem : bytes_in_the_way(*read, path))
-      add_problem(std::move(problem));
+    made->problems = bytes_in_the_way(*read, path);
   } else if (read.error().why == Unread::Why::missing) {
     made->is_missing = true;
   } else {
     const Complaint complaint = complaint_of(read.error());
-    add_problem({path, 0, complaint.what, complaint.mend});
+    problems_.push_back({path, 0, complaint.what, complaint.mend});
   }
   known = made;
   return *known;
@@ -238,13 +239,15 @@ const PamStacks::File& PamStacks::file(const std::string& path) {
 // If `type` is empty: lines of all types.
 void PamStacks::append(PamService& service, const std::string& path, const std::string& type,
                        unsigned includes, unsigned level) {
-  for (const PamLine& line : file(path).lines) {
+  const File& opened = file(path);
+  service.problems.insert(service.problems.end(), opened.problems.begin(), opened.problems.end());
+  for (const PamLine& line : opened.lines) {
     if (++visited_ > kMostLines) {
       if (visited_ == kMostLines + 1)
-        add_problem({line.file, line.number,
-                     "the stack of " + escape_for_terminal(service.name) +
-                         " has more lines than can be checked",
-                     "include less"});
+        problems_.push_back({line.file, line.number,
+                             "the stack of " + escape_for_terminal(service.name) +
+                                 " has more lines than can be checked",
+                             "include less"});
       return;
     }
     if (line.type == "@include") {
@@ -264,13 +267,14 @@ void PamStacks::append(PamService& service, const std::string& path, const std::
 void PamStacks::include(PamService& service, const PamLine& line, const std::string& type,
                         unsigned includes, unsigned level) {
   if (line.module.empty()) {
-    add_problem({line.file, line.number, "an include names no file", "name one"});
+    service.problems.push_back({line.file, line.number, "an include names no file", "name one"});
     return;
   }
   if (includes + 1 >= kMostIncludes) {
-    add_problem({line.file, line.number,
-                 "files include each other more than " + std::to_string(kMostIncludes) + " deep",
-                 "look for one that includes itself"});
+    service.problems.push_back(
+        {line.file, line.number,
+         "files include each other more than " + std::to_string(kMostIncludes) + " deep",
+         "look for one that includes itself"});
     return;
   }
   std::vector<std::string> paths;
@@ -286,21 +290,14 @@ void PamStacks::include(PamService& service, const PamLine& line, const std::str
     append(service, path, type, includes + 1, level);
     return;
   }
-  add_problem({line.file, line.number,
-               "includes " + escape_for_terminal(line.module) + ", which does not exist",
-               "create it, or remove the line"});
+  service.problems.push_back(
+      {line.file, line.number,
+       "includes " + escape_for_terminal(line.module) + ", which does not exist",
+       "create it, or remove the line"});
 }
 
 bool PamStacks::is_included(const std::string& file, const std::string& type) const {
   return included_.contains({file, type});
-}
-
-void PamStacks::add_problem(PamProblem problem) {
-  const bool known = std::any_of(problems_.begin(), problems_.end(), [&](const PamProblem& other) {
-    return other.file == problem.file && other.number == problem.number &&
-           other.what == problem.what;
-  });
-  if (!known) problems_.push_back(std::move(problem));
 }
 
 PamAction action_on(const std::string& control, std::string_view answer, bool* ret_valid) {

@@ -38,17 +38,18 @@ struct PamEntry {
   unsigned level;  // of substacks; the "substack" line is an entry too, one level above its lines
 };
 
-struct PamService {
-  std::string name;
-  std::vector<PamEntry> entries;  // of all types, with includes followed
-
-  std::vector<PamEntry> of_type(std::string_view type) const;
-};
-
 struct PamProblem {
   std::string file;
   unsigned number = 0;  // 0: the file as a whole
   std::string what, mend;
+};
+
+struct PamService {
+  std::string name;
+  std::vector<PamEntry> entries;     // of all types, with includes followed
+  std::vector<PamProblem> problems;  // of the files it is made of; some may be there twice
+
+  std::vector<PamEntry> of_type(std::string_view type) const;
 };
 
 class PamStacks {
@@ -57,6 +58,7 @@ class PamStacks {
   explicit PamStacks(std::vector<std::string> directories);
 
   const std::vector<PamService>& services() const { return services_; }
+  // What could not be looked at, so that nobody knows which modules it names.
   const std::vector<PamProblem>& problems() const { return problems_; }
   // Whether another file includes lines of that type from this one.
   bool is_included(const std::string& file, const std::string& type) const;
@@ -70,7 +72,6 @@ class PamStacks {
               unsigned includes, unsigned level);
   void include(PamService& service, const PamLine& line, const std::string& type, unsigned includes,
                unsigned level);
-  void add_problem(PamProblem problem);
 
   std::vector<std::string> directories_;
   std::size_t visited_ = 0;  // lines of the stack being read; an include counts every time
