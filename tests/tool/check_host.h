@@ -42,16 +42,22 @@ class Host {
     write("pam.d/" + service, text);
   }
 
-  ToolResult check(std::vector<std::string> more = {}, const ToolOptions& options = {}) const {
-    std::vector<std::string> arguments = {"check",
-                                          "--pam-dir",
-                                          pam_dir(),
-                                          "--module-dir",
-                                          module_dir(),
-                                          "--sshd-config",
-                                          sandbox_.directory() + "/sshd_config"};
+  ToolResult check(const std::vector<std::string>& more = {},
+                   const ToolOptions& options = {}) const {
+    std::vector<std::string> arguments = {"check",      "--pam-dir", pam_dir(), "--module-dir",
+                                          module_dir(), "--root",    root()};
+    if (!has_own_sshd_)
+      arguments.insert(arguments.end(), {"--sshd-config", sandbox_.directory() + "/sshd_config"});
     arguments.insert(arguments.end(), more.begin(), more.end());
     return sandbox_.tool(arguments, options);
+  }
+
+  // From now on sshd's configuration is looked for below the root.
+  void has_sshd_below_root() { has_own_sshd_ = true; }
+  std::string root() const { return sandbox_.directory() + "/root"; }
+  void write_below_root(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories(std::filesystem::path(root() + name).parent_path());
+    write("root" + name, text);
   }
 
   // What check() says, with "~" for the directory; and that its exit code fits.
@@ -67,4 +73,5 @@ class Host {
 
  private:
   Sandbox sandbox_;
+  bool has_own_sshd_ = false;
 };

@@ -25,14 +25,21 @@ namespace {
 
 // Hidden options: where to look on a host that is laid out differently.
 struct CheckOptions {
-  std::string pam_dir;     // empty: the usual ones
-  std::string module_dir;  // likewise
-  std::string sshd_config = "/etc/ssh/sshd_config";
+  std::string pam_dir;      // empty: the usual ones
+  std::string module_dir;   // likewise
+  std::string sshd_config;  // likewise
+  std::string root;         // before the paths of other programs' files
 };
 
 std::vector<std::string> pam_directories(const CheckOptions& options) {
   if (!options.pam_dir.empty()) return {options.pam_dir};
   return {"/etc/pam.d", "/usr/lib/pam.d"};
+}
+
+// Some distributions keep their own file out of /etc, for who has none there.
+std::vector<std::string> sshd_configs(const CheckOptions& options) {
+  if (!options.sshd_config.empty()) return {options.sshd_config};
+  return {options.root + "/etc/ssh/sshd_config", options.root + "/usr/etc/ssh/sshd_config"};
 }
 
 std::vector<std::string> module_directories(const CheckOptions& options) {
@@ -88,7 +95,7 @@ class Check {
       check_site(site, false);
       check_counting(site, pam);
     }
-    if (!pam.sites_of_sshd.empty()) check_sshd(pam.sites_of_sshd);
+    check_sshd(pam);
     return std::move(findings_);
   }
 
@@ -222,12 +229,13 @@ class Check {
          "add the auth lines that pam_sessreg(8) shows"});
   }
 
-  void check_sshd(const std::vector<PamSite>& sites) {
-    const std::string& path = options_.sshd_config;
-    const SshdConfig sshd = read_sshd_config(path);
+  void check_sshd(const PamCheck& pam) {
+    const SshdConfig sshd = read_sshd_config(sshd_configs(options_));
+    const std::vector<PamSite> sites = check_services_of_sshd(sshd, pam);
+    if (sites.empty()) return;
     for (const SshdConfig::Problem& problem : sshd.problems)
       findings_.push_back({place_of(problem.file, 0), problem.what, problem.mend});
-    if (!sshd.exists) return;  // no sshd here
+    if (sshd.file.empty()) return;
     constexpr const char* kMend = "write 'UsePAM yes'";
     if (sshd.use_pam && sshd.use_pam->value != "yes")
       findings_.push_back({place_of(sshd.use_pam->file, sshd.use_pam->line),
@@ -235,7 +243,7 @@ class Check {
                                        escape_for_terminal(sshd.use_pam->value)),
                            kMend});
     if (!sshd.use_pam && sshd.problems.empty())
-      findings_.push_back({place_of(path, 0),
+      findings_.push_back({place_of(sshd.file, 0),
                            "UsePAM is not set, and its default is no, so sshd asks no PAM stack",
                            kMend});
     if (sshd.use_pam && sshd.use_pam->value == "yes")
@@ -251,6 +259,31 @@ class Check {
                            "UseDNS is yes, so failed authentications are counted by host name, and "
                            "whoever controls the reverse DNS of an address can change it at will",
                            "write 'UseDNS no'"});
+  }
+
+  // Which sites the stacks of sshd name. If any does, each has to.
+  std::vector<PamSite> check_services_of_sshd(const SshdConfig& sshd, const PamCheck& pam) {
+    std::vector<SshdSetting> services = sshd.pam_services_of_blocks;
+    services.insert(services.begin(), sshd.pam_service.value_or(SshdSetting{"sshd", {}, 0}));
+    std::vector<PamSite> sites;
+    for (const SshdSetting& service : services)
+      if (const auto named = pam.sites_of_service.find(service.value);
+          named != pam.sites_of_service.end())
+        sites.insert(sites.end(), named->second.begin(), named->second.end());
+    if (sites.empty() && !pam.sites_of_service.contains("sshd")) return {};
+    for (const SshdSetting& service : services) {
+      if (pam.sites_of_service.contains(service.value)) continue;
+      const std::string name = escape_for_terminal(service.value);
+      findings_.push_back(
+          {service.file.empty() ? place_of(sshd.file, 0) : place_of(service.file, service.line),
+           fmt::format("sshd asks the PAM service {}, whose stack does not name pam_sessreg.so, so "
+                       "that these logins are not counted",
+                       name),
+           fmt::format(
+               "add the account and session lines to {}",
+               escape_for_terminal(pam_directories(options_).front() + "/" + service.value))});
+    }
+    return sites;
   }
 
   // sshd goes through the account phase behind keyboard-interactive, whatever is to follow; behind
@@ -344,6 +377,7 @@ Runner declare_check(Options& command) {
   command.add_option("--pam-dir", options->pam_dir).not_empty().hidden();
   command.add_option("--module-dir", options->module_dir).not_empty().hidden();
   command.add_option("--sshd-config", options->sshd_config).not_empty().hidden();
+  command.add_option("--root", options->root).not_empty().hidden();
   return [options](const GlobalOptions& global) { return run_check(global, *options); };
 }
 

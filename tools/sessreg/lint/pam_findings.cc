@@ -162,7 +162,7 @@ class Checker {
       if (!can_be(site)) continue;
       sites.insert(site);
       note(result_.sites, site);
-      if (service.name == "sshd") note(result_.sites_of_sshd, site);
+      note(result_.sites_of_service[service.name], site);
       if (line.type == "auth" && is_authfail(line)) note(result_.counted, site);
     }
     for (const PamSite& site : sites)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -23,7 +24,7 @@ struct PamCheck {
   std::vector<Finding> findings;
   std::vector<PamSite> sites;    // that the lines name, by a valid name; each once
   std::vector<PamSite> counted;  // of these, those with an `authfail` line
-  std::vector<PamSite> sites_of_sshd;
+  std::map<std::string, std::vector<PamSite>> sites_of_service;
   bool is_named = false;  // whether any line names the module
 };
 

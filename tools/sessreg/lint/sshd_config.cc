@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string_view>
+#include <utility>
 
 #include "sessreg/lint/host_file.h"
 
@@ -58,15 +59,15 @@ class Reader {
   Reader(SshdConfig& ret_config, const std::string& path)
       : config_(ret_config), directory_(path.substr(0, path.rfind('/') + 1)) {}
 
-  void read(const std::string& path, unsigned depth, bool is_in_match = false) {
-    if (++files_ > kMostFiles) return;
+  // Returns whether there is such a file.
+  bool read(const std::string& path, unsigned depth, bool is_in_match = false) {
+    if (++files_ > kMostFiles) return true;
     const auto read = read_host_file(path);
-    if (!read && read.error().why == Unread::Why::missing) return;
-    if (depth == 0) config_.exists = true;
+    if (!read && read.error().why == Unread::Why::missing) return false;
     if (!read) {
       const Complaint complaint = complaint_of(read.error());
       config_.problems.push_back({path, complaint.what, complaint.mend});
-      return;
+      return true;
     }
     std::string_view text = *read;
     unsigned number = 0;
@@ -79,12 +80,17 @@ class Reader {
       const std::string keyword = lower(words[0]);
       if (keyword == "match") {  // to the next one, or the end of this file
         is_in_match = true;
-        has_block_methods_ = false;
+        in_block_ = {};
       }
-      if (keyword == "authenticationmethods") {
-        bool& has_methods = is_in_match ? has_block_methods_ : has_methods_;
-        if (!has_methods) set_methods(words, path, number);
-        has_methods = true;
+      Seen& seen = is_in_match ? in_block_ : at_top_;
+      if (keyword == "authenticationmethods" && !std::exchange(seen.methods, true))
+        set_methods(words, path, number);
+      if (keyword == "pamservicename" && !std::exchange(seen.pam_service, true)) {
+        const SshdSetting setting{words[1], path, number};
+        if (is_in_match)
+          config_.pam_services_of_blocks.push_back(setting);
+        else
+          config_.pam_service = setting;
       }
       if (keyword == "include")
         for (std::size_t i = 1; i < words.size(); ++i)
@@ -93,9 +99,15 @@ class Reader {
       if (keyword == "usepam") set(config_.use_pam, words[1], path, number);
       if (keyword == "usedns") set(config_.use_dns, words[1], path, number);
     }
+    return true;
   }
 
  private:
+  struct Seen {  // of what counts where it is set first
+    bool methods = false;
+    bool pam_service = false;
+  };
+
   static void set(std::optional<SshdSetting>& ret, const std::string& value,
                   const std::string& file, unsigned line) {
     if (!ret) ret = SshdSetting{lower(value), file, line};
@@ -121,15 +133,19 @@ class Reader {
   SshdConfig& config_;
   const std::string directory_;
   unsigned files_ = 0;
-  bool has_methods_ = false;
-  bool has_block_methods_ = false;
+  Seen at_top_, in_block_;
 };
 
 }  // namespace
 
-SshdConfig read_sshd_config(const std::string& path) {
+SshdConfig read_sshd_config(const std::vector<std::string>& paths) {
   SshdConfig config;
-  Reader(config, path).read(path, 0);
+  Reader reader(config, paths.front());
+  for (const std::string& path : paths) {
+    if (!reader.read(path, 0)) continue;
+    config.file = path;
+    break;
+  }
   return config;
 }
 

@@ -8,7 +8,7 @@
 namespace sessreg {
 
 struct SshdSetting {
-  std::string value;  // in lower case
+  std::string value;  // in lower case, but for names
   std::string file;
   unsigned line = 0;
 };
@@ -21,12 +21,15 @@ struct SshdMethods {
 };
 
 struct SshdConfig {
-  bool exists = false;
+  std::string file;  // where it begins; empty: there is no sshd here
   // From the first line that sets it outside Match blocks; includes are followed.
   std::optional<SshdSetting> use_pam;
   std::optional<SshdSetting> use_dns;
   // The first outside Match blocks, and the first of each block: for whom which holds is not asked.
   std::vector<SshdMethods> methods;
+  // The same of PAMServiceName, which is sshd where the first part does not set it.
+  std::optional<SshdSetting> pam_service;
+  std::vector<SshdSetting> pam_services_of_blocks;
   // A file that cannot be read: what is wrong, and the mend.
   struct Problem {
     std::string file, what, mend;
@@ -34,6 +37,7 @@ struct SshdConfig {
   std::vector<Problem> problems;
 };
 
-SshdConfig read_sshd_config(const std::string& path);
+// From the first of `paths` that is there. What they include by a relative name lies beside the first.
+SshdConfig read_sshd_config(const std::vector<std::string>& paths);
 
 }  // namespace sessreg
