@@ -81,9 +81,9 @@ TEST_CASE("a second factor behind authfail has an authfail line of its own") {
   host.stack("login", "@include common-auth\nauth required pam_google_authenticator.so nullok\n");
   CHECK(host.findings() ==
         "~/pam.d/common-auth:3: authfail stands before pam_google_authenticator.so, so that what "
-        "fails there is not counted (service login); write '[success=1 ignore=1 default=ignore]' "
-        "on ~/pam.d/login:2, and behind it 'auth [default=die] pam_sessreg.so authfail' and 'auth "
-        "required pam_permit.so'\n");
+        "fails there is not counted (service login); add 'auth [default=die] pam_sessreg.so "
+        "authfail' behind ~/pam.d/login:2, add 'auth required pam_permit.so' behind it, and write "
+        "'[success=1 ignore=1 default=ignore]' on ~/pam.d/login:2\n");
   host.stack("login",
              "@include common-auth\n"
              "auth [success=1 ignore=1 default=ignore] pam_google_authenticator.so nullok\n"

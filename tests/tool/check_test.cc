@@ -49,12 +49,12 @@ TEST_CASE("each mistake in a stack is found") {
        "session optional pam_systemd.so\n"
        "session required pam_sessreg.so\n",
        "~/pam.d/login:3: the session line stands behind pam_systemd.so, which has made a session "
-       "by the time this one is refused; move it before pam_systemd.so\n"},
+       "by the time this one is refused; move it before ~/pam.d/login:2\n"},
       {"account required pam_sessreg.so\n"
        "-session optional pam_elogind.so\n"
        "session required pam_sessreg.so\n",
        "~/pam.d/login:3: the session line stands behind pam_elogind.so, which has made a session "
-       "by the time this one is refused; move it before pam_elogind.so\n"},
+       "by the time this one is refused; move it before ~/pam.d/login:2\n"},
       // The lines of two sites are no pair.
       {"account required pam_sessreg.so\n"
        "session required pam_sessreg.so conf=~/test.conf\n",
@@ -112,34 +112,34 @@ TEST_CASE("each mistake in a stack is found") {
        "without a directory\n"},
       {"auth requisite pam_sessreg.so preauth\n",
        "~/pam.d/login:1: preauth without authfail: no failed authentication is counted; add 'auth "
-       "[default=die] pam_sessreg.so authfail' behind the password modules\n"},
+       "[default=die] pam_sessreg.so authfail' behind what authenticates\n"},
       {"auth sufficient pam_unix.so\n"
        "auth [default=die] pam_sessreg.so authfail\n",
        "~/pam.d/login:2: authfail without preauth: passwords of a blacklisted host are still "
-       "tried; add 'auth requisite pam_sessreg.so preauth' before the password modules\n"},
+       "tried; add 'auth requisite pam_sessreg.so preauth' before ~/pam.d/login:1\n"},
       {"auth sufficient pam_unix.so\n"
        "auth requisite pam_sessreg.so preauth\n"
        "auth [default=die] pam_sessreg.so authfail\n",
        "~/pam.d/login:2: preauth stands behind pam_unix.so, which has looked at the password by "
-       "then; move it before the password modules\n"},
+       "then; move it before ~/pam.d/login:1\n"},
       {"auth requisite pam_sessreg.so preauth\n"
        "auth [default=die] pam_sessreg.so authfail\n"
        "auth sufficient pam_sss.so\n",
        "~/pam.d/login:2: authfail stands before pam_sss.so, so that it counts logins that have not "
-       "failed; move it behind the password modules\n"},
+       "failed; move it behind ~/pam.d/login:3\n"},
       {"auth requisite pam_sessreg.so preauth\n"
        "auth required pam_unix.so\n"
        "auth [default=die] pam_sessreg.so authfail\n",
        "~/pam.d/login:3: a right password leads to authfail, as pam_unix.so does not skip it on "
-       "success; write [success=N default=ignore] there, with N lines to skip\n"},
+       "success; add 'auth required pam_permit.so' behind ~/pam.d/login:3, and write '[success=1 "
+       "default=ignore]' on ~/pam.d/login:2\n"},
       {"auth requisite pam_sessreg.so preauth\n"
        "auth [success=1 default=ignore] pam_unix.so\n"
        "auth [default=die] pam_sessreg.so authfail\n"
        "auth requisite pam_deny.so\n"
        "auth required pam_permit.so\n",
        "~/pam.d/login:3: a right password leads to pam_deny.so behind authfail, as pam_unix.so "
-       "does not skip it on success; write [success=N default=ignore] there, with N lines to "
-       "skip\n"},
+       "does not skip it on success; write '[success=2 default=ignore]' on ~/pam.d/login:2\n"},
       {"auth optional pam_sessreg.so preauth\n"
        "auth sufficient pam_unix.so\n"
        "auth [default=die] pam_sessreg.so authfail\n",
@@ -274,7 +274,7 @@ TEST_CASE("a line that another one's success skips is found") {
       host.findings() ==
       "~/pam.d/common-account:5: the success of pam_localuser.so (~/pam.d/common-account:4) skips "
       "this line: who is refused is refused late, and 'ssh -N' stays connected (service login); "
-      "move it before that one\n");
+      "move it before ~/pam.d/common-account:4\n");
   host.stack("common-account", "account required pam_sessreg.so\n" + unix_block +
                                    "account sufficient pam_localuser.so\n");
   CHECK(host.findings() == "no findings\n");
@@ -305,7 +305,7 @@ TEST_CASE("a line that another one's success skips is found") {
                    session);
     CHECK(host.findings() ==
           "~/pam.d/login:3: the success of pam_unix.so (~/pam.d/login:2) skips this line: the "
-          "session is not counted; move it before that one\n");
+          "session is not counted; move it before ~/pam.d/login:2\n");
   }
   SECTION("unless the administrator says whom it does not concern") {
     host.stack("login",

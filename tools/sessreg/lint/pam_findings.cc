@@ -14,6 +14,7 @@
 #include "config/policy.h"
 #include "config/spelling.h"
 #include "sessreg/lint/auth_modules.h"
+#include "sessreg/lint/pam_mends.h"
 
 namespace sessreg {
 namespace {
@@ -329,24 +330,24 @@ class Checker {
                       line.type == "account" ? "who is refused is refused late, and 'ssh -N' "
                                                "stays connected"
                                              : "the session is not counted"),
-          "move it before that one");
+          mend_before(entries, own, i, line.file, {}));
       return;
     }
   }
 
   // What makes a session at login may start what a refused login must not have.
   void check_login_manager(const PamService& service, const PamSite& site) {
-    const PamLine* manager = nullptr;
-    for (const PamEntry& entry : service.of_type("session")) {
-      const PamLine& line = *entry.line;
-      if (manager == nullptr && makes_session(line)) manager = &line;
-      if (manager == nullptr || !is_module(line) || site_of(line) != site) continue;
-      const std::string_view name = manager->module_name();
+    const std::vector<PamEntry> entries = service.of_type("session");
+    std::optional<std::size_t> manager;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      const PamLine& line = *entries[i].line;
+      if (!manager && makes_session(line)) manager = i;
+      if (!manager || !is_module(line) || site_of(line) != site) continue;
       add_for(line, service.name,
               fmt::format("the session line stands behind {}, which has made a session by the "
                           "time this one is refused",
-                          name),
-              fmt::format("move it before {}", name));
+                          entries[*manager].line->module_name()),
+              mend_before(entries, i, *manager, line.file, {}));
     }
   }
 
@@ -364,24 +365,77 @@ class Checker {
       if (is_preauth(line) && !preauth) preauth = i;
       if (is_authfail(line)) authfails.push_back(i);
     }
-    if (preauth) check_preauth(service, *entries[*preauth].line, !authfails.empty());
-    if (preauth && first_password && *first_password < *preauth)
-      add_for(*entries[*preauth].line, service.name,
-              fmt::format("preauth stands behind {}, which has looked at the password by then",
-                          shown_module(entries[*first_password])),
-              "move it before the password modules");
-    if (authfails.empty()) return;
+    if (preauth) check_preauth(service, entries, *preauth, first_password);
+    if (authfails.empty()) {
+      if (preauth) check_missing_authfail(service, entries, *preauth, last_password);
+      return;
+    }
     const PamLine& line = *entries[authfails.front()].line;
     if (!preauth && !is_fragment(service, line))
       add_for(line, service.name,
               "authfail without preauth: passwords of a blacklisted host are still tried",
-              "add 'auth requisite pam_sessreg.so preauth' before the password modules");
+              mend_before(entries, {}, first_password.value_or(authfails.front()), line.file,
+                          own_line("requisite", line, "preauth")));
     if (last_password && *last_password > authfails.back()) {
       check_last_password(service, entries, authfails.back(), *last_password);
       return;
     }
     for (const std::size_t authfail : authfails)
-      if (check_way_of_success(service, entries, authfail)) return;
+      if (check_way_of_success(service, entries, authfail, authfail != authfails.front())) return;
+  }
+
+  // A line like that one, for the same site.
+  static std::string own_line(const char* control, const PamLine& like, const char* word) {
+    const PamSite site = site_of(like);
+    std::string text = fmt::format("auth {} {} {}", control, like.module, word);
+    if (site.site != PamSite().site) text += " site=" + site.site;
+    if (!site.conf.empty())
+      text += site.conf.find_first_of(" []") == std::string::npos ? " conf=" + site.conf
+                                                                  : " [conf=" + site.conf + "]";
+    return escape_for_terminal(text);
+  }
+
+  void check_preauth(const PamService& service, const std::vector<PamEntry>& entries,
+                     std::size_t preauth, std::optional<std::size_t> first_password) {
+    const PamLine& line = *entries[preauth].line;
+    check_control(service, line);
+    if (first_password && *first_password < preauth)
+      add_for(line, service.name,
+              fmt::format("preauth stands behind {}, which has looked at the password by then",
+                          shown_module(entries[*first_password])),
+              mend_before(entries, preauth, *first_password, line.file, {}));
+    check_reach_of_preauth(service, entries, preauth);
+  }
+
+  // What ends a substack does not end the stack.
+  void check_reach_of_preauth(const PamService& service, const std::vector<PamEntry>& entries,
+                              std::size_t preauth) {
+    const unsigned level = entries[preauth].level;
+    if (level == 0) return;
+    const auto is_outside = [&](const PamEntry& entry) { return entry.level < level; };
+    const auto own = entries.begin() + static_cast<std::ptrdiff_t>(preauth);
+    const auto asked =
+        std::find_if(std::find_if(own, entries.end(), is_outside), entries.end(),
+                     [](const PamEntry& entry) { return can_authenticate(*entry.line); });
+    if (asked == entries.end()) return;
+    std::size_t substack = preauth;
+    while (!is_outside(entries[substack]))
+      --substack;
+    add_for(*own->line, service.name,
+            fmt::format("preauth stands in a substack, which is all that its refusal ends, so that "
+                        "{} is asked for passwords of a blacklisted host",
+                        shown_module(*asked)),
+            mend_before(entries, preauth, substack, entries[substack].line->file, {}));
+  }
+
+  void check_missing_authfail(const PamService& service, const std::vector<PamEntry>& entries,
+                              std::size_t preauth, std::optional<std::size_t> last_password) {
+    const PamLine& line = *entries[preauth].line;
+    if (is_fragment(service, line)) return;
+    const std::string authfail = own_line("[default=die]", line, "authfail");
+    add_for(line, service.name, "preauth without authfail: no failed authentication is counted",
+            last_password ? mend_authfail(entries, {}, *last_password, authfail)
+                          : fmt::format("add '{}' behind what authenticates", authfail));
   }
 
   static std::string shown_module(const PamEntry& entry) {
@@ -395,47 +449,42 @@ class Checker {
     for (std::size_t i = 0; i < authfail; ++i) {
       if (!can_authenticate(*entries[i].line) || !success_leads_to(entries, i, password)) continue;
       // A second one that is asked for besides the first, not instead of it.
-      add_for(line, service.name,
-              fmt::format("authfail stands before {}, so that what fails there is not counted",
-                          shown_module(entries[password])),
-              fmt::format("write '[success=1 ignore=1 default=ignore]' on {}, and behind it 'auth "
-                          "[default=die] pam_sessreg.so authfail' and 'auth required "
-                          "pam_permit.so'",
-                          place_of(entries[password].line->file, entries[password].line->number)));
+      add_for(
+          line, service.name,
+          fmt::format("authfail stands before {}, so that what fails there is not counted",
+                      shown_module(entries[password])),
+          mend_authfail(entries, {}, password, own_line("[default=die]", line, "authfail"), true));
       return;
     }
     add_for(line, service.name,
             fmt::format("authfail stands before {}, so that it counts logins that have not failed",
                         shown_module(entries[password])),
-            "move it behind the password modules");
+            mend_authfail(entries, authfail, password, {}));
   }
 
   // Returns whether there is a finding.
   bool check_way_of_success(const PamService& service, const std::vector<PamEntry>& entries,
-                            std::size_t authfail) {
-    const PamLine& line = *entries[authfail].line;
+                            std::size_t authfail, bool is_second) {
+    std::optional<std::size_t> first, last;
+    std::size_t led_to = 0;
     for (std::size_t i = 0; i < authfail; ++i) {
       if (!can_authenticate(*entries[i].line)) continue;
-      for (std::size_t to = authfail; to < entries.size(); ++to) {
+      last = i;
+      for (std::size_t to = authfail; to < entries.size() && !first; ++to) {
         if ((to != authfail && entries[to].line->module_name() != "pam_deny.so") ||
             !success_leads_to(entries, i, to))
           continue;
-        add_for(line, service.name,
-                fmt::format("a right password leads to {}, as {} does not skip it on success",
-                            to == authfail ? "authfail" : "pam_deny.so behind authfail",
-                            shown_module(entries[i])),
-                "write [success=N default=ignore] there, with N lines to skip");
-        return true;
+        first = i;
+        led_to = to;
       }
     }
-    return false;
-  }
-
-  void check_preauth(const PamService& service, const PamLine& line, bool has_authfail) {
-    check_control(service, line);
-    if (!has_authfail && !is_fragment(service, line))
-      add_for(line, service.name, "preauth without authfail: no failed authentication is counted",
-              "add 'auth [default=die] pam_sessreg.so authfail' behind the password modules");
+    if (!first) return false;
+    add_for(*entries[authfail].line, service.name,
+            fmt::format("a right password leads to {}, as {} does not skip it on success",
+                        led_to == authfail ? "authfail" : "pam_deny.so behind authfail",
+                        shown_module(entries[*first])),
+            mend_authfail(entries, authfail, *last, {}, is_second));
+    return true;
   }
 
   const PamStacks& stacks_;

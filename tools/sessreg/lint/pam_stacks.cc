@@ -191,7 +191,7 @@ PamStacks::PamStacks(std::vector<std::string> directories) : directories_(std::m
     PamService service;
     service.name = name;
     visited_ = 0;
-    append(service, path, {}, 0, 0);
+    append(service, path, {}, 0, 0, nullptr);
     services_.push_back(std::move(service));
   }
 }
@@ -238,7 +238,7 @@ const PamStacks::File& PamStacks::file(const std::string& path) {
 
 // If `type` is empty: lines of all types.
 void PamStacks::append(PamService& service, const std::string& path, const std::string& type,
-                       unsigned includes, unsigned level) {
+                       unsigned includes, unsigned level, const PamInclusion* within) {
   const File& opened = file(path);
   service.problems.insert(service.problems.end(), opened.problems.begin(), opened.problems.end());
   for (const PamLine& line : opened.lines) {
@@ -251,21 +251,21 @@ void PamStacks::append(PamService& service, const std::string& path, const std::
       return;
     }
     if (line.type == "@include") {
-      include(service, line, type, includes, level);
+      include(service, line, type, includes, level, within);
       continue;
     }
     if (!type.empty() && line.type != type) continue;
     if (line.control != "include" && !line.is_substack()) {
-      service.entries.push_back({&line, level});
+      service.entries.push_back({&line, level, within});
       continue;
     }
-    if (line.is_substack()) service.entries.push_back({&line, level});
-    include(service, line, line.type, includes, level + (line.is_substack() ? 1 : 0));
+    if (line.is_substack()) service.entries.push_back({&line, level, within});
+    include(service, line, line.type, includes, level + (line.is_substack() ? 1 : 0), within);
   }
 }
 
 void PamStacks::include(PamService& service, const PamLine& line, const std::string& type,
-                        unsigned includes, unsigned level) {
+                        unsigned includes, unsigned level, const PamInclusion* within) {
   if (line.module.empty()) {
     service.problems.push_back({line.file, line.number, "an include names no file", "name one"});
     return;
@@ -287,7 +287,8 @@ void PamStacks::include(PamService& service, const PamLine& line, const std::str
     if (file(path).is_missing) continue;
     for (const char* each : {"auth", "account", "session", "password"})
       if (type.empty() || type == each) included_[{path, each}] = true;
-    append(service, path, type, includes + 1, level);
+    const PamInclusion& inclusion = inclusions_.emplace_back(PamInclusion{&line, within});
+    append(service, path, type, includes + 1, level, &inclusion);
     return;
   }
   service.problems.push_back(
@@ -314,27 +315,43 @@ PamAction action_on(const std::string& control, std::string_view answer, bool* r
   return {};
 }
 
+const PamLine& PamEntry::seen_from(const std::string& file) const {
+  const PamLine* seen = line;
+  for (const PamInclusion* by = within; by != nullptr && seen->file != file; by = by->outer)
+    seen = by->line;
+  return *seen;
+}
+
+namespace {
+
+// The next entry that is not inside a substack below `level`.
+std::size_t next_at(const std::vector<PamEntry>& entries, std::size_t from, unsigned level) {
+  for (++from; from < entries.size() && entries[from].level > level; ++from) {
+  }
+  return from;
+}
+
+}  // namespace
+
+std::size_t jump_target(const std::vector<PamEntry>& entries, std::size_t at, unsigned jump) {
+  const unsigned level = entries[at].level;
+  for (unsigned i = 0; i <= jump && at < entries.size(); ++i) {
+    at = next_at(entries, at, level);
+    if (at < entries.size() && entries[at].level < level) break;
+  }
+  return at;
+}
+
 std::size_t next_on_success(const std::vector<PamEntry>& entries, std::size_t at) {
   using Kind = PamAction::Kind;
-  // The next entry that is not inside a substack below `level`.
-  const auto after = [&](std::size_t from, unsigned level) {
-    for (++from; from < entries.size() && entries[from].level > level; ++from) {
-    }
-    return from;
-  };
   const PamEntry& entry = entries[at];
   if (entry.line->is_substack()) return at + 1;
   const PamAction action = action_on(entry.line->control, "success");
   if (action.kind == Kind::done || action.kind == Kind::die) {
     if (entry.level == 0) return entries.size();
-    return after(at, entry.level - 1);  // the end of a substack, not of the stack
+    return next_at(entries, at, entry.level - 1);  // the end of a substack, not of the stack
   }
-  if (action.kind != Kind::jump) return at + 1;
-  for (unsigned i = 0; i <= action.jump && at < entries.size(); ++i) {
-    at = after(at, entry.level);
-    if (at < entries.size() && entries[at].level < entry.level) break;
-  }
-  return at;
+  return action.kind == Kind::jump ? jump_target(entries, at, action.jump) : at + 1;
 }
 
 bool success_leads_to(const std::vector<PamEntry>& entries, std::size_t from, std::size_t to) {

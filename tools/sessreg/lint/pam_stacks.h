@@ -6,6 +6,7 @@
 // before showing them.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,10 +33,21 @@ struct PamLine {
   bool is_substack() const { return control == "substack"; }
 };
 
+// The lines that a stack has by an include.
+struct PamInclusion {
+  const PamLine* line;        // the include itself, or substack
+  const PamInclusion* outer;  // nullptr: that line is in the service's own file
+};
+
 // A line at its place in a stack.
 struct PamEntry {
   const PamLine* line;
   unsigned level;  // of substacks; the "substack" line is an entry too, one level above its lines
+  const PamInclusion* within = nullptr;  // nullptr: the line is in the service's own file
+
+  // The line of `file` that it is, or comes by; if the way to it leads through no such file, the line
+  // of the service's own file.
+  const PamLine& seen_from(const std::string& file) const;
 };
 
 struct PamProblem {
@@ -69,14 +81,15 @@ class PamStacks {
   void read_directory(const std::string& directory, std::map<std::string, std::string>& ret_paths);
   const File& file(const std::string& path);
   void append(PamService& service, const std::string& path, const std::string& type,
-              unsigned includes, unsigned level);
+              unsigned includes, unsigned level, const PamInclusion* within);
   void include(PamService& service, const PamLine& line, const std::string& type, unsigned includes,
-               unsigned level);
+               unsigned level, const PamInclusion* within);
 
   std::vector<std::string> directories_;
   std::size_t visited_ = 0;  // lines of the stack being read; an include counts every time
   std::map<std::string, std::shared_ptr<const File>> files_;
   std::map<std::pair<std::string, std::string>, bool> included_;
+  std::deque<PamInclusion> inclusions_;
   std::vector<PamService> services_;
   std::vector<PamProblem> problems_;
 };
@@ -90,6 +103,10 @@ struct PamAction {
 // `answer` is named as in a control: "success", "perm_denied", … ret_valid: whether libpam can
 // parse the control; if it cannot, it takes it as "bad" whatever the answer.
 PamAction action_on(const std::string& control, std::string_view answer, bool* ret_valid = nullptr);
+
+// Where a stack goes on if entry `at` jumps; entries.size(): it ends. A jump counts the lines of its own
+// substack. All entries are of one type.
+std::size_t jump_target(const std::vector<PamEntry>& entries, std::size_t at, unsigned jump);
 
 // Where a stack goes on if entry `at` succeeds; entries.size(): it ends. All entries are of one type.
 std::size_t next_on_success(const std::vector<PamEntry>& entries, std::size_t at);
