@@ -113,8 +113,6 @@ class Parser {
   }
 
  private:
-  using LineOfKey = std::map<std::string_view, unsigned>;
-
   static std::uint32_t identity_of(std::string_view text) {
     static constexpr HashKey kKey{'s', 'e', 's', 's', 'r', 'e', 'g', '.', 'c', 'o', 'n', 'f'};
     const auto bits = static_cast<std::uint32_t>(hash64(kKey, text) & 0x7fffffff);
@@ -166,7 +164,7 @@ class Parser {
              "] was already begun on line " + std::to_string(earlier->second) +
              "; put its keys together";
     }
-    config_.sections.push_back({kind, std::move(*parsed), {}});
+    config_.sections.push_back({kind, std::move(*parsed), {}, line_});
     line_of_section_key_.clear();
     return {};
   }
@@ -208,22 +206,17 @@ class Parser {
     const Target target{config_, at_top ? nullptr : &config_.sections.back().settings};
     const std::string fault = key.set(value, target);
     if (!fault.empty()) return name + ": " + fault;
-    LineOfKey& lines = at_top ? line_of_top_key_ : line_of_section_key_;
-    const auto [earlier, fresh] = lines.try_emplace(key.name, line_);
-    if (!fresh) return name + " was already set on line " + std::to_string(earlier->second);
-    if (at_top) config_.keys_at_top.set(static_cast<std::size_t>(&key - config_keys().data()));
+    unsigned& line =
+        at_top ? config_.lines_at_top[static_cast<std::size_t>(&key - config_keys().data())]
+               : line_of_section_key_[key.name];
+    if (line != 0) return name + " was already set on line " + std::to_string(line);
+    line = line_;
     return {};
-  }
-
-  // 0 if the key is at its default.
-  unsigned line_of(std::string_view top_key) const {
-    const auto found = line_of_top_key_.find(top_key);
-    return found == line_of_top_key_.end() ? 0 : found->second;
   }
 
   // "capacity 10 (line 3)"
   std::string described(std::string_view top_key, std::int32_t value) const {
-    const unsigned line = line_of(top_key);
+    const unsigned line = line_at_top(config_, top_key);
     return std::string(top_key) + " " + std::to_string(value) +
            (line == 0 ? " (the default)" : " (line " + std::to_string(line) + ")");
   }
@@ -232,14 +225,15 @@ class Parser {
   Result<Config> checked() {
     const std::int32_t limit = config_.sessions_limit;
     if (config_.capacity < limit) {
-      return refused(std::max(line_of("capacity"), line_of("sessions_limit")),
-                     described("capacity", config_.capacity) + " is less than " +
-                         described("sessions_limit", limit) +
-                         "; raise capacity or lower sessions_limit");
+      return refused(
+          std::max(line_at_top(config_, "capacity"), line_at_top(config_, "sessions_limit")),
+          described("capacity", config_.capacity) + " is less than " +
+              described("sessions_limit", limit) + "; raise capacity or lower sessions_limit");
     }
     // A limit of 0 closes the site for a while: that must not need a second edit.
     if (limit > 0 && config_.reserved_sessions > limit) {
-      return refused(std::max(line_of("reserved_sessions"), line_of("sessions_limit")),
+      return refused(std::max(line_at_top(config_, "reserved_sessions"),
+                              line_at_top(config_, "sessions_limit")),
                      described("reserved_sessions", config_.reserved_sessions) + " is more than " +
                          described("sessions_limit", limit) + "; lower reserved_sessions");
     }
@@ -249,8 +243,7 @@ class Parser {
   const std::string file_;
   Config config_;
   unsigned line_ = 0;
-  LineOfKey line_of_top_key_;
-  LineOfKey line_of_section_key_;
+  std::map<std::string_view, unsigned> line_of_section_key_;
   std::map<std::pair<SectionKind, std::string>, unsigned> line_of_section_;
 };
 

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <bitset>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -51,6 +50,7 @@ struct Section {
   SectionKind kind;
   std::string name;
   SectionSettings settings;
+  unsigned line = 0;  // of its head
 };
 
 struct Config {
@@ -93,8 +93,8 @@ struct Config {
 
   std::vector<Section> sections;  // in file order
 
-  // Bit i: the text sets config_keys()[i] above its first section. See is_set_at_top().
-  std::bitset<64> keys_at_top;
+  // Where the text sets config_keys()[i] above its first section. See line_at_top().
+  std::array<unsigned, 64> lines_at_top{};
 
   // Identifies the text this was read from: equal texts, equal identities. Never 0.
   std::uint32_t identity = 1;
@@ -102,8 +102,8 @@ struct Config {
 
 inline constexpr std::int32_t kMaxCapacity = 1 << 20;
 
-// Whether the file sets that key above its first section, even to the default.
-bool is_set_at_top(const Config& config, std::string_view key);
+// The line that sets that key above the first section, even to the default; 0: there is none.
+unsigned line_at_top(const Config& config, std::string_view key);
 
 // A site name is 1–64 characters of [A-Za-z0-9_.-], not starting with a dot or a dash: it becomes
 // part of file names.

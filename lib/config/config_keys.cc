@@ -180,7 +180,7 @@ constexpr Key kKeys[] = {
     {"message_table_full", kTop, ValueShape::message, set_message<&Config::message_table_full>},
     {"message_revoked", kTop, ValueShape::message, set_message<&Config::message_revoked, true>},
 };
-static_assert(std::size(kKeys) <= decltype(Config::keys_at_top)().size());
+static_assert(std::size(kKeys) <= decltype(Config::lines_at_top)().size());
 
 }  // namespace
 
@@ -195,9 +195,9 @@ const Key* find_key(std::string_view name) {
   return nullptr;
 }
 
-bool is_set_at_top(const Config& config, std::string_view key) {
+unsigned line_at_top(const Config& config, std::string_view key) {
   const Key* found = find_key(key);
-  return found != nullptr && config.keys_at_top.test(static_cast<std::size_t>(found - kKeys));
+  return found == nullptr ? 0 : config.lines_at_top[static_cast<std::size_t>(found - kKeys)];
 }
 
 std::string_view nearest_key(std::string_view name) {

@@ -1,6 +1,7 @@
 #include "host/account.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 
 #include <array>
@@ -10,34 +11,72 @@
 namespace sessreg {
 namespace {
 
-// Returns an error number. *ret_found is nullptr if there is no such user.
-int look_up(const char* name, std::span<char> buffer, passwd* entry, passwd** ret_found) {
+template <class Entry>
+using LookUp = int (*)(const char*, Entry*, char*, std::size_t, Entry**);
+
+// Returns an error number. *ret_found is nullptr if there is no such name.
+template <class Entry>
+int look_up(LookUp<Entry> how, const char* name, std::span<char> buffer, Entry* entry,
+            Entry** ret_found) {
   int error = 0;
   do {
     *ret_found = nullptr;
-    error = getpwnam_r(name, entry, buffer.data(), buffer.size(), ret_found);
+    error = how(name, entry, buffer.data(), buffer.size(), ret_found);
   } while (error == EINTR);
   return error;
+}
+
+// The same with as much room as it takes, up to `most_bytes`.
+template <class Entry>
+int look_up_at_any_size(LookUp<Entry> how, const char* name, std::size_t most_bytes,
+                        std::vector<char>& buffer, Entry* entry, Entry** ret_found) {
+  buffer.resize(4096);
+  int error = 0;
+  while ((error = look_up(how, name, buffer, entry, ret_found)) == ERANGE &&
+         buffer.size() < most_bytes)
+    buffer.resize(buffer.size() * 4);
+  return error;
+}
+
+constexpr std::size_t kMostUserBytes = 1 << 20;    // a larger entry is a fault of the directory
+constexpr std::size_t kMostGroupBytes = 16 << 20;  // it holds all the members
+
+template <class Entry>
+NameAnswer ask(LookUp<Entry> how, const std::string& name, std::size_t most_bytes,
+               char* Entry::*spelling) {
+  using Known = NameAnswer::Known;
+  std::vector<char> buffer;
+  Entry entry{};
+  Entry* found = nullptr;
+  const int error = look_up_at_any_size(how, name.c_str(), most_bytes, buffer, &entry, &found);
+  if (found != nullptr) return {Known::yes, found->*spelling};
+  return {error == 0 ? Known::no : Known::cannot_tell, {}};
 }
 
 }  // namespace
 
 Account find_account(const std::string& typed) {
-  constexpr std::size_t kMost_bytes = 1 << 20;  // a larger entry is a fault of the directory
-  std::vector<char> buffer(4096);
+  std::vector<char> buffer;
   passwd entry{};
   passwd* found = nullptr;
-  while (look_up(typed.c_str(), buffer, &entry, &found) == ERANGE && buffer.size() < kMost_bytes)
-    buffer.resize(buffer.size() * 4);
+  look_up_at_any_size(getpwnam_r, typed.c_str(), kMostUserBytes, buffer, &entry, &found);
   if (found == nullptr) return {typed, std::nullopt, std::nullopt};
   return {found->pw_name, found->pw_uid, found->pw_gid};
+}
+
+NameAnswer ask_for_user(const std::string& name) {
+  return ask(getpwnam_r, name, kMostUserBytes, &passwd::pw_name);
+}
+
+NameAnswer ask_for_group(const std::string& name) {
+  return ask(getgrnam_r, name, kMostGroupBytes, &group::gr_name);
 }
 
 std::optional<uid_t> find_uid(const char* typed) noexcept {
   std::array<char, 8192> buffer;
   passwd entry{};
   passwd* found = nullptr;
-  look_up(typed, buffer, &entry, &found);
+  look_up(getpwnam_r, typed, buffer, &entry, &found);
   if (found == nullptr) return std::nullopt;
   return found->pw_uid;
 }

@@ -21,6 +21,19 @@ struct Account {
 // The name as typed and nothing else if the system does not know the user or cannot tell now.
 Account find_account(const std::string& typed);
 
+// What the system says of a name.
+struct NameAnswer {
+  enum class Known {
+    no,
+    yes,
+    cannot_tell,  // a directory did not answer
+  };
+  Known known = Known::no;
+  std::string spelling;  // as the system has it, which may be another than was asked for
+};
+NameAnswer ask_for_user(const std::string& name);
+NameAnswer ask_for_group(const std::string& name);
+
 // The same for when there is no memory: only the uid.
 std::optional<uid_t> find_uid(const char* typed) noexcept;
 

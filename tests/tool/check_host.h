@@ -61,8 +61,8 @@ class Host {
   }
 
   // What check() says, with "~" for the directory; and that its exit code fits.
-  std::string findings() const {
-    const ToolResult result = check();
+  std::string findings(const ToolOptions& options = {}) const {
+    const ToolResult result = check({}, options);
     CHECK(result.err.empty());
     CHECK(result.code == (result.out == "no findings\n" ? 0 : 1));
     std::string text = result.out;

@@ -430,10 +430,10 @@ TEST_CASE("a registry that cannot be used is found, with the mend for its site")
   }
   SECTION("full of groups") {
     for (std::size_t i = 0; i < kMaxGroups; ++i)
-      REQUIRE(host.sandbox().registry().group_index("g" + std::to_string(i), 5));
-    host.sandbox().configure("[group g7]\nsessions_limit = 5\n");
+      REQUIRE(host.sandbox().registry().group_index(i == 7 ? "bin" : "g" + std::to_string(i), 5));
+    host.sandbox().configure("[group bin]\nsessions_limit = 5\n");
     CHECK(host.findings() == "no findings\n");
-    host.sandbox().configure("[group new]\nsessions_limit = 5\n");
+    host.sandbox().configure("[group daemon]\nsessions_limit = 5\n");
     CHECK(host.findings() ==
           "~/test.reg: has room for 32 groups with a limit, and there are 33 with those of earlier "
           "configurations; give fewer groups a limit; those of earlier configurations are "

@@ -105,10 +105,24 @@ void end_everything_started() {
   }
 }
 
+namespace {
+
+std::string from_environment(const char* name) {
+  const char* value = getenv(name);
+  if (value == nullptr) throw std::runtime_error(std::string(name) + " is not set");
+  return value;
+}
+
+}  // namespace
+
 std::string tool_path() {
-  const char* path = getenv("SESSREG_TOOL");
-  if (path == nullptr) throw std::runtime_error("SESSREG_TOOL is not set");
-  return path;
+  return from_environment("SESSREG_TOOL");
+}
+
+ToolOptions with_own_names() {
+  ToolOptions options;
+  options.environment = {"LD_PRELOAD=" + from_environment("SESSREG_NAMES")};
+  return options;
 }
 
 nlohmann::json ToolResult::json() const {

@@ -44,6 +44,8 @@ struct ToolOptions {
 };
 
 std::string tool_path();
+// So that names are looked up in names_preload.cc.
+ToolOptions with_own_names();
 ToolResult run_tool(std::vector<std::string> arguments, const ToolOptions& options = {});
 
 // Standard input, output and error are a terminal of that width; carriage returns are dropped.

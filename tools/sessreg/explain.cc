@@ -127,9 +127,9 @@ class RuleList {
 
   void add(const std::string& key, std::string value, nlohmann::ordered_json raw,
            std::string now = {}, const Section* from = nullptr) {
-    std::string where = from != nullptr               ? section_text(*from)
-                        : is_set_at_top(config_, key) ? "top"
-                                                      : "default";
+    std::string where = from != nullptr                  ? section_text(*from)
+                        : line_at_top(config_, key) != 0 ? "top"
+                                                         : "default";
     rules_.push_back({key, std::move(value), std::move(raw), std::move(where), std::move(now)});
   }
   void add_limit(const std::string& key, const Setting<std::int32_t>& limit, std::string now) {

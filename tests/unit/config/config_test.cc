@@ -297,13 +297,13 @@ TEST_CASE("a file of nothing but sections is read in reasonable time") {
   CHECK(config->sections.size() == 60'000);
 }
 
-TEST_CASE("what the top of the file sets is known, also where that is the default") {
+TEST_CASE("the lines of the top of the file are known, also where that is the default") {
   const auto config = parse("user_lock = 300\nmessage_locked = x # y\n[user a]\nidle_after = 1h\n");
   REQUIRE(config);
-  CHECK(is_set_at_top(*config, "user_lock"));
-  CHECK(is_set_at_top(*config, "message_locked"));
-  CHECK_FALSE(is_set_at_top(*config, "idle_after"));
-  CHECK_FALSE(is_set_at_top(*config, "capacity"));
-  CHECK_FALSE(is_set_at_top(*config, "no_such_key"));
-  CHECK(config->keys_at_top.count() == 2);
+  CHECK(line_at_top(*config, "user_lock") == 1);
+  CHECK(line_at_top(*config, "message_locked") == 2);
+  CHECK(line_at_top(*config, "idle_after") == 0);
+  CHECK(line_at_top(*config, "capacity") == 0);
+  CHECK(line_at_top(*config, "no_such_key") == 0);
+  CHECK(config->sections[0].line == 3);
 }

@@ -16,6 +16,7 @@
 #include "common/site.h"
 #include "sessreg/command.h"
 #include "sessreg/lint/findings.h"
+#include "sessreg/lint/name_findings.h"
 #include "sessreg/lint/pam_findings.h"
 #include "sessreg/lint/pam_stacks.h"
 #include "sessreg/lint/sshd_config.h"
@@ -145,6 +146,8 @@ class Check {
     if (!checked_.insert(site).second) return;
     const Result<Config>& config = configuration(site);
     if (config) {
+      const std::vector<Finding> names = check_names(*config, path_of(site), options_.root);
+      findings_.insert(findings_.end(), names.begin(), names.end());
       check_registry(site, *config);
       return;
     }
