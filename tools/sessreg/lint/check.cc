@@ -1,6 +1,5 @@
 // sessreg check
 #include <fmt/format.h>
-#include <glob.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,8 +13,11 @@
 #include "common/errors.h"
 #include "common/output.h"
 #include "common/site.h"
+#include "config/policy.h"
 #include "sessreg/command.h"
 #include "sessreg/lint/findings.h"
+#include "sessreg/lint/host_file.h"
+#include "sessreg/lint/login_servers.h"
 #include "sessreg/lint/name_findings.h"
 #include "sessreg/lint/pam_findings.h"
 #include "sessreg/lint/pam_stacks.h"
@@ -49,10 +51,8 @@ std::vector<std::string> module_directories(const CheckOptions& options) {
                                           "/usr/lib64/security", "/usr/local/lib/security"};
   for (const char* pattern :
        {"/lib/*/security", "/usr/lib/*/security", "/usr/local/lib/*/security"}) {
-    glob_t found{};
-    if (glob(pattern, 0, nullptr, &found) == 0)
-      directories.insert(directories.end(), found.gl_pathv, found.gl_pathv + found.gl_pathc);
-    globfree(&found);
+    const std::vector<std::string> found = files_matching(pattern);
+    directories.insert(directories.end(), found.begin(), found.end());
   }
   return directories;
 }
@@ -87,7 +87,7 @@ class Check {
         stacks,
         [this](const PamSite& site) -> const Result<Config>& { return configuration(site); },
         module_directories(options_));
-    findings_.insert(findings_.end(), pam.findings.begin(), pam.findings.end());
+    add(pam.findings);
     if (!pam.is_named)
       findings_.push_back({place_of(pam_directories(options_).front(), 0),
                            "no stack names pam_sessreg.so, so no login is counted",
@@ -97,6 +97,8 @@ class Check {
       check_counting(site, pam);
     }
     check_sshd(pam);
+    if (counts(pam, "proftpd")) add(check_proftpd(options_.root));
+    if (counts(pam, "samba")) add(check_smbd(options_.root));
     return std::move(findings_);
   }
 
@@ -139,6 +141,21 @@ class Check {
     return site.conf.empty() ? default_config_path(site.site) : site.conf;
   }
 
+  void add(const std::vector<Finding>& more) {
+    findings_.insert(findings_.end(), more.begin(), more.end());
+  }
+
+  // Whether a site counts the sessions of that service, and its stack names the site.
+  bool counts(const PamCheck& pam, const std::string& service) {
+    const auto named = pam.sites_of_service.find(service);
+    if (named == pam.sites_of_service.end()) return false;
+    return std::any_of(named->second.begin(), named->second.end(), [&](const PamSite& site) {
+      const Result<Config>& config = configuration(site);
+      return config && standing_of(*config, {}, service,
+                                   [](const std::string&) { return false; }) != Standing::ignored;
+    });
+  }
+
   // Checks configuration and registry, once for each site. `chosen`: not only because a line of a
   // stack names the site; if that is the only reason, a missing file is that line's mistake.
   void check_site(const PamSite& named, bool chosen) {
@@ -146,8 +163,7 @@ class Check {
     if (!checked_.insert(site).second) return;
     const Result<Config>& config = configuration(site);
     if (config) {
-      const std::vector<Finding> names = check_names(*config, path_of(site), options_.root);
-      findings_.insert(findings_.end(), names.begin(), names.end());
+      add(check_names(*config, path_of(site), options_.root));
       check_registry(site, *config);
       return;
     }

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <glob.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/fd.h"
@@ -41,6 +43,28 @@ Result<std::string, Unread> read_host_file(const std::string& path) {
     text.append(block.data(), static_cast<std::size_t>(got));
     if (text.size() > kMostHostFileBytes) return Unread{Unread::Why::too_large};
   }
+}
+
+std::vector<std::string> files_matching(const std::string& pattern) {
+  glob_t found{};
+  std::vector<std::string> files;
+  if (glob(pattern.c_str(), 0, nullptr, &found) == 0)
+    files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  globfree(&found);
+  return files;
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r";
+  const std::size_t begin = std::min(text.find_first_not_of(kBlank), text.size());
+  return text.substr(begin, text.find_last_not_of(kBlank) + 1 - begin);
+}
+
+std::string in_lower_case(std::string_view text) {
+  std::string result(text);
+  for (char& c : result)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return result;
 }
 
 Complaint complaint_of(const Unread& unread) {

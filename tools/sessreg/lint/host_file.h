@@ -3,6 +3,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -25,6 +27,13 @@ inline constexpr std::size_t kMostHostFileBytes = 1u << 20;
 
 // Its text.
 Result<std::string, Unread> read_host_file(const std::string& path);
+
+// The files that a pattern of glob(7) fits, in their order.
+std::vector<std::string> files_matching(const std::string& pattern);
+
+// Without the blanks around it.
+std::string_view trimmed(std::string_view text);
+std::string in_lower_case(std::string_view text);
 
 // What is wrong, and the mend.
 struct Complaint {

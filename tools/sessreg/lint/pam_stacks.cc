@@ -14,13 +14,6 @@ namespace {
 
 constexpr std::string_view kBlank = " \t\n";
 
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
-
 // The next word, as libpam's _pam_StrTok takes it: "[…]" is one word. nullopt: none is left.
 std::optional<std::string> next_word(std::string_view& rest) {
   rest.remove_prefix(std::min(rest.find_first_not_of(kBlank), rest.size()));
@@ -47,8 +40,8 @@ std::optional<PamLine> parse_line(std::string_view text, const std::string& file
   line.number = number;
   const auto type = next_word(text);
   if (!type) return std::nullopt;
-  line.type = lower(type->starts_with('-') ? type->substr(1) : *type);
-  if (line.type != "@include") line.control = lower(next_word(text).value_or(""));
+  line.type = in_lower_case(type->starts_with('-') ? type->substr(1) : *type);
+  if (line.type != "@include") line.control = in_lower_case(next_word(text).value_or(""));
   line.module = next_word(text).value_or("");
   while (auto argument = next_word(text))
     line.arguments.push_back(std::move(*argument));

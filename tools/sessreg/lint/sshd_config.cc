@@ -1,7 +1,5 @@
 #include "sessreg/lint/sshd_config.h"
 
-#include <glob.h>
-
 #include <algorithm>
 #include <string_view>
 #include <utility>
@@ -15,13 +13,6 @@ constexpr unsigned kMostIncludes = 16;  // SERVCONF_MAX_DEPTH
 constexpr unsigned kMostFiles = 1024;
 
 constexpr std::string_view kBlank = " \t\r";
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  for (char& c : result)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return result;
-}
 
 // "Keyword value …" or "Keyword=value", with quotes; a comment ends it.
 std::vector<std::string> words_of(std::string_view line) {
@@ -77,7 +68,7 @@ class Reader {
       const std::vector<std::string> words = words_of(line);
       ++number;
       if (words.size() < 2) continue;
-      const std::string keyword = lower(words[0]);
+      const std::string keyword = in_lower_case(words[0]);
       if (keyword == "match") {  // to the next one, or the end of this file
         is_in_match = true;
         in_block_ = {};
@@ -110,24 +101,21 @@ class Reader {
 
   static void set(std::optional<SshdSetting>& ret, const std::string& value,
                   const std::string& file, unsigned line) {
-    if (!ret) ret = SshdSetting{lower(value), file, line};
+    if (!ret) ret = SshdSetting{in_lower_case(value), file, line};
   }
 
   void set_methods(const std::vector<std::string>& words, const std::string& file, unsigned line) {
     SshdMethods methods{{}, file, line};
     for (std::size_t i = 1; i < words.size(); ++i)
-      methods.lists.push_back(split_at_commas(lower(words[i])));
+      methods.lists.push_back(split_at_commas(in_lower_case(words[i])));
     config_.methods.push_back(std::move(methods));
   }
 
   void include(const std::string& pattern, unsigned depth, bool is_in_match) {
     if (depth + 1 >= kMostIncludes || files_ > kMostFiles) return;
-    glob_t found{};
-    const std::string absolute = pattern.starts_with('/') ? pattern : directory_ + pattern;
-    if (glob(absolute.c_str(), 0, nullptr, &found) == 0)
-      for (std::size_t i = 0; i < found.gl_pathc; ++i)
-        read(found.gl_pathv[i], depth + 1, is_in_match);
-    globfree(&found);
+    for (const std::string& path :
+         files_matching(pattern.starts_with('/') ? pattern : directory_ + pattern))
+      read(path, depth + 1, is_in_match);
   }
 
   SshdConfig& config_;
