@@ -462,3 +462,32 @@ TEST_CASE("all sites are listed, each with its own limit, and one that is broken
   CHECK(sites[1]["site"] == "lab");
   CHECK(sites[1]["limit"] == 4);
 }
+
+TEST_CASE("--user takes a name as a login does") {
+  Sandbox sandbox;
+  const Process process(sleeps), other(sleeps), typed(sleeps);
+  sandbox.admit(login_of("alice", process));
+  sandbox.admit(login_of("bob", other));
+  // So it was called while the directory did not answer.
+  sandbox.admit(login_of("ALICE", typed));
+  const auto users = [&](const std::string& name) {
+    std::vector<std::string> found;
+    const auto json = sandbox.tool({"list", "--json", "--user", name}, with_own_names()).json();
+    for (const auto& session : json["sessions"])
+      found.push_back(session["user"]);
+    std::sort(found.begin(), found.end());
+    return found;
+  };
+  using Names = std::vector<std::string>;
+  CHECK(users("CORP\\alice") == Names{"alice"});
+  CHECK(users("ALICE") == Names{"ALICE", "alice"});
+  CHECK(users("alice") == Names{"alice"});
+  CHECK(users("bob") == Names{"bob"});
+  CHECK(users("unreachable").empty());
+
+  const ToolResult revoked =
+      sandbox.tool({"revoke", "--user", "CORP\\alice", "--dry-run", "--json"}, with_own_names());
+  CHECK(revoked.code == 0);
+  CHECK(revoked.json()["sessions"].size() == 1);
+  CHECK(sandbox.tool({"explain", "ALICE", "--json"}, with_own_names()).json()["user"] == "alice");
+}

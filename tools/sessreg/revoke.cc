@@ -198,7 +198,10 @@ Runner declare_revoke(Options& command) {
   command.add_flag("--dry-run", options->dry_run, "only show which sessions would be ended");
   command.add_flag("--yes", options->yes, "do not ask before ending several sessions");
   command.add_flag("--self", options->self, "also end the session that this command runs in");
-  return [options](const GlobalOptions& global) { return run_revoke(global, *options); };
+  return [options](const GlobalOptions& global) {
+    options->filter.resolve_user();
+    return run_revoke(global, *options);
+  };
 }
 
 }  // namespace sessreg

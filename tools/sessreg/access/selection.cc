@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "common/errors.h"
 #include "common/times.h"
+#include "host/account.h"
 
 namespace sessreg {
 namespace {
@@ -54,6 +55,10 @@ bool Filter::is_empty() const {
          !dangling;
 }
 
+void Filter::resolve_user() {
+  if (!user.empty()) account = find_account(user).name;
+}
+
 void add_filter_options(Options& command, Filter& filter) {
   // An empty value would select everybody.
   command.add_option("--user", filter.user, "only sessions of this user")
@@ -83,10 +88,14 @@ Chooser::Chooser(const Filter& filter, const SiteSessions& site)
 
 // The registry knows whole names. The daemon tells only the part that is recorded, but also shows
 // only sessions that the caller may end anyway.
+//
+// A session that was opened while the directory did not answer goes by the name that was typed.
 bool Chooser::is_user(const RecordImage& record) const {
-  if (const Registry* registry = site_.registry())
-    return registry->is_user_of(record, filter_.user);
-  return text_of(record.user) == utf8_prefix(filter_.user, sizeof record.user);
+  const auto goes_by = [&](const std::string& name) {
+    if (const Registry* registry = site_.registry()) return registry->is_user_of(record, name);
+    return text_of(record.user) == utf8_prefix(name, sizeof record.user);
+  };
+  return goes_by(filter_.user) || (!filter_.account.empty() && goes_by(filter_.account));
 }
 
 bool Chooser::is_service(const RecordImage& record) const {

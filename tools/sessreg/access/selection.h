@@ -14,13 +14,16 @@ namespace sessreg {
 // What the command line says. A session must fit everything that is given.
 struct Filter {
   std::string user, service, host;
-  std::string idle;    // a duration
-  std::string states;  // separated by commas
+  std::string account;  // the name under which `user` logs in, if the system spells it otherwise
+  std::string idle;     // a duration
+  std::string states;   // separated by commas
   bool dangling = false;
   // For what cannot be undone: a host that may have been cut when recorded fits no --host.
   bool whole_hosts_only = false;
 
   bool is_empty() const;
+  // Sets `account`. Asks the name service.
+  void resolve_user();
 };
 
 // Adds the options that list and revoke share.

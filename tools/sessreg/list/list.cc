@@ -211,7 +211,10 @@ Runner declare_list(Options& command) {
   command.add_flag("--watch", options->watch,
                    "refresh the list in place until q is pressed; without a terminal, or with "
                    "--json, print a line for each change");
-  return [options](const GlobalOptions& global) { return run_list(global, *options); };
+  return [options](const GlobalOptions& global) {
+    options->filter.resolve_user();
+    return run_list(global, *options);
+  };
 }
 
 }  // namespace sessreg
