@@ -76,7 +76,7 @@ class Editor {
   }
   std::string take(const std::string& place) {
     const auto at = find(place);
-    const std::string text = at->text;
+    std::string text = at->text;
     file(place).erase(at);
     return text;
   }
