@@ -201,6 +201,16 @@ TEST_CASE("auth lines that are mended as check says let in who is right, and cou
       {{"password-auth", unix_one + authfail + end},
        {"middle", "auth required pam_env.so\nauth substack password-auth\n"},
        {"login", "auth include middle\n" + preauth}},
+      // authselect's, in which conditions jump to pam_deny.
+      {{"password-auth",
+        "auth required pam_env.so\n"
+        "auth [default=1 ignore=ignore success=ok] pam_usertype.so isregular\n"
+        "auth [default=1 ignore=ignore success=ok] pam_localuser.so\n"
+        "auth sufficient pam_unix.so nullok\n"
+        "auth [default=1 ignore=ignore success=ok] pam_usertype.so isregular\n"
+        "auth sufficient pam_sss.so forward_pass\n"
+        "auth required pam_deny.so\n"},
+       {"login", preauth + "auth substack password-auth\n"}},
       // A refusal in a substack ends only that.
       {{"password-auth", preauth + "auth sufficient pam_unix.so\n"},
        {"login",

@@ -124,6 +124,10 @@ class Draft {
   std::deque<PamLine> lines_;
 };
 
+bool is_deny(const PamLine& line) {
+  return line.module_name() == "pam_deny.so";
+}
+
 std::string joined(const std::vector<std::string>& parts) {
   std::string text;
   for (std::size_t i = 0; i < parts.size(); ++i)
@@ -198,11 +202,12 @@ std::string mend_authfail(const std::vector<PamEntry>& entries, std::optional<st
     PamLine authfail;
     authfail.file = before.line->file;
     authfail.control = "default=die";
-    draft.insert(at, before, authfail, true);
+    // What jumps there to be denied, as a condition of authselect's, is to be counted before that.
+    const bool denies = at < draft.entries().size() && is_deny(*draft[at].line);
+    draft.insert(at, before, authfail, !denies);
   }
   std::size_t to = at + 1;  // where a success is to lead
-  while (to < draft.entries().size() && draft[to].level == before.level &&
-         draft[to].line->module_name() == "pam_deny.so")
+  while (to < draft.entries().size() && draft[to].level == before.level && is_deny(*draft[to].line))
     ++to;
   bool jumps = false;
   for (std::size_t i = at; i-- > 0 && draft[i].level >= before.level;) {
