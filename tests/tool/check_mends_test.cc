@@ -2,6 +2,7 @@
 // libpam lets in who is right, and brings who is wrong to the authfail line.
 #include <security/pam_appl.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <map>
