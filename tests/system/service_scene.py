@@ -29,6 +29,14 @@ def find_program(*names):
     private_host.skip(f"no {names[0]} here: tools/install-deps test installs it")
 
 
+def make_tmp_private():
+    """X's sockets and locks, which lie there, are those of all displays of a host."""
+    # What is tested may lie there, too.
+    for variable in ("SESSREG_MODULE", "SESSREG_TOOL"):
+        os.environ[variable] = shutil.copy(os.environ[variable], SCENE)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"], check=True)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

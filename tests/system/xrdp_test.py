@@ -8,7 +8,6 @@ Needs root; exits with 77 where it cannot run.
 import os
 import pathlib
 import re
-import shutil
 import signal
 import subprocess
 
@@ -61,10 +60,7 @@ class Sesman:
         cls.program = service_scene.find_program("xrdp-sesman")
         for name in ("xrdp-sesrun", "Xvnc"):
             service_scene.find_program(name)
-        # X's sockets and locks are those of all displays of a host. What is tested may lie there, too.
-        for variable in ("SESSREG_MODULE", "SESSREG_TOOL"):
-            os.environ[variable] = shutil.copy(os.environ[variable], SCENE)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"], check=True)
+        service_scene.make_tmp_private()
         # sesman listens on ::1, if there is one, and is looked for where localhost is.
         if pathlib.Path("/proc/net/if_inet6").exists():
             hosts = pathlib.Path("/etc/hosts")
