@@ -18,7 +18,7 @@ import threading
 
 import private_host
 import service_scene
-from service_scene import LoginContract, ServiceTest, processes, tree
+from service_scene import LoginContract, ServiceTest, UseIsNotSeen, processes, tree
 from site_scene import SCENE, site_full, wait_until
 
 WS = "/usr/lib/cockpit/cockpit-ws"
@@ -138,7 +138,7 @@ class Server:
             SCENE / "cockpit.log")
 
 
-class Cockpit(LoginContract, ServiceTest):
+class Cockpit(LoginContract, UseIsNotSeen, ServiceTest):
 
     service = "cockpit"
     leader = "cockpit-session"

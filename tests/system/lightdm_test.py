@@ -12,7 +12,7 @@ import signal
 import subprocess
 
 import service_scene
-from service_scene import LoginContract, ServiceTest, alive
+from service_scene import LoginContract, ServiceTest, UseIsNotSeen, alive
 from site_scene import SCENE, wait_until
 
 # LightDM gives the X server a virtual terminal and a seat, which Xvfb does not know.
@@ -112,7 +112,7 @@ def prepare():
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/lib/lightdm-data"], check=True)
 
 
-class Autologin(LoginContract, ServiceTest):
+class Autologin(LoginContract, UseIsNotSeen, ServiceTest):
 
     service = "lightdm-autologin"
     leader = "lightdm"

@@ -13,7 +13,7 @@ import subprocess
 import private_host
 import service_scene
 from private_host import PASSWORD
-from service_scene import LoginContract, ServiceTest
+from service_scene import LoginContract, ServiceTest, UseIsNotSeen
 from site_scene import SCENE
 from terminal import Terminal
 
@@ -105,7 +105,7 @@ path = {share}
         Samba.server = cls("yes")
 
 
-class Samba(LoginContract, ServiceTest):
+class Samba(LoginContract, UseIsNotSeen, ServiceTest):
 
     service = "samba"
     leader = "smbd"

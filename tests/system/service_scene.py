@@ -231,6 +231,17 @@ class LoginContract:
             self.assertIn("(a newer login of the same user took its place)", victim.text)
 
 
+class UseIsNotSeen:
+    """Mixed in with the LoginContract of a service whose sessions have no terminal."""
+
+    def test_a_session_without_a_terminal_never_yields_its_seat(self):
+        self.configure(sessions_limit=1, idle_after="1s", **self.settings)
+        self.log_in("alice")
+        time.sleep(1.5)
+        self.assert_refused("bob")
+        self.assertEqual([s["state"] for s in self.sessions()], ["active"])
+
+
 def main(tests_of, prepare=lambda: None):
     """Runs the tests of that module in a private view of this host; prepare() is run in it."""
     for variable in ("SESSREG_MODULE", "SESSREG_TOOL"):

@@ -11,7 +11,7 @@ import signal
 
 import private_host
 import service_scene
-from service_scene import LoginContract, ServiceTest
+from service_scene import LoginContract, ServiceTest, UseIsNotSeen
 from site_scene import SCENE, wait_until
 
 
@@ -70,7 +70,7 @@ vsftpd_log_file={SCENE}/vsftpd.log
         return service_scene.start_listener(command, SCENE / "vsftpd.log")
 
 
-class Vsftpd(LoginContract, ServiceTest):
+class Vsftpd(LoginContract, UseIsNotSeen, ServiceTest):
 
     service = "vsftpd"
     leader = "vsftpd"
