@@ -10,7 +10,7 @@ import os
 
 import service_scene
 import ssh_scene
-from service_scene import LoginContract, ServiceTest, alive
+from service_scene import LoginContract, ServiceTest, UseIsNotSeen, alive
 from site_scene import site_full, wait_until
 from ssh_scene import STAY
 
@@ -187,12 +187,12 @@ class SeveralChannels(SshContract, ServiceTest):
         return ["RequestTTY=force", f"ControlPath={self.directory}/control{len(self.clients)}"]
 
 
-class ForwardingAlone(SshContract, ServiceTest):
+class ForwardingAlone(SshContract, UseIsNotSeen, ServiceTest):
     kind = Tunnel
     arguments = ["-N", "-R", "0:127.0.0.1:9", "scene"]
 
 
-class FilesAlone(SshContract, ServiceTest):
+class FilesAlone(SshContract, UseIsNotSeen, ServiceTest):
     kind = Sftp
     client = "sftp"
     arguments = ["scene"]

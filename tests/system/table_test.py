@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """README.md says which test shows what of each service: each that it names must exist, and each
-class of tests that keeps to the LoginContract have a line."""
+class of tests that keeps to the LoginContract have a line. pam_module/services.md names them, too."""
 
 import pathlib
 import re
@@ -19,6 +19,12 @@ def main():
     for name in sorted(set(re.findall(r"`(test_\w+|[A-Z]\w*[a-z]\w*)`", page))):
         if name not in known:
             faults.append(f"README.md names {name}, which is not there")
+    guide = (HERE.parents[1] / "pam_module/services.md").read_text()
+    for name in sorted(set(re.findall(r"`(test_\w+)`", guide)) - known):
+        faults.append(f"services.md names {name}, which is not there")
+    for file, name in re.findall(r"`(\w+_test\.py)`(?: `([A-Z]\w+)`)?", guide):
+        if file not in code or (name and f"class {name}(" not in code[file]):
+            faults.append(f"services.md names {name} of {file}, which is not there")
     for file, text in code.items():
         for name in re.findall(r"^class (\w+)\((?:Login|Ssh)Contract, ", text, re.MULTILINE):
             if not any(f"`{file}` `{name}`" in line for line in lines):
