@@ -21,6 +21,7 @@ class Terminal:
         if user is not None:
             os.chown(slave, user, user)
         self._output = bytearray()
+        self._is_read = False  # all that was written by those who had it open
         self.status = None
         self.pid = os.fork()
         if self.pid == 0:
@@ -51,7 +52,9 @@ class Terminal:
                 return
             try:
                 self._output += os.read(self._master, 65536)
+                self._is_read = False
             except OSError:
+                self._is_read = True
                 # Nobody has it open: any more, or for the moment in which login(1) hangs it up and
                 # opens it again.
                 if select.select([self._stop], [], [], 0.01)[0]:
@@ -79,7 +82,8 @@ class Terminal:
 
     def wait(self, seconds=30):
         """The exit status; None if it still runs."""
-        wait_until(self.ended, seconds)
+        if wait_until(self.ended, seconds):
+            wait_until(lambda: self._is_read, 1)  # unless somebody else has it open still
         return self.status
 
     def hang_up(self):
