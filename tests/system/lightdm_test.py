@@ -105,7 +105,7 @@ greeter-session=none
 def prepare():
     for name in ("lightdm", "Xvfb", "dbus-daemon"):
         service_scene.find_program(name)
-    service_scene.make_tmp_private()
+    service_scene.make_displays_private()
     # It keeps a directory for each user.
     with contextlib.suppress(FileExistsError):
         os.mkdir("/var/lib/lightdm-data")

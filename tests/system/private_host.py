@@ -6,8 +6,13 @@ that holds test users, and empty /run and /var/log. When the script ends, howeve
 kernel ends every process it started. Exits with 77 (skipped) where namespaces cannot be had.
 """
 
+import contextlib
+import ctypes
+import fcntl
 import os
 import pathlib
+import socket
+import struct
 import subprocess
 import sys
 
@@ -74,6 +79,21 @@ def _furnish():
         _append(etc / "passwd", f"{user}:x:{uid}:{uid}::{home}:/bin/sh")
         _append(etc / "group", f"{user}:x:{uid}:")
         _append(etc / "shadow", f"{user}:{_HASH}:19000::::::")
+
+
+def leave_network():
+    """From now on what this thread starts has a network of its own, with nothing but loopback."""
+    # CLONE_NEWNET, SIOCSIFFLAGS with IFF_UP, SIOCSIFADDR
+    new_network, set_flags, is_up, add_address = 0x40000000, 0x8914, 1, 0x8916
+    if ctypes.CDLL(None).unshare(new_network) != 0:
+        skip("no private network here")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, set_flags, struct.pack("16sh", b"lo", is_up).ljust(40, b"\0"))
+    # Without an address beside ::1, resolvers hold that there is no IPv6 (AI_ADDRCONFIG).
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as any6:
+        address = socket.inet_pton(socket.AF_INET6, "fd00::1")
+        fcntl.ioctl(any6, add_address,
+                    address + struct.pack("Ii", 128, socket.if_nametoindex("lo")))
 
 
 def _append(path, line):

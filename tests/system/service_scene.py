@@ -29,12 +29,13 @@ def find_program(*names):
     private_host.skip(f"no {names[0]} here: tools/install-deps test installs it")
 
 
-def make_tmp_private():
-    """X's sockets and locks, which lie there, are those of all displays of a host."""
+def make_displays_private():
+    """X's sockets are files in /tmp, and names and ports of the network."""
     # What is tested may lie there, too.
     for variable in ("SESSREG_MODULE", "SESSREG_TOOL"):
         os.environ[variable] = shutil.copy(os.environ[variable], SCENE)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=1777", "tmpfs", "/tmp"], check=True)
+    private_host.leave_network()
 
 
 def free_port():

@@ -63,7 +63,7 @@ class Sesman:
         cls.program = service_scene.find_program("xrdp-sesman")
         for name in ("xrdp-sesrun", "Xvnc"):
             service_scene.find_program(name)
-        service_scene.make_tmp_private()
+        service_scene.make_displays_private()
         # sesman listens on ::1, if there is one, and is looked for where localhost is.
         if pathlib.Path("/proc/net/if_inet6").exists():
             hosts = pathlib.Path("/etc/hosts")
