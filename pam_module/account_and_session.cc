@@ -34,7 +34,7 @@ int close_session(LoginContext& context) {
     error = context.procedure().close(id != nullptr ? std::optional<std::string_view>(id)
                                                     : std::nullopt);
   } else if (!held->is_closed && held->seat.what == Seat::What::session) {
-    error = release(held->seat);
+    error = close_kept(held->seat);
     // Where it could not be released it is still held, so that a later close can do it; at the
     // latest it ends with its processes.
     if (!error) {

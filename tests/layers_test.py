@@ -34,7 +34,7 @@ MAY_INCLUDE = {
 }
 INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 # The registry's own affairs: whoever includes them is built anew when the algorithm is touched.
-INNER = {f"registry/{name}" for name in ("failure_store.h", "failure_table.h", "gate.h", "layout.h", "older_layout.h",
+INNER = {f"registry/{name}" for name in ("failure_store.h", "failure_table.h", "gate.h", "layout.h", "older_layout.h", "presence.h",
                                          "registry_file.h", "registry_internal.h", "slots.h", "this_boot.h",
                                          "unmapped.h", "words.h")}
 # The module runs inside sshd: it signs tokens, and has no use for code that parses them.

@@ -21,8 +21,6 @@ class Fd {
 
   explicit operator bool() const { return fd_ >= 0; }
   int get() const { return fd_; }
-  // Now it is the caller's to close.
-  int release() { return std::exchange(fd_, -1); }
 
  private:
   int fd_;

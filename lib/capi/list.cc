@@ -21,6 +21,8 @@ int to_c(State state) {
       return SESSREG_RESERVED;
     case State::orphaned:
       return SESSREG_ORPHANED;
+    case State::left:
+      return SESSREG_LEFT;
     case State::ending:
       return SESSREG_ENDING;
     case State::exempt:

@@ -18,6 +18,7 @@ namespace sessreg {
 using Seconds = std::chrono::seconds;
 
 enum class UserLimitPolicy { deny, evict, lock_then_evict };
+enum class CountLeftovers { no, terminal, any };
 enum class OnReturn { refuse, end, admit };
 enum class OnError { deny, allow };
 
@@ -41,6 +42,7 @@ struct SectionSettings {
   std::optional<Seconds> session_lifetime;
   std::optional<Seconds> session_ttl;
   std::optional<Seconds> idle_after;
+  std::optional<CountLeftovers> count_leftovers;
   std::optional<std::int32_t> sessions_limit;  // [group NAME] only
 };
 
@@ -63,6 +65,7 @@ struct Config {
   Seconds session_lifetime{0};
   Seconds session_ttl{14 * 24 * 3600};
   Seconds idle_after{0};
+  CountLeftovers count_leftovers = CountLeftovers::no;
   OnReturn on_return = OnReturn::refuse;
   Seconds dangling_after{4 * 24 * 3600};
   std::int32_t reserved_sessions = 0;

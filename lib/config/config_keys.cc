@@ -90,6 +90,13 @@ constexpr Key kKeys[] = {
        return store(parse_seconds(value, kZero, kForever), target, &Config::idle_after,
                     &SectionSettings::idle_after);
      }},
+    {"count_leftovers", kAnywhere, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store(parse_word<CountLeftovers>(value, {{"no", CountLeftovers::no},
+                                                       {"terminal", CountLeftovers::terminal},
+                                                       {"any", CountLeftovers::any}}),
+                    target, &Config::count_leftovers, &SectionSettings::count_leftovers);
+     }},
     {"on_return", kTop, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_word<OnReturn>(value, {{"refuse", OnReturn::refuse},

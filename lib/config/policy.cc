@@ -112,6 +112,7 @@ Rulebook rules_for(const Config& config, std::string_view user, std::string_view
   choose(rules.session_lifetime, config.session_lifetime, &Settings::session_lifetime);
   choose(rules.session_ttl, config.session_ttl, &Settings::session_ttl);
   choose(rules.idle_after, config.idle_after, &Settings::idle_after);
+  choose(rules.count_leftovers, config.count_leftovers, &Settings::count_leftovers);
   rules.may_use_reserved =
       config.reserved_sessions == 0 || matches(config.reserved_for, user, in_group);
   return rules;

@@ -48,6 +48,7 @@ struct Rulebook {
   Setting<Seconds> session_lifetime;
   Setting<Seconds> session_ttl;
   Setting<Seconds> idle_after;
+  Setting<CountLeftovers> count_leftovers;
   std::vector<GroupLimit> group_limits;  // of every limited group that the user is in
   bool may_use_reserved = false;
 };

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string_view>
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 namespace sessreg {
@@ -122,6 +123,30 @@ std::string process_command(pid_t pid) {
   return text ? std::string(text->substr(0, text->find('\n'))) : std::string();
 }
 
+std::optional<std::uint32_t> read_audit_session(pid_t pid) {
+  std::array<char, 4096> buffer;
+  const auto text = read_small(pid, "sessionid", buffer);
+  std::uint32_t id = 0;
+  constexpr std::uint32_t kUnset = 0xffffffff;
+  if (!text || !parse(text->substr(0, text->find('\n')), id) || id == kUnset || id == 0)
+    return std::nullopt;
+  return id;
+}
+
+std::optional<std::uint32_t> own_audit_session() {
+  const auto own = read_audit_session(getpid());
+  errno = 0;
+  const auto parents = read_audit_session(getppid());
+  // A parent outside the namespace, as docker exec's, cannot be asked.
+  if (!own || parents == own || (!parents && errno != 0)) return std::nullopt;
+  return own;
+}
+
+bool is_young(std::uint64_t start_ticks) {
+  const auto ticks_per_s = static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK));
+  return (start_ticks / ticks_per_s + kYoung_s) * 1000 > boottime_ms();
+}
+
 ProcessId self_id() {
   const pid_t pid = getpid();
   const auto stat = read_process_stat(pid);
@@ -187,6 +212,44 @@ LiveSids SystemProcesses::live_sids() const {
   std::sort(sids.begin(), sids.end());
   sids.erase(std::unique(sids.begin(), sids.end()), sids.end());
   return LiveSids(std::move(sids));
+}
+
+LiveAuditSessions SystemProcesses::live_audit_sessions() const {
+  std::vector<LiveAuditSessions::Member> all, with_terminal;
+  const auto is_gone = [] { return errno == 0 || errno == ENOENT || errno == ESRCH; };
+  for (int pass = 0; pass < 2; ++pass) {  // as above
+    const auto pids = all_pids();
+    if (!pids) return {};
+    for (const pid_t pid : *pids) {
+      errno = 0;
+      const auto audit_session = read_audit_session(pid);
+      if (!audit_session && !is_gone()) return {};
+      if (!audit_session) continue;
+      errno = 0;
+      const auto stat = read_process_stat(pid);
+      const auto uids = stat ? read_process_uids(pid) : std::nullopt;
+      if (!uids && !is_gone()) return {};
+      if (!uids || stat->is_dead_zombie()) continue;
+      all.push_back({*audit_session, uids->real});
+      if (stat->tty_device != 0 || is_young(stat->start_ticks)) with_terminal.push_back(all.back());
+    }
+  }
+  return {std::move(all), std::move(with_terminal)};
+}
+
+LiveAuditSessions::LiveAuditSessions(std::optional<std::vector<Member>> all,
+                                     std::vector<Member> with_terminal)
+    : all_(std::move(all)), with_terminal_(std::move(with_terminal)) {
+  if (all_) std::sort(all_->begin(), all_->end());
+  std::sort(with_terminal_.begin(), with_terminal_.end());
+}
+
+bool LiveAuditSessions::contains(const Leftovers& leftovers) const {
+  if (leftovers.audit_session == 0) return false;
+  if (!all_) return true;
+  const auto& those = leftovers.terminals_only ? with_terminal_ : *all_;
+  return std::binary_search(those.begin(), those.end(),
+                            Member{leftovers.audit_session, leftovers.uid});
 }
 
 bool LiveSids::contains(pid_t sid) const {

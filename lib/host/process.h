@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include <array>
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -50,6 +51,14 @@ std::optional<ProcessUids> read_process_uids(pid_t pid);
 // Its name, as /proc/PID/comm has it: cut to 15 bytes. Empty: no such process.
 std::string process_command(pid_t pid);
 
+// The audit session that a login's processes share: /proc/PID/sessionid. pam_loginuid begins one,
+// and nobody but root can leave it. nullopt: the process is in none, or /proc does not tell.
+std::optional<std::uint32_t> read_audit_session(pid_t pid);
+
+// That of the calling process, if its parent is known to be in another one or in none: su in a
+// login has the login's.
+std::optional<std::uint32_t> own_audit_session();
+
 // The calling process, and its parent. start_ticks is 0 where /proc does not tell.
 ProcessId self_id();
 ProcessId parent_id();
@@ -77,10 +86,43 @@ class LiveSids {
   std::optional<std::vector<pid_t>> sorted_;
 };
 
+// Which other processes make up a session than its leader, those with the leader's sid, and what
+// descends from these: those of its audit session that are its user's. What root runs there is not:
+// it may be a daemon that an administrator has started anew, and that logs in others.
+struct Leftovers {
+  std::uint32_t audit_session = 0;  // 0: none
+  std::uint32_t uid = 0;
+  bool terminals_only = false;  // only those that have a terminal, or are kYoung_s old
+  bool beside_leader = false;   // also as long as the leader lives
+};
+
+// mosh-server and tmux are there before they have given their shell a terminal.
+inline constexpr std::uint64_t kYoung_s = 5;
+bool is_young(std::uint64_t start_ticks);
+
+// The audit sessions of all living processes, and whose processes they are.
+class LiveAuditSessions {
+ public:
+  struct Member {
+    std::uint32_t audit_session;
+    std::uint32_t uid;
+    auto operator<=>(const Member&) const = default;
+  };
+  LiveAuditSessions() = default;
+  LiveAuditSessions(std::optional<std::vector<Member>> all, std::vector<Member> with_terminal);
+  // True also when /proc could not be read.
+  bool contains(const Leftovers& leftovers) const;
+
+ private:
+  std::optional<std::vector<Member>> all_;  // sorted
+  std::vector<Member> with_terminal_;       // sorted
+};
+
 // One session whose terminals are looked at.
 struct TerminalLook {
   ProcessId leader;
   std::optional<std::uint32_t> uid;
+  Leftovers leftovers{};
   bool has_terminal = false;           // found: one that can be looked at
   std::int64_t typed_realtime_ms = 0;  // found: when the latest of them was last typed on
 };
@@ -91,6 +133,7 @@ class Processes {
   virtual ~Processes() = default;
   virtual Life life(const ProcessId& id) const = 0;
   virtual LiveSids live_sids() const = 0;
+  virtual LiveAuditSessions live_audit_sessions() const { return {}; }
   // The start time of a living process; nullopt: dead. 0: alive, but /proc does not tell.
   virtual std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const = 0;
   // Fills in what was found for each; /proc is read once for all of them.
@@ -101,6 +144,7 @@ class SystemProcesses final : public Processes {
  public:
   Life life(const ProcessId& id) const override;
   LiveSids live_sids() const override;
+  LiveAuditSessions live_audit_sessions() const override;
   std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override;
   void look_at_terminals(std::span<TerminalLook> looks) const override;
 };

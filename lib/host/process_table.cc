@@ -1,11 +1,19 @@
 #include "host/process_table.h"
 
+#include <mutex>
 #include <unordered_set>
 
 namespace sessreg {
 
+struct ProcessTable::AuditSessions {
+  std::once_flag read;
+  std::unordered_map<pid_t, std::uint32_t> of;
+  std::unordered_multimap<std::uint32_t, pid_t> members;
+};
+
 ProcessTable ProcessTable::read() {
   ProcessTable table;
+  table.audit_sessions_ = std::make_shared<AuditSessions>();
   // Twice: a process that forks and exits while /proc is read can be missed once.
   for (int pass = 0; pass < 2; ++pass) {
     const auto pids = all_pids();
@@ -36,11 +44,18 @@ const ProcessTable::Entry* ProcessTable::find(pid_t pid) const {
   return found == entries_.end() ? nullptr : &found->second;
 }
 
-std::vector<ProcessTable::Entry> ProcessTable::closure(std::span<const ProcessId> roots,
-                                                       pid_t sid) const {
+std::vector<ProcessTable::Entry> ProcessTable::closure(std::span<const ProcessId> roots, pid_t sid,
+                                                       std::uint32_t audit_session) const {
   std::vector<Entry> result;
   std::unordered_set<pid_t> seen;
+  const auto is_of_another = [&](pid_t pid) {
+    if (audit_session == 0) return false;
+    const auto& of = audit_sessions().of;
+    const auto found = of.find(pid);
+    return found != of.end() && found->second != audit_session;
+  };
   const auto add = [&](pid_t pid) {
+    if (is_of_another(pid)) return;
     const Entry* entry = find(pid);
     if (entry != nullptr && pid > 1 && seen.insert(pid).second) result.push_back(*entry);
   };
@@ -59,6 +74,35 @@ std::vector<ProcessTable::Entry> ProcessTable::closure(std::span<const ProcessId
     for (auto i = first; i != last; ++i)
       add(i->second);
     if (entry.sid == entry.id.pid) add_members(entry.sid);
+  }
+  return result;
+}
+
+const ProcessTable::AuditSessions& ProcessTable::audit_sessions() const {
+  std::call_once(audit_sessions_->read, [&] {
+    for (const auto& [pid, entry] : entries_) {
+      const auto id = read_audit_session(pid);
+      if (!id) continue;
+      // Another process may have the pid by now.
+      const auto stat = read_process_stat(pid);
+      if (!stat || stat->start_ticks != entry.id.start_ticks) continue;
+      audit_sessions_->of.emplace(pid, *id);
+      audit_sessions_->members.emplace(*id, pid);
+    }
+  });
+  return *audit_sessions_;
+}
+
+std::vector<ProcessId> ProcessTable::of_audit_session(const Leftovers& leftovers) const {
+  std::vector<ProcessId> result;
+  if (leftovers.audit_session == 0 || entries_.empty()) return result;
+  const auto [first, last] = audit_sessions().members.equal_range(leftovers.audit_session);
+  for (auto i = first; i != last; ++i) {
+    const Entry* entry = find(i->second);
+    const auto uids = read_process_uids(entry->id.pid);
+    if (!uids || uids->real != leftovers.uid) continue;
+    if (!leftovers.terminals_only || entry->tty_device != 0 || is_young(entry->id.start_ticks))
+      result.push_back(entry->id);
   }
   return result;
 }

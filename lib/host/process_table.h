@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -12,6 +13,7 @@
 
 namespace sessreg {
 
+// Thread safety: const functions may be called concurrently.
 class ProcessTable {
  public:
   struct Entry {
@@ -31,7 +33,13 @@ class ProcessTable {
   // The processes of a session: those of `roots` that still live, the processes whose sid is `sid`
   // (0: none), everything descended from these, and everything in a terminal session that one of
   // these leads (a background job whose shell has gone). Never pid 1, never twice.
-  std::vector<Entry> closure(std::span<const ProcessId> roots, pid_t sid) const;
+  // `audit_session`, if it is not 0: nothing that is in another one.
+  std::vector<Entry> closure(std::span<const ProcessId> roots, pid_t sid,
+                             std::uint32_t audit_session = 0) const;
+
+  // The user's own processes of that audit session. /proc is asked for audit sessions when they are
+  // first needed.
+  std::vector<ProcessId> of_audit_session(const Leftovers& leftovers) const;
 
   // `pid` and its ancestors, nearest first.
   std::vector<Entry> lineage(pid_t pid) const;
@@ -40,6 +48,10 @@ class ProcessTable {
   std::unordered_map<pid_t, Entry> entries_;
   std::unordered_multimap<pid_t, pid_t> children_;  // by parent
   std::unordered_multimap<pid_t, pid_t> members_;   // by sid
+  struct AuditSessions;
+  const AuditSessions& audit_sessions() const;
+
+  std::shared_ptr<AuditSessions> audit_sessions_;  // never null where there are entries
 };
 
 }  // namespace sessreg

@@ -22,7 +22,7 @@ enum class Manner {
   term_hup_leader,  // sudo: passes on what it is sent, and an interactive shell ignores SIGTERM
   hup_children,     // login: waits for its shell whatever it is sent
   // cron waits until nobody has the job's output open; cockpit for its bridge, which leaves helpers
-  // behind.
+  // behind; xrdp-sesman 0.9, which ignores SIGTERM, for the window manager.
   term_members,
 };
 
@@ -44,6 +44,8 @@ constexpr std::array kPrograms = {
     Program{"vsftpd", Manner::term_leader},
     Program{"cron", Manner::term_members},
     Program{"crond", Manner::term_members},
+    Program{"xrdp-sesman", Manner::term_members},
+    Program{"xrdp-sesexec", Manner::term_members},
     Program{"cockpit-session", Manner::term_members},
     Program{"cockpit", Manner::term_members},
 };
@@ -67,16 +69,20 @@ std::string program_of(pid_t pid) {
   return std::string(path.substr(path.rfind('/') + 1));
 }
 
+// Where a unit has PAMName=login, or machinectl(1) starts a shell, systemd opens the session and
+// then becomes the user's own program. A login program stays root's.
+bool is_users_program(pid_t leader) {
+  const auto uids = read_process_uids(leader);
+  return uids && uids->real != geteuid();
+}
+
 Manner manner_of(pid_t leader, std::string_view service) {
-  const std::string file = program_of(leader);
-  for (const std::string& name : {file, process_command(leader)})
+  for (const std::string& name : {program_of(leader), process_command(leader)})
     if (const Program* program = find_program(name)) return program->manner;
   const Program* const program = find_program(service);
   if (program == nullptr) return Manner::term_leader;
-  // Where a unit has PAMName=login, or machinectl(1) starts a shell, systemd opens the session and
-  // becomes the user's own program.
-  if (program->manner == Manner::hup_children && !file.empty()) return Manner::term_hup_leader;
-  return program->manner;
+  const bool is_shell = program->manner == Manner::hup_children && is_users_program(leader);
+  return is_shell ? Manner::term_hup_leader : program->manner;
 }
 
 // Whether that user could signal the process; false where /proc does not tell.

@@ -144,18 +144,26 @@ bool ProcessTerminal::write(std::string_view line) const {
   return ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
 }
 
-std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const ProcessTable& table) {
+std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const Leftovers& leftovers,
+                                              const ProcessTable& table) {
   // If the pid is another process's now, so is the sid.
   const ProcessTable::Entry* holder = table.find(leader.pid);
   const bool reused = holder != nullptr && holder->id != leader;
-  return table.closure(std::array{leader}, reused ? 0 : leader.pid);
+  std::vector<ProcessId> roots;
+  std::uint32_t audit_session = 0;
+  if (leftovers.beside_leader || holder == nullptr || reused) {
+    roots = table.of_audit_session(leftovers);
+    audit_session = leftovers.audit_session;
+  }
+  roots.push_back(leader);
+  return table.closure(roots, reused ? 0 : leader.pid, audit_session);
 }
 
 void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table) {
   for (TerminalLook& look : looks) {
     std::vector<std::uint32_t> seen;
     unsigned others = 0;
-    for (const auto& process : processes_of(look.leader, table)) {
+    for (const auto& process : processes_of(look.leader, look.leftovers, table)) {
       const std::uint32_t tty = process.tty_device;
       if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
       const auto terminal = ProcessTerminal::find(process, look.uid);

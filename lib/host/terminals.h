@@ -49,11 +49,11 @@ class ProcessTerminal {
   std::int64_t last_typed_realtime_ms_ = 0;
 };
 
-// Looks at the terminals of all processes of each session: of its leader, of those whose sid is the
-// leader's pid, and of what descends from these.
+// Looks at the terminals of all processes of each session.
 void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table);
 
-// The processes of a session with that leader; see ProcessTable::closure.
-std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const ProcessTable& table);
+// The processes of a session with that leader; see ProcessTable::closure and Leftovers.
+std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const Leftovers& leftovers,
+                                              const ProcessTable& table);
 
 }  // namespace sessreg

@@ -27,7 +27,8 @@ struct Login {
   std::optional<SlotRef> inherited;
   // The session lasts as long as this process; unset: self. For a reservation it is always self.
   std::optional<ProcessId> leader;
-  bool has_shared_leader = false;  // see RecordFlags
+  bool has_shared_leader = false;   // see RecordFlags
+  std::uint32_t audit_session = 0;  // its own (own_audit_session()); 0: none
 };
 
 // A session that gives way. Parked sessions just lost their seat; for all others it is for good:

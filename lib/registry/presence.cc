@@ -49,27 +49,17 @@ Presence look_at(int fd, off_t begin, off_t bytes) {
   return lock.l_type == F_WRLCK ? Presence::being_replaced : Presence::some;
 }
 
-// The same file, as a description of its own.
+// The same file, as a description of its own, by which nothing can be written.
 Fd open_again(int fd) {
   char path[32];
   snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-  return Fd(open(path, O_RDWR | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  return Fd(open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
 }
 
-enum class Kept { yes, no, being_replaced };
-
-// By a mapping, which nobody closes by mistake and no child inherits.
-Kept keep_by_mapping(int fd, off_t own) {
-  const Fd locked = open_again(fd);
-  struct flock lock = lock_of(F_RDLCK, own, 1);
-  if (!locked) return Kept::no;
-  if (fcntl(locked.get(), F_OFD_SETLK, &lock) != 0)
-    return errno == EAGAIN || errno == EACCES ? Kept::being_replaced : Kept::no;
-  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  void* const mapping = mmap(nullptr, page, PROT_NONE, MAP_SHARED, locked.get(), 0);
-  if (mapping == MAP_FAILED) return Kept::no;
-  madvise(mapping, page, MADV_DONTFORK);
-  return Kept::yes;
+// False: somebody is replacing the file. Where it cannot be locked at all, nothing is shown.
+bool lock_byte(int fd, off_t byte) {
+  struct flock lock = lock_of(F_RDLCK, byte, 1);
+  return fcntl(fd, F_OFD_SETLK, &lock) == 0 || errno != EAGAIN;
 }
 
 }  // namespace
@@ -87,13 +77,21 @@ bool show_presence(int fd) {
   const off_t own = own_byte();
   const Presence already = look_at(fd, own, 1);
   if (already != Presence::none) return already == Presence::some;
-  if (keep_by_mapping(fd, own) == Kept::being_replaced) return false;
+  Fd locked = open_again(fd);
+  if (!locked) return true;
+  if (!lock_byte(locked.get(), own)) return false;
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  void* const mapping = mmap(nullptr, page, PROT_NONE, MAP_SHARED, locked.get(), 0);
+  if (mapping != MAP_FAILED) madvise(mapping, page, MADV_DONTFORK);
+  locked = Fd();
   if (look_at(fd, own, 1) == Presence::some) return true;
   // overlayfs maps the file that lies beneath, and the description is gone: a descriptor keeps it.
-  Fd locked = open_again(fd);
-  struct flock lock = lock_of(F_RDLCK, own, 1);
-  if (locked && fcntl(locked.get(), F_OFD_SETLK, &lock) != 0) return errno != EAGAIN;
-  static_cast<void>(locked.release());
+  if (mapping != MAP_FAILED) munmap(mapping, page);
+  locked = open_again(fd);
+  if (!locked) return true;
+  if (!lock_byte(locked.get(), own)) return false;
+  // Not one of the standard ones, to which something may be written.
+  fcntl(locked.get(), F_DUPFD_CLOEXEC, 3);
   return true;
 }
 

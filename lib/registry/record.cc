@@ -21,6 +21,17 @@ ProcessId leader_of(const RecordImage& record) {
   return {static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
 }
 
+Leftovers leftovers_of(const RecordImage& record) {
+  Leftovers leftovers;
+  if (record.kind == RecordKind::reservation || !has(record.flags, RecordFlags::has_audit_session))
+    return leftovers;
+  leftovers.audit_session = record.parent_pid;
+  leftovers.uid = record.uid;
+  leftovers.terminals_only = has(record.flags, RecordFlags::counts_terminals);
+  leftovers.beside_leader = leftovers.terminals_only || has(record.flags, RecordFlags::counts_any);
+  return leftovers;
+}
+
 std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_terminal) {
   const RecordImage& record = session.record;
   std::optional<std::uint64_t> end;

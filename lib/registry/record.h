@@ -59,9 +59,18 @@ enum class RecordFlags : std::uint32_t {
   none = 0,
   may_use_reserved = 1,
   shared_leader = 2,  // the leader serves others too: it is never signalled
+  // Of a session: it has an audit session of its own, which parent_pid holds.
+  has_audit_session = 4,
+  // What it leaves running when it is closed keeps it: what has a terminal, or anything.
+  counts_terminals = 8,
+  counts_any = 16,
 };
 constexpr RecordFlags operator|(RecordFlags a, RecordFlags b) {
   return static_cast<RecordFlags>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
+}
+constexpr RecordFlags without(RecordFlags flags, RecordFlags flag) {
+  return static_cast<RecordFlags>(static_cast<std::uint32_t>(flags) &
+                                  ~static_cast<std::uint32_t>(flag));
 }
 constexpr bool has(RecordFlags flags, RecordFlags flag) {
   return (static_cast<std::uint32_t>(flags) & static_cast<std::uint32_t>(flag)) != 0;
@@ -94,7 +103,7 @@ struct RecordImage {
   std::int32_t user_limit;  // of its user's seats, when it was admitted; negative: none
   RecordFlags flags;
   std::uint32_t leader_pid;  // of the process that opened the session or made the reservation
-  std::uint32_t parent_pid;
+  std::uint32_t parent_pid;  // of a reservation; see also RecordFlags
   std::uint64_t leader_start_ticks;  // /proc/PID/stat field 22
   std::uint64_t parent_start_ticks;
   std::uint64_t opened_boottime_ms;
@@ -144,6 +153,11 @@ inline constexpr std::uint32_t kNoUid = 0xffffffff;  // the user has no passwd e
 
 // The process that opened the session or made the reservation, and its user.
 ProcessId leader_of(const RecordImage& record);
+
+// What else than its leader a session is made of. Those of a leader that serves others are not its
+// own.
+Leftovers leftovers_of(const RecordImage& record);
+
 inline std::optional<std::uint32_t> uid_of(const RecordImage& record) {
   if (record.uid == kNoUid) return std::nullopt;
   return record.uid;

@@ -100,8 +100,7 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   // As the reservation: its limits were the ones that were looked at.
   record.groups = held.record.groups;
   record.user_limit = held.record.user_limit;
-  record.flags = held.record.flags;
-  if (login.has_shared_leader) record.flags = record.flags | RecordFlags::shared_leader;
+  record.flags = without(record.flags, RecordFlags::may_use_reserved) | held.record.flags;
   Admission result;
   result.displaced.reserve(1);  // after the gate operation nothing may fail
   auto claim = parts_->claim_for(login, record, result);

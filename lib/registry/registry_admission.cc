@@ -335,7 +335,8 @@ bool Registry::Attempt::drop_stalest_parked() {
   std::vector<TerminalLook> looks;
   looks.reserve(parked.size());
   for (const Snapshot& session : parked)
-    looks.push_back({leader_of(session.record), uid_of(session.record)});
+    looks.push_back(
+        {leader_of(session.record), uid_of(session.record), leftovers_of(session.record)});
   processes.look_at_terminals(looks);
   const auto rank = [&](std::size_t i) {
     const std::uint64_t last_ms =

@@ -230,7 +230,8 @@ Result<Fd> make_in(const Fd& dir, const std::string& path, const HostIdentity& h
   header.boot_id = host.boot_id;
   header.pid_namespace = host.pid_namespace;
   header.time_namespace = host.time_namespace;
-  if (is_container(host.pid_namespace) && can_show_presence(fd.get()))
+  // Whoever is carried over from an older layout has not shown presence.
+  if (older == nullptr && is_container(host.pid_namespace) && can_show_presence(fd.get()))
     header.flags = kShowsPresence;
   header.created_realtime_ms = now().realtime_ms;
   if (older != nullptr) {

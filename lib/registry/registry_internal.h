@@ -162,8 +162,10 @@ struct Registry::Search {
   struct Leaderless {
     std::uint32_t slot;
     StateWord state;
-    pid_t leader;
+    pid_t leader;  // or kNoSid
+    Leftovers leftovers;
   };
+  static constexpr pid_t kNoSid = -1;
 
   Reaped reaped{};
   bool found_dead = false;  // whether or not somebody else was quicker to free it

@@ -90,11 +90,18 @@ RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, co
   record.user_limit = terms.user_limit;
   record.flags = terms.may_use_reserved ? RecordFlags::may_use_reserved : RecordFlags::none;
   const bool is_reservation = kind == RecordKind::reservation;
-  if (!is_reservation && login.has_shared_leader)
+  if (!is_reservation && login.has_shared_leader) {
     record.flags = record.flags | RecordFlags::shared_leader;
+  } else if (!is_reservation && login.audit_session != 0) {
+    record.flags = record.flags | RecordFlags::has_audit_session;
+    if (terms.count_terminals) record.flags = record.flags | RecordFlags::counts_terminals;
+    if (terms.count_any) record.flags = record.flags | RecordFlags::counts_any;
+  }
   const ProcessId leader = is_reservation ? login.self : login.leader.value_or(login.self);
   record.leader_pid = static_cast<std::uint32_t>(leader.pid);
-  record.parent_pid = static_cast<std::uint32_t>(login.parent.pid);
+  record.parent_pid = has(record.flags, RecordFlags::has_audit_session)
+                          ? login.audit_session
+                          : static_cast<std::uint32_t>(login.parent.pid);
   record.leader_start_ticks = leader.start_ticks;
   record.parent_start_ticks = login.parent.start_ticks;
   record.opened_boottime_ms = at.boottime_ms;

@@ -118,14 +118,16 @@ void Registry::Search::examine(std::uint32_t slot) {
                                   record.victim_fate == VictimFate::evicted_at_bind});
     return;
   }
-  if (life == Life::reused) {
+  const Leftovers leftovers = leftovers_of(record);
+  if (life == Life::reused && leftovers.audit_session == 0) {
     found_dead = true;
     if (parts().free_slot(slot, held.state)) ++reaped.sessions;
     return;
   }
-  if (life == Life::gone) {
+  if (life != Life::alive) {
     if (leaderless_count == leaderless.size()) free_leaderless();
-    leaderless[leaderless_count++] = {slot, held.state, leader.pid};
+    const pid_t sid = life == Life::gone ? leader.pid : kNoSid;
+    leaderless[leaderless_count++] = {slot, held.state, sid, leftovers};
   }
   const bool parked = held.state.stage == Stage::parked;
   if (has(record.flags, RecordFlags::shared_leader) &&
@@ -155,9 +157,14 @@ void Registry::Search::examine(std::uint32_t slot) {
 void Registry::Search::free_leaderless() {
   if (leaderless_count == 0) return;
   const LiveSids sids = processes.live_sids();
+  std::optional<LiveAuditSessions> audit_sessions;
   for (std::size_t i = 0; i < leaderless_count; ++i) {
     const Leaderless& session = leaderless[i];
-    if (sids.contains(session.leader)) continue;
+    if (session.leader != kNoSid && sids.contains(session.leader)) continue;
+    if (session.leftovers.audit_session != 0) {
+      if (!audit_sessions) audit_sessions = processes.live_audit_sessions();
+      if (audit_sessions->contains(session.leftovers)) continue;
+    }
     found_dead = true;
     if (parts().free_slot(session.slot, session.state)) ++reaped.sessions;
   }
@@ -170,7 +177,8 @@ void Registry::Search::look_at_terminals() {
   if (looks.empty()) return;
   std::vector<TerminalLook> seen;
   for (const Look& look : looks)
-    seen.push_back({leader_of(look.session.record), uid_of(look.session.record)});
+    seen.push_back({leader_of(look.session.record), uid_of(look.session.record),
+                    leftovers_of(look.session.record)});
   processes.look_at_terminals(seen);
   const Now at = now();
   for (std::size_t i = 0; i < looks.size(); ++i) {

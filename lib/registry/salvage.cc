@@ -33,11 +33,13 @@ LostRecords read_lost_records(const std::string& path) {
 
   const SystemProcesses processes;
   const LiveSids sids = processes.live_sids();
+  const LiveAuditSessions audit_sessions = processes.live_audit_sessions();
   for_each_unmapped(fd.get(), kMostSlots, [&](Stage, const RecordImage& record) {
     if (record.kind != RecordKind::session && record.kind != RecordKind::exempt) return true;
     const ProcessId leader = leader_of(record);
     const Life life = processes.life(leader);
-    if (life == Life::reused || (life == Life::gone && !sids.contains(leader.pid))) return true;
+    const bool is_over = life == Life::reused || (life == Life::gone && !sids.contains(leader.pid));
+    if (is_over && !audit_sessions.contains(leftovers_of(record))) return true;
     lost.sessions.push_back({to_hex(record.id), std::string(text_of(record.user)),
                              std::string(text_of(record.service)), leader.pid});
     return true;

@@ -36,6 +36,9 @@ struct Terms {
   std::uint32_t idle_after_s = 0;  // 0: never idle
   std::uint32_t ttl_s = 0;         // 0: none
   std::uint64_t lifetime_ms = 0;   // 0: none
+  // What the session leaves running when it is closed keeps it: what has a terminal, or anything.
+  bool count_terminals = false;
+  bool count_any = false;
   // The least that any login may have under this configuration; 0: nobody is ever idle.
   std::uint32_t shortest_idle_s = 0;
 };

@@ -18,7 +18,8 @@ bool is_out_of_time(const Registry& registry, const Snapshot& session, const Pro
   if (is_past(false)) return true;
   if (!is_past(true)) return false;
   // Unused for its time to live, if it can be seen whether it is used, and nobody has typed since.
-  std::array look = {TerminalLook{leader_of(session.record), uid_of(session.record)}};
+  std::array look = {TerminalLook{leader_of(session.record), uid_of(session.record),
+                                  leftovers_of(session.record)}};
   processes.look_at_terminals(look);
   if (!look[0].has_terminal) return false;
   const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, now());

@@ -3,11 +3,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <set>
 #include <utility>
 
 #include "base/text.h"
 #include "base/undo.h"
 #include "config/remote_host.h"
+#include "host/process_table.h"
 #include "session/login.h"
 #include "session/messages.h"
 #include "session/send_off.h"
@@ -45,18 +48,55 @@ bool lacks_rights(const Error& error) {
   return error.code == Errc::permission_denied && geteuid() != 0;
 }
 
-std::optional<Error> release(const Seat& seat) {
+namespace {
+
+// Whether a session that is closed now has left anything that is to count. What descends from its
+// leader is about to go with it. Something without a terminal may be about to make one.
+bool has_left_something(const Snapshot& session) {
+  Leftovers leftovers = leftovers_of(session.record);
+  if (!leftovers.beside_leader) return false;
+  leftovers.terminals_only = false;
+  const ProcessTable table = ProcessTable::read();
+  // Where /proc does not tell, the leader's end decides.
+  if (table.find(getpid()) == nullptr) return true;
+  std::set<pid_t> going = {getpid()};
+  for (const auto& process : table.closure(std::array{leader_of(session.record)}, 0))
+    going.insert(process.id.pid);
+  const std::vector<ProcessId> all = table.of_audit_session(leftovers);
+  return std::any_of(all.begin(), all.end(),
+                     [&](const ProcessId& process) { return !going.contains(process.pid); });
+}
+
+void close_in(Registry& registry, SlotRef ref) {
+  Snapshot held;
+  if (registry.snapshot(ref, held) && !has_left_something(held)) registry.release(ref);
+}
+
+// Has `act` do it in the registry that the seat is in, if it is still there.
+template <class Act>
+std::optional<Error> where_it_is(const Seat& seat, Act act) {
   auto registry = open_existing_registry(seat.registry_path);
   if (!registry) {
     if (is_absent(registry.error())) return std::nullopt;
     return registry.error();
   }
-  if (!is_there(*registry, seat)) return std::nullopt;
-  if (seat.what == Seat::What::reservation)
-    registry->release_reservation(seat.ref);
-  else
-    registry->release(seat.ref);
+  if (is_there(*registry, seat)) act(*registry);
   return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Error> close_kept(const Seat& seat) {
+  return where_it_is(seat, [&](Registry& registry) { close_in(registry, seat.ref); });
+}
+
+std::optional<Error> release(const Seat& seat) {
+  return where_it_is(seat, [&](Registry& registry) {
+    if (seat.what == Seat::What::reservation)
+      registry.release_reservation(seat.ref);
+    else
+      registry.release(seat.ref);
+  });
 }
 
 void give_back(const Seat& seat) {
@@ -140,6 +180,9 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   const bool is_shared =
       !login_.leader && std::find(shared.begin(), shared.end(), login_.service) != shared.end();
   login_.has_shared_leader |= is_shared;
+  // Not root's: what an administrator starts goes on, and serves others.
+  if (!login_.leader && login_.uid != kNoUid && login_.uid != 0)
+    login_.audit_session = own_audit_session().value_or(0);
   if (standing_ == Standing::exempt) return list_exempt(*config, held);
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
@@ -250,7 +293,7 @@ std::optional<Error> LoginProcedure::close(std::optional<std::string_view> id) {
   auto registry = open_existing_registry(config->registry);
   if (!registry) return nothing_closed(registry.error());
   const auto session = id ? registry->find_session(login_, *id) : find_latest(*registry);
-  if (session) registry->release(*session);
+  if (session) close_in(*registry, *session);
   return std::nullopt;
 }
 

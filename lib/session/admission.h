@@ -178,6 +178,10 @@ class LoginProcedure {
   Standing standing_ = Standing::counted;
 };
 
+// Closes a session that is kept: frees its seat, unless what it leaves running is to count
+// (count_leftovers) and there is something. No error if there is none any more.
+std::optional<Error> close_kept(const Seat& seat);
+
 // Frees a seat that is kept, if it is still there: a session's, or a reservation's, which gives
 // back what it took from others. No error if there is none any more.
 std::optional<Error> release(const Seat& seat);

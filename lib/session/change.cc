@@ -18,6 +18,8 @@ const char* text(Change change) {
       return "reserved";
     case Change::orphaned:
       return "orphaned";
+    case Change::left:
+      return "left";
     case Change::listed:
       return "listed";
     case Change::shown:

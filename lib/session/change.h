@@ -14,6 +14,7 @@ enum class Change {
   // Only where states are compared; the daemon does not report them.
   reserved,  // a login is under way
   orphaned,  // the process that opened it has gone
+  left,      // the same, and what it left running counts
   // Only in a list.
   listed,  // was there when the first look was taken
   shown,   // matches the filter now

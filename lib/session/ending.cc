@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "base/text.h"
 #include "host/signals.h"
@@ -26,6 +27,11 @@ std::int64_t seconds_of(std::chrono::milliseconds grace) {
 
 bool may_signal(const ProcessId& process, const std::set<pid_t>& untouchable) {
   return process.pid > 1 && !untouchable.contains(process.pid);
+}
+
+// Whether the caller is one of these.
+bool is_in(const Leftovers& leftovers) {
+  return leftovers.beside_leader && read_audit_session(getpid()) == leftovers.audit_session;
 }
 
 }  // namespace
@@ -101,6 +107,7 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
   for (const Session& session : chosen) {
     Ending ending{session.snapshot.ref, session.leader, std::string(session.service()), {}};
     ending.flags = session.snapshot.record.flags;
+    ending.leftovers = leftovers_of(session.snapshot.record);
     if (options_.is_by_its_user) ending.as = session.uid.value_or(kNoUid);
     if (session.state == State::reserved) ending.closed = end_reservation(session, ending);
     if (!ending.closed)
@@ -152,6 +159,7 @@ bool Ender::end_reservation(const Session& session, Ending& ret) {
     ret.ref = held.ref;
     ret.leader = leader_of(held.record);
     ret.flags = held.record.flags;
+    ret.leftovers = leftovers_of(held.record);
   });
   return !bound;
 }
@@ -165,15 +173,21 @@ void Ender::look(Ending& ending, const ProcessTable& table) {
   for (const auto& process : ending.processes)
     roots.push_back(process.id);
   pid_t sid = 0;
+  std::uint32_t audit_session = 0;
   if (!ending.closed) {
     roots.push_back(ending.leader);
     const ProcessTable::Entry* holder = table.find(ending.leader.pid);
     if (holder == nullptr || holder->id == ending.leader) sid = ending.leader.pid;
+    if (ending.leftovers.beside_leader || holder == nullptr || holder->id != ending.leader) {
+      audit_session = ending.leftovers.audit_session;
+      for (const ProcessId& left : table.of_audit_session(ending.leftovers))
+        roots.push_back(left);
+    }
   } else {
     // Rule 3: from now on the leader has something else to do.
     std::erase(roots, ending.leader);
   }
-  ending.processes = table.closure(roots, sid);
+  ending.processes = table.closure(roots, sid, audit_session);
   // A caller inside the session that it ends is gone once it has reported the result.
   std::erase_if(ending.processes, [&](const ProcessTable::Entry& process) {
     return process.id.pid == getpid() || (ending.closed && process.id == ending.leader);
@@ -186,15 +200,21 @@ void Ender::look(Ending& ending, const ProcessTable& table) {
     if (!states.state_of(held, false, 0)) {
       registry_.release(ending.ref);
       ending.closed = true;
-    } else if (getsid(0) == ending.leader.pid) {
+    } else if (getsid(0) == ending.leader.pid || is_in(ending.leftovers)) {
       ending.closed = true;  // nobody but the caller is left; its seat is free when that is gone
     }
   }
 }
 
 std::optional<std::chrono::milliseconds> Ender::step(const ProcessTable& table) {
-  for (Ending& ending : endings_)
-    if (!ending.done()) look(ending, table);
+  for (Ending& ending : endings_) {
+    if (ending.done()) continue;
+    look(ending, table);
+    // What the session has left behind is nobody's to close.
+    const bool is_left = !ending.closed && ending.leftovers.beside_leader &&
+                         table.find(ending.leader) == nullptr && !ending.processes.empty();
+    if (is_left && !std::exchange(ending.asked_leftovers, true)) ask_once(ending, table);
+  }
   if (std::all_of(endings_.begin(), endings_.end(), [](const Ending& e) { return e.done(); }))
     return std::nullopt;
   auto left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
@@ -231,6 +251,7 @@ bool Ender::is_as_before(const Ending& ending) const {
   const SystemProcesses processes;
   // As long as the leader lives it is for the leader to close the session.
   if (!ending.closed && processes.life(ending.leader) == Life::alive) return true;
+  if (!ending.closed && ending.leftovers.beside_leader && !ending.asked_leftovers) return false;
   return !ending.processes.empty() && processes.life(ending.processes.front().id) == Life::alive;
 }
 
@@ -309,6 +330,8 @@ bool is_ended_by_its_user(const Snapshot& session, bool has_terminal, std::uint6
 }
 
 bool is_own_session(const Session& session, const ProcessTable& table) {
+  const Leftovers leftovers = leftovers_of(session.snapshot.record);
+  if (is_in(leftovers)) return true;
   // It ends without a signal, and the caller's own may be another one of the same leader.
   if (has(session.snapshot.record.flags, RecordFlags::shared_leader)) return false;
   const pid_t self = getpid();

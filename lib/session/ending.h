@@ -127,6 +127,8 @@ class Ender {
     bool closed = false;                         // its slot is free, or another session's
     bool shared = false;                         // see rule 4
     bool asked = false;
+    bool asked_leftovers = false;  // which its leader's end has left
+    Leftovers leftovers{};
     RecordFlags flags = RecordFlags::none;
     std::optional<uid_t> as;  // see rule 5
     bool done() const { return shared || (closed && processes.empty()); }

@@ -45,6 +45,8 @@ Result<Terms> terms_of(Site& site, const Rulebook& rules) {
   terms.idle_after_s = seconds(rules.idle_after.value);
   terms.ttl_s = seconds(rules.session_ttl.value);
   terms.lifetime_ms = milliseconds(rules.session_lifetime.value);
+  terms.count_terminals = rules.count_leftovers.value == CountLeftovers::terminal;
+  terms.count_any = rules.count_leftovers.value == CountLeftovers::any;
   terms.shortest_idle_s = seconds(shortest_idle(config));
   return terms;
 }
@@ -126,7 +128,8 @@ bool may_reattach(Site& site, const Login& login) {
         }))
       return;
     const auto state = states.state_of(held, false, now_ms);
-    found = state == State::active || state == State::parked || state == State::orphaned;
+    found = state == State::active || state == State::parked || state == State::orphaned ||
+            state == State::left;
   });
   return found;
 }

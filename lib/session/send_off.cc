@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <array>
 #include <set>
 #include <thread>
 
@@ -29,7 +30,8 @@ void send_off(Registry& registry, const Config& config, const Displaced& displac
   registry.mark_revoked(session.ref, text(displaced.why));
   const ProcessTable table = ProcessTable::read();
   const ProcessId leader = leader_of(session.record);
-  const std::vector<ProcessTable::Entry> processes = processes_of(leader, table);
+  const std::vector<ProcessTable::Entry> processes =
+      processes_of(leader, leftovers_of(session.record), table);
   // Told before asked: the terminal is gone with the session.
   const bool told = tell(registry, config, session.record, processes, text(displaced.why), {});
   std::set<pid_t> lineage;
@@ -46,6 +48,15 @@ void send_off(Registry& registry, const Config& config, const Displaced& displac
     if (is_shared()) return;
   }
   ask(leader, text_of(session.record.service), processes, table, lineage);
+  // What the leader will leave behind: nobody may come to ask that later.
+  const Leftovers leftovers = leftovers_of(session.record);
+  if (!leftovers.beside_leader || table.find(leader) == nullptr) return;
+  std::set<pid_t> of_leader;
+  for (const auto& process : table.closure(std::array{leader}, leader.pid))
+    of_leader.insert(process.id.pid);
+  std::vector<ProcessTable::Entry> left = processes;
+  std::erase_if(left, [&](const auto& process) { return of_leader.contains(process.id.pid); });
+  ask({}, {}, left, table, lineage);
 }
 
 }  // namespace sessreg

@@ -12,6 +12,8 @@ const char* text(State state) {
       return "reserved";
     case State::orphaned:
       return "orphaned";
+    case State::left:
+      return "left";
     case State::ending:
       return "ending";
     case State::exempt:
@@ -22,7 +24,7 @@ const char* text(State state) {
 
 std::optional<State> state_named(std::string_view name) {
   for (const State state : {State::active, State::parked, State::reserved, State::orphaned,
-                            State::ending, State::exempt})
+                            State::left, State::ending, State::exempt})
     if (name == text(state)) return state;
   return std::nullopt;
 }
@@ -42,14 +44,19 @@ std::optional<State> StateReader::state_of(const Snapshot& session, bool has_ter
 
   const auto leader = static_cast<pid_t>(record.leader_pid);
   const Life life = processes_->life({leader, record.leader_start_ticks});
-  if (life == Life::reused) return std::nullopt;
-  if (life == Life::gone) {
+  const Leftovers leftovers = leftovers_of(record);
+  if (life != Life::alive) {
     if (!live_sids_) live_sids_ = processes_->live_sids();
-    if (!live_sids_->contains(leader)) return std::nullopt;
+    if (leftovers.audit_session != 0 && !live_audit_sessions_)
+      live_audit_sessions_ = processes_->live_audit_sessions();
+    if (!(life == Life::gone && live_sids_->contains(leader)) &&
+        !(leftovers.audit_session != 0 && live_audit_sessions_->contains(leftovers)))
+      return std::nullopt;
   }
 
   const State state = state_while_alive(session, has_terminal, now_ms);
-  return state == State::active && life == Life::gone ? State::orphaned : state;
+  if (state != State::active || life == Life::alive) return state;
+  return leftovers.beside_leader ? State::left : State::orphaned;
 }
 
 }  // namespace sessreg

@@ -17,6 +17,7 @@ enum class State : std::uint8_t {
   parked,    // lives on without a seat, which somebody else needed while it was idle
   reserved,  // a seat taken in the account phase, not yet bound to an opened session
   orphaned,  // the process that opened it is gone, processes of the session still run
+  left,      // the same, where what a session leaves running is to count (count_leftovers)
   ending,    // revoked, evicted, or out of time, and its processes have not gone yet
   exempt,    // listed, neither counted nor refused
 };
@@ -36,13 +37,15 @@ class StateReader {
   explicit StateReader(const Processes& processes) : processes_(&processes) {}
 
   // `has_terminal`: as above.
-  // nullopt: it is over, as its leader and every process whose sid is the leader's pid are gone. A
+  // nullopt: it is over, as its leader, every process whose sid is the leader's pid, and all that
+  // counts of its audit session are gone. A
   // reservation is never over here: Registry::reap() decides when it ends.
   std::optional<State> state_of(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
 
  private:
   const Processes* processes_;
   std::optional<LiveSids> live_sids_;
+  std::optional<LiveAuditSessions> live_audit_sessions_;
 };
 
 }  // namespace sessreg

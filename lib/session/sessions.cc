@@ -23,7 +23,7 @@ std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
 // A reservation's maker is not a session yet, and its terminal is somebody else's.
 std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const ProcessTable& table) {
   if (snapshot.record.kind == RecordKind::reservation) return {};
-  return sessreg::processes_of(leader_of(snapshot.record), table);
+  return sessreg::processes_of(leader_of(snapshot.record), leftovers_of(snapshot.record), table);
 }
 
 // Fills in all but the snapshot. Memory that `session` has is used again.
@@ -63,6 +63,7 @@ class SeenProcesses final : public Processes {
     return seen != nullptr && seen->id == id ? Life::alive : system_.life(id);
   }
   LiveSids live_sids() const override { return system_.live_sids(); }
+  LiveAuditSessions live_audit_sessions() const override { return system_.live_audit_sessions(); }
   std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override {
     return system_.start_ticks_if_alive(pid);
   }
@@ -80,10 +81,11 @@ class TerminalOwners {
  public:
   explicit TerminalOwners(const ProcessTable& table) : table_(table) {}
 
-  bool has(const ProcessId& leader) {
+  bool has(const RecordImage& record) {
+    const ProcessId leader = leader_of(record);
     const auto [known, is_new] = known_.try_emplace(leader.pid, leader.start_ticks, false);
     if (is_new || known->second.first != leader.start_ticks) {
-      const auto all = sessreg::processes_of(leader, table_);
+      const auto all = sessreg::processes_of(leader, leftovers_of(record), table_);
       known->second = {leader.start_ticks,
                        std::any_of(all.begin(), all.end(),
                                    [](const auto& process) { return process.tty_device != 0; })};
@@ -101,7 +103,8 @@ class TerminalOwners {
 bool take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Config& config,
                              const ProcessTable& table, const Now& at) {
   if (snapshot.record.kind == RecordKind::reservation) return false;
-  std::array look = {TerminalLook{leader_of(snapshot.record), uid_of(snapshot.record)}};
+  std::array look = {TerminalLook{leader_of(snapshot.record), uid_of(snapshot.record),
+                                  leftovers_of(snapshot.record)}};
   look_at_terminals(look, table);
   if (!look[0].has_terminal) return false;
   const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, at);
@@ -157,7 +160,7 @@ void SessionScan::look(std::uint32_t first, std::uint32_t end, const VisitSessio
     // Who is parked may get the seat back when the dead are dropped.
     const ProcessId leader = leader_of(snapshot.record);
     if (snapshot.record.kind == RecordKind::reservation || snapshot.state.stage == Stage::parked ||
-        table_.find(leader) == nullptr || owners.has(leader)) {
+        table_.find(leader) == nullptr || owners.has(snapshot.record)) {
       rest.push_back(slot);
       continue;
     }
@@ -185,7 +188,7 @@ Reaped SessionScan::finish(const VisitSession& visit) {
   std::map<SessionId, Snapshot> reservations;
   const auto read = [&] {
     const bool has_terminal =
-        owners.has(leader_of(snapshot.record)) &&
+        owners.has(snapshot.record) &&
         take_typing_as_activity(session.snapshot, registry_, config_, table_, at_);
     const auto state = states.state_of(snapshot, has_terminal, at_.boottime_ms);
     if (!state) return;  // it is over

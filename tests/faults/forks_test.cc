@@ -15,10 +15,9 @@ TEST_CASE("account in the parent, open in a child: the session is the child's") 
     return t.close_session();
   });
   REQUIRE(opened.get() == PAM_SUCCESS);
-  // The child has no data of its own for it, and it is not the parent's child that reserved: so it
-  // took a seat of its own, and the parent's reservation stays the parent's.
-  CHECK(site.seats() == 2);
-  t.end(PAM_SUCCESS);
+  // The child has its parent's data, which say whose reservation it is.
+  CHECK(site.seats() == 1);
+  t.end(PAM_SUCCESS);  // the parent has nothing left to give back
   CHECK(site.seats() == 1);
   leave.put('x');
   CHECK(child.wait() == PAM_SUCCESS);

@@ -181,7 +181,7 @@ class Times(DaemonTest):
         said = self.in_other_time(os.environ["SESSREG_TOOL"], "--conf", self.site.conf, "list")
         self.assertEqual(said.returncode, UNUSABLE, said)
         [line] = said.stderr.splitlines()
-        self.assertIn("another PID or time namespace", line)
+        self.assertIn("another container (PID or time namespace)", line)
         self.assertEqual(self.tool("list").returncode, 0)
         self.assertTrue(is_alive(session.pid))
 

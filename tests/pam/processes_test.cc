@@ -1,8 +1,11 @@
-// Who may bind a reservation, where the account phase and the opening of the session are in
-// different processes.
+// Logins in several processes: who may bind a reservation, where the account phase and the opening of
+// the session are in different ones, and what a closed session leaves running.
+#include <fcntl.h>
 #include <security/pam_modules.h>
+#include <signal.h>
 
 #include <algorithm>
+#include <string_view>
 #include <vector>
 
 #include "../support/catch.h"
@@ -74,4 +77,86 @@ TEST_CASE("a child with a handle of its own does not bind its parent's reservati
   });
   CHECK(child.wait() == PAM_PERM_DENIED);
   CHECK(site.seats() == 1);
+}
+
+namespace {
+
+// As pam_loginuid does.
+bool begin_audit_session() {
+  constexpr std::string_view kUid = "1";
+  const int fd = open("/proc/self/loginuid", O_WRONLY | O_TRUNC);
+  const bool done = fd >= 0 && write(fd, kUid.data(), kUid.size()) == 1;
+  close(fd);
+  return done;
+}
+
+constexpr int kNoAudit = 77;
+
+// Logs in, leaves a process behind that tells its pid, and logs out. 0: PAM did what it should.
+int log_in_and_out(const PamSite& site, Pipe& pid, bool in_own_audit_session) {
+  if (in_own_audit_session && !begin_audit_session()) return kNoAudit;
+  Transaction t(site, "daemon");
+  if (t.account() != PAM_SUCCESS || t.open_session() != PAM_SUCCESS) return 1;
+  Pipe is_left;
+  if (fork() == 0) {
+    setsid();
+    if (fork() == 0) {
+      alarm(100);
+      if (geteuid() == 0 && setuid(1) != 0) _exit(1);  // daemon's, whose session it is
+      const pid_t self = getpid();
+      for (std::size_t i = 0; i < sizeof self; ++i)
+        pid.put(static_cast<char>(self >> 8 * i));
+      is_left.put('l');
+      for (;;)
+        pause();
+    }
+    _exit(0);
+  }
+  is_left.get();
+  wait(nullptr);
+  return t.close_session() == PAM_SUCCESS ? 0 : 1;
+}
+
+pid_t pid_from(Pipe& pipe) {
+  pid_t pid = 0;
+  for (std::size_t i = 0; i < sizeof pid; ++i)
+    pid |= (pipe.get() & 0xff) << 8 * i;
+  return pid;
+}
+
+}  // namespace
+
+TEST_CASE("what a session leaves running counts on, where count_leftovers says so", "[.root]") {
+  const auto [counted, is_kept] = GENERATE(table<std::string, bool>(
+      {{"no", false}, {"any", true}, {"terminal", true}}));  // it is young: see kYoung_s
+  CAPTURE(counted);
+  PamSite site("sessions_limit = 1\ncount_leftovers = " + counted + "\n");
+  Pipe pid;
+  Child service([&] { return log_in_and_out(site, pid, true); });
+  const int code = service.wait();
+  if (code == kNoAudit) {
+    WARN("skipped: audit sessions cannot be begun here");
+    return;
+  }
+  REQUIRE(code == 0);
+  const pid_t left = pid_from(pid);
+  CHECK(site.seats() == (is_kept ? 1 : 0));
+  Transaction other(site, "bin");
+  CHECK(other.account() == (is_kept ? PAM_PERM_DENIED : PAM_SUCCESS));
+  other.end(PAM_SUCCESS);
+  kill(left, SIGKILL);
+  // It is somebody else's child, so that nobody here can wait for it.
+  for (int i = 0; i < 2000 && kill(left, 0) == 0; ++i)
+    usleep(5'000);
+  Transaction another(site, "bin");
+  CHECK(another.account() == PAM_SUCCESS);
+}
+
+TEST_CASE("a session inside another one's audit session leaves nothing that counts") {
+  PamSite site("sessions_limit = 1\ncount_leftovers = any\n");
+  Pipe pid;
+  Child service([&] { return log_in_and_out(site, pid, false); });
+  REQUIRE(service.wait() == 0);
+  CHECK(site.seats() == 0);
+  kill(pid_from(pid), SIGKILL);
 }

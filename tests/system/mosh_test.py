@@ -29,6 +29,7 @@ class Mosh(Terminal):
     def runs(self, name, user):
         """Whether a command that is typed is done: what is on the screen is not a line of text."""
         file = HOMES / user / name
+        file.unlink(missing_ok=True)  # another test's
         # What is typed before it listens is ssh's.
         for _ in range(20):
             self.type(f"echo $$ >{file}.new; mv {file}.new {file}")
@@ -37,15 +38,18 @@ class Mosh(Terminal):
         return file.exists()
 
 
-class NoSessionOfItsOwn(SceneTest):
+class MoshTest(SceneTest):
 
     def enter(self, user):
         mosh = Mosh(user)
         self.clients.append(mosh)
         self.assertTrue(mosh.runs("shell", user), mosh)
-        shell = int((HOMES / user / "shell").read_text())
-        self.addCleanup(service_scene.end, tree(processes()[shell][0]))
+        mosh.shell = int((HOMES / user / "shell").read_text())
+        self.addCleanup(service_scene.end, tree(processes()[mosh.shell][0]))
         return mosh
+
+
+class NoSessionOfItsOwn(MoshTest):
 
     def test_its_seat_is_free_once_its_server_has_started(self):
         self.configure(sessions_limit=1)
@@ -64,6 +68,34 @@ class NoSessionOfItsOwn(SceneTest):
         self.assertNotEqual(bob.wait(), 0, bob)
         self.assertIn(site_full(1), bob.text)
         self.assertFalse((HOMES / "bob/shell").exists())
+
+
+class WhereLeftoversCount(MoshTest):
+
+    def setUp(self):
+        super().setUp()
+        self.begin_audit_sessions()
+        self.configure(sessions_limit=1, count_leftovers="terminal")
+
+    def test_it_keeps_its_seat_until_its_shell_ends(self):
+        alice = self.enter("alice")
+        [session] = self.sessions()
+        self.assertEqual((session["user"], session["state"], session["seat"]),
+                         ("alice", "left", True))
+        self.assert_refused("bob", text=site_full(1))
+        alice.type("exit")
+        alice.wait()
+        # What has started a moment ago counts like what has a terminal.
+        self.assertTrue(wait_until(lambda: self.sessions() == [], 15), self.sessions())
+        self.log_in("bob")
+
+    def test_revoked_it_ends(self):
+        # Its client may not learn of it: the server that would tell it has gone, too.
+        alice = self.enter("alice")
+        [session] = self.sessions()
+        self.assertRegex(self.tool("revoke", session["id"], "--grace", "1h"), r": ended\n$")
+        self.assertEqual((self.active(), self.sessions()), (0, []))
+        self.assertNotIn(alice.shell, processes())
 
 
 if __name__ == "__main__":

@@ -89,6 +89,12 @@ session  required                    {line}
 session  required                    pam_unix.so
 """)
 
+    def begin_audit_sessions(self):
+        """Each login has one of its own, as by Debian's stacks of sshd and login."""
+        stack = pathlib.Path("/etc/pam.d", self.service)
+        stack.write_text(stack.read_text().replace(
+            "session  required", "session  required  pam_loginuid.so\nsession  required", 1))
+
     def tool(self, *arguments, status=0):
         result = subprocess.run(
             [self.program, "--site", SITE, "--conf", self.conf, *arguments],

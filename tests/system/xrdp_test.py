@@ -5,6 +5,7 @@ usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg xrdp_test.py [
 Needs root; exits with 77 where it cannot run.
 """
 
+import itertools
 import os
 import pathlib
 import re
@@ -13,7 +14,7 @@ import subprocess
 
 import private_host
 import service_scene
-from service_scene import ServiceTest, alive
+from service_scene import LoginContract, ServiceTest, UseIsNotSeen, alive
 from site_scene import SCENE, site_full, wait_until
 
 INI = pathlib.Path("/etc/xrdp/sesman.ini")
@@ -162,22 +163,45 @@ class SessionLineAlone(XrdpTest):
         self.assert_purged(desktop)
         self.assertFalse(desktop.ended())
 
-    def test_a_revoked_desktop_ends_whole_when_its_grace_is_over(self):
+    def test_a_revoked_desktop_ends_whole_long_before_its_grace_is_over(self):
         desktop = self.log_in("alice")
-        self.assertRegex(self.tool("revoke", desktop.session["id"], "--grace", "1s"), r": ended\n$")
+        self.assertRegex(self.tool("revoke", desktop.session["id"], "--grace", "1h"), r": ended\n$")
         self.assert_gone(desktop.members, desktop.session["pid"])
         self.assertEqual((self.active(), self.sessions()), (0, []))
 
 
-class ConnectingAgain(XrdpTest):
+class Xrdp(LoginContract, UseIsNotSeen, XrdpTest):
+    """With both lines: sesman goes through the account phase, its child opens."""
 
-    def log_in_alone(self, user):
-        """With both lines, and no seat but its own when this returns."""
-        self.configure(sessions_limit=2, reservation_time="1s")
-        desktop = self.log_in(user)
-        self.assert_soon_active(1)
-        self.configure(sessions_limit=1, reservation_time="1s")
-        return desktop
+    _depths = itertools.cycle((24, 32))  # so that each login of a user is another desktop
+
+    def enter_service(self, user):
+        return super().enter_service(user, next(self._depths))
+
+    def assert_refused(self, user):
+        asked = self.ask(user)
+        self.assertRegex(asked.answer, REFUSED)
+        self.assertFalse(wait_until(asked.started, 0.5), asked)
+
+    def test_one_desktop_takes_one_seat_of_its_user(self):
+        self.configure(sessions_limit=5, user_sessions_limit=1)
+        desktop = self.log_in("alice")
+        self.assertEqual([s["id"] for s in self.sessions()], [desktop.session["id"]])
+        self.assertFalse(wait_until(self.ask("alice", 16).started, 2))
+        self.log_in("bob")
+        self.assertEqual(self.active(), 2)
+
+    def test_killed_it_counts_on_where_it_has_an_audit_session(self):
+        self.begin_audit_sessions()
+        desktop = self.log_in("alice")
+        os.kill(desktop.session["pid"], signal.SIGKILL)
+        self.assertTrue(wait_until(lambda: self.sessions()[0]["state"] == "orphaned"))
+        self.assertEqual(self.active(), 1)
+        self.assertRegex(self.tool("revoke", desktop.session["id"], "--grace", "1s"), r": ended\n$")
+        self.assertTrue(wait_until(desktop.ended))
+
+
+class ConnectingAgain(XrdpTest):
 
     def assert_refused(self, user, depth=32):
         asked = self.ask(user, depth)
@@ -185,7 +209,7 @@ class ConnectingAgain(XrdpTest):
         self.assertFalse(wait_until(asked.started, 0.5), asked)
 
     def test_to_a_desktop_needs_no_seat(self):
-        desktop = self.log_in_alone("alice")
+        desktop = self.log_in("alice")
         again = self.ask("alice")
         self.assertEqual(again.display, desktop.display, again)
         self.assertEqual([s["id"] for s in self.sessions()], [desktop.session["id"]])
@@ -193,14 +217,14 @@ class ConnectingAgain(XrdpTest):
         self.assert_refused("bob")
 
     def test_but_for_another_desktop_there_is_no_way_past_the_limit(self):
-        self.log_in_alone("alice")
+        self.log_in("alice")
         another = self.ask("alice", depth=24)
         self.assertFalse(wait_until(another.started, 2), another)
         self.assertEqual(self.active(), 1)
         self.assertEqual(self.status()["refusals"]["site_full"], 1)
 
     def test_needs_a_seat_where_it_is_not_known_to_lead_back(self):
-        self.log_in_alone("alice")
+        self.log_in("alice")
         self.configure(sessions_limit=1, reattach_services="")
         self.assert_refused("alice")
 

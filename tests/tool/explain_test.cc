@@ -51,6 +51,7 @@ TEST_CASE("each rule is explained with its value and where it comes from") {
             "session_lifetime          unlimited          default          -\n"
             "session_ttl               90s                top              -\n"
             "idle_after                1h                 [group nogroup]  -\n"
+            "count_leftovers           no                 default          -\n"
             "reserved_sessions         0                  default          -\n"
             "reserved_for              root @sudo @wheel  default          -\n"
             "max_failed_auth_per_host  off                default          -\n"

@@ -219,6 +219,22 @@ TEST_CASE("a login's shell is hung up, not the login itself") {
   CHECK(sandbox.tool({"revoke", "--all", "--grace", "1h"}).code == 0);
 }
 
+TEST_CASE("a user's shell in place of a login program is hung up itself") {
+  if (geteuid() != 0) {
+    WARN("only root can be another user");
+    return;
+  }
+  Sandbox sandbox;
+  // As in a unit with PAMName=login: an interactive shell ignores SIGTERM.
+  const Process process([](const auto& ready) {
+    if (setuid(1) != 0) _exit(1);
+    ignores({SIGTERM});
+    sleeps(ready);
+  });
+  sandbox.admit(login_of("daemon", process, "login", "", "/dev/tty1"));
+  CHECK(sandbox.tool({"revoke", "--all", "--grace", "1h"}).code == 0);
+}
+
 TEST_CASE("the session's terminal is told why, with nothing that could drive it") {
   Sandbox sandbox("sessions_limit = 7\nmessage_revoked = Bye {user}.\n");
   int terminal = -1;

@@ -104,6 +104,18 @@ const char* policy_text(UserLimitPolicy policy) {
   return "unknown";
 }
 
+const char* leftovers_text(CountLeftovers counted) {
+  switch (counted) {
+    case CountLeftovers::no:
+      return "no";
+    case CountLeftovers::terminal:
+      return "terminal";
+    case CountLeftovers::any:
+      return "any";
+  }
+  return "unknown";
+}
+
 std::string section_text(const Section& section) {
   const char* kind = section.kind == SectionKind::user    ? "user"
                      : section.kind == SectionKind::group ? "group"
@@ -183,6 +195,8 @@ std::vector<Rule> rules_of(const Site& open, Site& site, const Rulebook& book,
   rules.add_time("session_lifetime", book.session_lifetime, "unlimited");
   rules.add_time("session_ttl", book.session_ttl, "unlimited");
   rules.add_time("idle_after", book.idle_after, "never");
+  const char* const counted_leftovers = leftovers_text(book.count_leftovers.value);
+  rules.add("count_leftovers", counted_leftovers, counted_leftovers, {}, book.count_leftovers.from);
   rules.add("reserved_sessions", std::to_string(config.reserved_sessions), config.reserved_sessions,
             config.reserved_sessions == 0 ? ""
             : book.may_use_reserved       ? "may use them"

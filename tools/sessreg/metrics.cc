@@ -16,8 +16,8 @@
 namespace sessreg {
 namespace {
 
-constexpr std::array kStates = {State::active,   State::parked, State::reserved,
-                                State::orphaned, State::ending, State::exempt};
+constexpr std::array kStates = {State::active, State::parked, State::reserved, State::orphaned,
+                                State::left,   State::ending, State::exempt};
 
 struct NamedCounter {
   const char* name;

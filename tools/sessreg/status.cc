@@ -54,6 +54,7 @@ nlohmann::ordered_json status_json(Site& site, Numbers& sessions) {
   json["reserved"] = sessions[State::reserved];
   json["parked"] = sessions[State::parked];
   json["orphaned"] = sessions[State::orphaned];
+  json["left"] = sessions[State::left];
   json["ending"] = sessions[State::ending];
   json["exempt"] = sessions[State::exempt];
   json["high_water_mark"] = counter(kHighWater);
@@ -91,6 +92,7 @@ std::string status_text(Site& site, const nlohmann::ordered_json& json) {
           {"capacity", number("capacity")},
           {"parked", number("parked")},
           {"orphaned", number("orphaned")},
+          {"left", number("left")},
           {"ending", number("ending")},
           {"exempt", number("exempt")},
           {"counted since", since},

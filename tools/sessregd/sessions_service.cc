@@ -47,7 +47,7 @@ constexpr std::string_view kDescription = R"(# The user sessions of this host.
 # Root sees and ends all of them, anybody else the own ones.
 interface org.sessreg.Sessions
 
-# Times are RFC 3339 in UTC. state: active, parked, reserved, orphaned, ending or exempt.
+# Times are RFC 3339 in UTC. state: active, parked, reserved, orphaned, left, ending or exempt.
 # can_idle: it can be told whether the session is used.
 type Session (
   id: string,

@@ -46,7 +46,7 @@ const std::string kDurationMend =
 TEST_CASE("every key is found by its name") {
   for (const Key& key : config_keys())
     CHECK(find_key(key.name) == &key);
-  CHECK(config_keys().size() == 33);
+  CHECK(config_keys().size() == 34);
 }
 
 TEST_CASE("limits are -1, 0 or a count") {

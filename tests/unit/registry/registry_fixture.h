@@ -19,6 +19,16 @@ class FakeProcesses final : public Processes {
   void reuse(pid_t pid) { reused_.insert(pid); }
   void leave_running(pid_t sid) { sids_.insert(sid); }
   void end_session(pid_t sid) { sids_.erase(sid); }
+  // Processes of kUid.
+  static constexpr std::uint32_t kUid = 1000;
+  void run_in_audit_session(std::uint32_t id, bool has_terminal) {
+    audit_.insert(id);
+    if (has_terminal) audit_with_terminal_.insert(id);
+  }
+  void end_audit_session(std::uint32_t id) {
+    audit_.erase(id);
+    audit_with_terminal_.erase(id);
+  }
   // It is alive, but when it was started cannot be known.
   void hide_start(pid_t pid) { hidden_.insert(pid); }
 
@@ -29,6 +39,15 @@ class FakeProcesses final : public Processes {
   LiveSids live_sids() const override {
     ++searches;
     return LiveSids(std::vector<pid_t>(sids_.begin(), sids_.end()));
+  }
+  LiveAuditSessions live_audit_sessions() const override {
+    ++audit_searches;
+    std::vector<LiveAuditSessions::Member> all, with_terminal;
+    for (const std::uint32_t id : audit_)
+      all.push_back({id, kUid});
+    for (const std::uint32_t id : audit_with_terminal_)
+      with_terminal.push_back({id, kUid});
+    return {std::move(all), std::move(with_terminal)};
   }
   std::optional<std::uint64_t> start_ticks_if_alive(pid_t pid) const override {
     if (gone_.contains(pid)) return std::nullopt;
@@ -47,10 +66,12 @@ class FakeProcesses final : public Processes {
   }
 
   mutable int searches = 0;
+  mutable int audit_searches = 0;
   mutable int terminal_looks = 0;
 
  private:
   std::set<pid_t> gone_, reused_, sids_, hidden_;
+  std::set<std::uint32_t> audit_, audit_with_terminal_;
   std::map<pid_t, std::int64_t> typed_;
 };
 

@@ -35,7 +35,7 @@ std::vector<State> states_named(const std::string& list) {
     if (!state)
       throw usage_failure(
           fmt::format("--state: '{}' is not a state; write active, parked, reserved, orphaned, "
-                      "ending or exempt, several with commas between",
+                      "left, ending or exempt, several with commas between",
                       escape_for_terminal(name)));
     states.push_back(*state);
   }

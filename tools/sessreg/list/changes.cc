@@ -30,6 +30,8 @@ Change change_of_state(State before, State now) {
       return Change::parked;
     case State::orphaned:
       return Change::orphaned;
+    case State::left:
+      return Change::left;
     case State::ending:
       return Change::ending;
     default:

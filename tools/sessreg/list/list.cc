@@ -192,8 +192,9 @@ Runner declare_list(Options& command) {
   auto options = std::make_shared<ListOptions>();
   add_filter_options(command, options->filter);
   command
-      .add_option("--state", options->filter.states,
-                  "only sessions in these states: active,parked,reserved,orphaned,ending,exempt")
+      .add_option(
+          "--state", options->filter.states,
+          "only sessions in these states: active,parked,reserved,orphaned,left,ending,exempt")
       .not_empty()
       .value_name("STATE,...");
   command.add_flag("--by-user", options->by_user,

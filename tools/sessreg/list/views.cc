@@ -71,6 +71,7 @@ std::vector<Column> session_columns(bool with_site) {
 Colour colour_of(State state) {
   switch (state) {
     case State::orphaned:
+    case State::left:
       return Colour::yellow;
     case State::ending:
       return Colour::red;
