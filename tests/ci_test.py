@@ -115,6 +115,14 @@ class AfterAChange(unittest.TestCase):
                 self.assertIn("all counts as changed", output)
                 self.assertIn("clang-tidy: not run", output)
 
+    def test_tidy_has_a_record_of_its_own(self):
+        self.record()
+        self.change("tests/tool/list_test.cc")
+        later = self.git("rev-parse", "HEAD").strip()
+        self.write(".ci/tidy-since", later + "  2026-01-02\n")
+        _, output, _ = self.run_ci()
+        self.assertIn(f"##### tests/tidy --since {later}\n", output)
+
     def test_no_time_left(self):
         calls, output, status = self.run_ci(minutes="0")
         self.assertEqual(calls[3:], ["schedule crash model"])
