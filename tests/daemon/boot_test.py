@@ -151,7 +151,7 @@ class NotServed(BootTest):
         self.site.configure()
         self.log_in()
         self.start_daemon(within=["unshare", "--time", "--fork", "--kill-child"])
-        self.assert_said("belongs to another PID or time namespace")
+        self.assert_said("belongs to another container (PID or time namespace)")
 
     def test_it_is_damaged_or_not_roots_alone_or_gone(self):
         self.site.configure()

@@ -50,6 +50,10 @@ def furnish():
     (PROGRAMS / "systemctl").write_text("#!/bin/sh\n")
     (PROGRAMS / "systemctl").chmod(0o755)
     shutil.copytree(PAM, BEFORE)
+    # Whose administrator has done what `check` says.
+    proftpd = pathlib.Path("/etc/proftpd/proftpd.conf")
+    if proftpd.exists():
+        proftpd.write_text("AuthOrder mod_auth_pam.c* mod_auth_unix.c\n" + proftpd.read_text())
 
 
 class TurningOn(ssh_scene.SceneTest):
