@@ -179,7 +179,7 @@ TEST_CASE(
 
 TEST_CASE("logins that find a dead container's registry at one instant agree on one file") {
   const Scene scene;
-  for (int round = 0; round < 20; ++round) {
+  for (std::uint64_t round = 0; round < 20; ++round) {
     Pipe opened;
     const HostIdentity dead = Scene::container(100 + 2 * round),
                        next = Scene::container(101 + 2 * round);
