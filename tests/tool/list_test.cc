@@ -478,7 +478,6 @@ TEST_CASE("--user takes a name as a login does") {
     std::sort(found.begin(), found.end());
     return found;
   };
-  using Names = std::vector<std::string>;
   CHECK(users("CORP\\alice") == Names{"alice"});
   CHECK(users("ALICE") == Names{"ALICE", "alice"});
   CHECK(users("alice") == Names{"alice"});
