@@ -92,7 +92,7 @@ class LiveSids {
 struct Leftovers {
   std::uint32_t audit_session = 0;  // 0: none
   std::uint32_t uid = 0;
-  bool terminals_only = false;  // only those that have a terminal, or are kYoung_s old
+  bool terminals_only = false;  // only those that have a terminal, or are younger than kYoung_s
   bool beside_leader = false;   // also as long as the leader lives
 };
 

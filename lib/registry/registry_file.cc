@@ -465,18 +465,14 @@ std::optional<Error> replace_older_registry_file(const std::string& path, const 
   unlinkat(dir->get(), next.c_str(), 0);
   if (!give_name(*made, *dir, next))
     return system_error(errno, "cannot create the registry " + path);
-  const auto has_old = [&](const std::string& name) {
-    struct stat st {};
-    return fstatat(dir->get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == inode;
-  };
   const auto exchange = [&] {
     return renameat2(dir->get(), next.c_str(), dir->get(), at.name.c_str(), RENAME_EXCHANGE) == 0;
   };
   std::optional<Error> failure;
-  if (has_old(at.name)) {
+  if (is_at(*dir, at.name, inode)) {
     if (!exchange()) {
       if (errno != ENOENT) failure = system_error(errno, "cannot replace the registry " + path);
-    } else if (!has_old(next)) {
+    } else if (!is_at(*dir, next, inode)) {
       exchange();
     }
   }

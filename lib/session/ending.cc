@@ -251,7 +251,6 @@ bool Ender::is_as_before(const Ending& ending) const {
   const SystemProcesses processes;
   // As long as the leader lives it is for the leader to close the session.
   if (!ending.closed && processes.life(ending.leader) == Life::alive) return true;
-  if (!ending.closed && ending.leftovers.beside_leader && !ending.asked_leftovers) return false;
   return !ending.processes.empty() && processes.life(ending.processes.front().id) == Life::alive;
 }
 

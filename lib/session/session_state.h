@@ -38,8 +38,8 @@ class StateReader {
 
   // `has_terminal`: as above.
   // nullopt: it is over, as its leader, every process whose sid is the leader's pid, and all that
-  // counts of its audit session are gone. A
-  // reservation is never over here: Registry::reap() decides when it ends.
+  // counts of its audit session are gone. A reservation is never over here: Registry::reap()
+  // decides when it ends.
   std::optional<State> state_of(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
 
  private:

@@ -11,7 +11,7 @@ import subprocess
 import private_host
 import service_scene
 from private_host import USERS
-from service_scene import LoginContract, ServiceTest
+from service_scene import LoginContract, ServiceTest, ShellOnATerminal
 from site_scene import SiteTest, site_full
 from terminal import Terminal
 
@@ -54,7 +54,7 @@ class NoSessionOfItsOwn(SiteTest):
         self.assertEqual(self.sessions(), [])
 
 
-class WhereItCounts(LoginContract, ServiceTest):
+class WhereItCounts(LoginContract, ShellOnATerminal, ServiceTest):
 
     service = "doas"
     leader = "doas"
@@ -63,17 +63,8 @@ class WhereItCounts(LoginContract, ServiceTest):
     def listed(self, login):
         return {"host": None, "tty": login.tty.removeprefix("/dev/")}
 
-    def enter_service(self, user):
-        login = Terminal(doas("-u", user, "sh"))
-        login.log_out = lambda: self.leave(login)
-        self.assertTrue(login.expect("$ "), login)
-        login.type("echo IN:$((6*7)):")
-        self.assertTrue(login.expect("IN:42:"), login)
-        return login
-
-    def leave(self, login):
-        login.type("exit")
-        self.assertEqual(login.wait(), 0, login)
+    def knock(self, user):
+        return Terminal(doas("-u", user, "sh"))
 
     def assert_refused(self, user):
         login = Terminal(doas("-u", user, "sh"))

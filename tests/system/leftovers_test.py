@@ -64,6 +64,19 @@ class Leftovers(SiteTest):
         self.assertTrue(wait_until(lambda: self.su("bob", "echo IN").stdout == "IN\n", YOUNG + 10))
         self.assertEqual(self.sessions(), [])
 
+    def log_in_with_tmux(self):
+        """A session that is open, and has a tmux beside it."""
+        process = subprocess.Popen(
+            [service_scene.find_program("su"), "alice", "-c",
+             self.tmux("-f /dev/null new-session -d 'exec sleep 100'") + "; exec cat"],
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.stdin.close)
+        self.assertTrue(wait_until(self.is_tmux_there))
+        [session] = self.sessions()
+        self.assertEqual(session["state"], "active")
+        return session
+
     def ask_tmux(self, command):
         """As alice's own client would, but without a session of its own."""
         return subprocess.run(
@@ -85,17 +98,17 @@ class Leftovers(SiteTest):
     def test_a_login_that_evicts_the_session_ends_its_tmux_without_the_daemon(self):
         self.configure(sessions_limit=2, ignore_services="", count_leftovers="terminal",
                        user_sessions_limit=1, user_limit_policy="evict")
-        process = subprocess.Popen(
-            [service_scene.find_program("su"), "alice", "-c",
-             self.tmux("-f /dev/null new-session -d 'exec sleep 100'") + "; exec cat"],
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.stdin.close)
-        self.assertTrue(wait_until((self.home / "tmux").is_socket))
-        self.assertEqual([s["state"] for s in self.sessions()], ["active"])
+        self.log_in_with_tmux()
         self.assertEqual(self.su("alice", "echo IN").stdout, "IN\n")
         self.assertTrue(wait_until(lambda: not self.is_tmux_there()))
         self.assertTrue(wait_until(lambda: self.sessions() == []), self.sessions())
+
+    def test_ending_a_session_that_is_open_ends_its_tmux_too(self):
+        self.configure(sessions_limit=1, ignore_services="", count_leftovers="terminal")
+        session = self.log_in_with_tmux()
+        self.assertRegex(self.tool("revoke", session["id"], "--grace", "1h"), r": ended\n$")
+        self.assertEqual(self.sessions(), [])
+        self.assertFalse(self.is_tmux_there())
 
     def test_a_program_without_a_terminal_counts_only_with_any(self):
         command = "setsid sleep 100 >/dev/null 2>&1 </dev/null & sleep 0.2"

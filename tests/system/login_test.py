@@ -13,7 +13,7 @@ import subprocess
 
 import private_host
 import service_scene
-from service_scene import LoginContract, ServiceTest
+from service_scene import LoginContract, ServiceTest, ShellOnATerminal
 from site_scene import site_full, wait_until
 from terminal import Terminal
 
@@ -23,7 +23,7 @@ IS_OF_UTIL_LINUX = b"util-linux" in subprocess.run(
     [service_scene.find_program("login"), "-V"], capture_output=True).stdout
 
 
-class Login(LoginContract, ServiceTest):
+class Login(LoginContract, ShellOnATerminal, ServiceTest):
 
     service = "login"
     leader = "login"
@@ -39,18 +39,6 @@ class Login(LoginContract, ServiceTest):
         self.assertTrue(login.expect("Password: "), login)
         login.type(private_host.PASSWORD)
         return login
-
-    def enter_service(self, user, *options):
-        login = self.knock(user, *options)
-        login.log_out = lambda: self.leave(login)
-        self.assertTrue(login.expect("$ "), login)  # what is typed before that is thrown away
-        login.type("echo IN:$((6*7)):$SESSREG_ID")
-        self.assertTrue(login.expect("IN:42:"), login)
-        return login
-
-    def leave(self, login):
-        login.type("exit")
-        self.assertEqual(login.wait(), 0, login)
 
     def assert_refused(self, user):
         login = self.knock(user)

@@ -143,6 +143,22 @@ class ServiceTest(SiteTest):
         self.assertTrue(wait_until(login.ended, seconds), f"still there: {login}")
 
 
+class ShellOnATerminal:
+    """A login is a shell on a terminal, which knock(user, …) has asked for."""
+
+    def enter_service(self, user, *options):
+        login = self.knock(user, *options)
+        login.log_out = lambda: self.leave(login)
+        self.assertTrue(login.expect("$ "), login)  # what is typed before that is thrown away
+        login.type("echo IN:$((6*7)):$SESSREG_ID")
+        self.assertTrue(login.expect("IN:42:"), login)
+        return login
+
+    def leave(self, login):
+        login.type("exit")
+        self.assertEqual(login.wait(), 0, login)
+
+
 class LoginContract:
     """Mixed into a ServiceTest, which says how its service is used:
 

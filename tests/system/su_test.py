@@ -10,7 +10,7 @@ import subprocess
 import private_host
 import service_scene
 from private_host import USERS
-from service_scene import LoginContract, ServiceTest, alive, tree
+from service_scene import LoginContract, ServiceTest, ShellOnATerminal, alive, tree
 from site_scene import SiteTest, site_full, wait_until
 from terminal import Terminal
 
@@ -49,7 +49,7 @@ class NoSessionOfItsOwn(SiteTest):
         self.assertTrue(terminal.expect("bob::"), terminal)
 
 
-class WhereItCounts(LoginContract, ServiceTest):
+class WhereItCounts(LoginContract, ShellOnATerminal, ServiceTest):
 
     service = "su"
     leader = "su"
@@ -63,17 +63,8 @@ class WhereItCounts(LoginContract, ServiceTest):
     def listed(self, login):
         return {"host": None, "tty": login.tty}
 
-    def enter_service(self, user):
-        login = Terminal(su(user))
-        login.log_out = lambda: self.leave(login)
-        self.assertTrue(login.expect("$ "), login)
-        login.type("echo IN:$((6*7)):")
-        self.assertTrue(login.expect("IN:42:"), login)
-        return login
-
-    def leave(self, login):
-        login.type("exit")
-        self.assertEqual(login.wait(), 0, login)
+    def knock(self, user):
+        return Terminal(su(user))
 
     def assert_refused(self, user):
         login = Terminal(su(user))
