@@ -107,6 +107,17 @@ TEST_CASE("durations take a unit") {
   CHECK_FALSE(parse_duration(std::string_view("1\0s", 3)));
 }
 
+TEST_CASE("what is left of a session counts by one of three words, everywhere") {
+  CHECK(value("count_leftovers = no").count_leftovers == CountLeftovers::no);
+  CHECK(value("count_leftovers = terminal").count_leftovers == CountLeftovers::terminal);
+  CHECK(in_section("user", "count_leftovers = any").count_leftovers == CountLeftovers::any);
+  CHECK(in_section("group", "count_leftovers = no").count_leftovers == CountLeftovers::no);
+  CHECK(in_section("service", "count_leftovers = terminal").count_leftovers ==
+        CountLeftovers::terminal);
+  CHECK(fault("count_leftovers = all") ==
+        "count_leftovers: 'all' is not known; write no or terminal or any");
+}
+
 TEST_CASE("each duration has its key and its shortest value") {
   CHECK(value("user_lock = 0").user_lock == Seconds{0});
   CHECK(value("session_lifetime = 8h").session_lifetime == Seconds{28800});

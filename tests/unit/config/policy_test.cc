@@ -76,12 +76,15 @@ TEST_CASE("user, then service, then the first matching group, then the top, key 
       "[group b]\nuser_sessions_limit = 2\nuser_lock = 20s\nidle_after = 21s\n"
       "[group a]\nuser_sessions_limit = 3\nsession_lifetime = 30s\n"
       "[service sshd]\nuser_sessions_limit = 4\nuser_lock = 40s\n"
+      "count_leftovers = terminal\n"
       "[user alice]\nuser_sessions_limit = 5\n");
   const InGroup both = [](const std::string& group) { return group == "a" || group == "b"; };
   const Rulebook rules = rules_for(sections, "alice", "sshd", both);
   CHECK(rules.user_sessions_limit.value == 5);
   CHECK(rules.user_sessions_limit.from == &sections.sections[3]);
   CHECK(rules.user_lock.value == Seconds(40));
+  CHECK(rules.count_leftovers.value == CountLeftovers::terminal);
+  CHECK(rules_for(sections, "alice", "login", both).count_leftovers.value == CountLeftovers::no);
   CHECK(rules.idle_after.value == Seconds(21));
   CHECK(rules.idle_after.from->name == "b");  // the first in the file
   CHECK(rules.session_lifetime.value == Seconds(30));
