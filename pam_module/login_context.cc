@@ -43,6 +43,15 @@ std::string fields_of(const Displaced& displaced) {
          " why=" + log_value(text(displaced.why));
 }
 
+// Whether the login is for a desktop: its terminal is a display, as pam_systemd has it, or a display
+// manager says so.
+bool is_for_display(pam_handle_t* pamh, std::string_view tty) {
+  const char* const variable = pam_getenv(pamh, "XDG_SESSION_TYPE");
+  const std::string_view type = variable == nullptr ? "" : variable;
+  return tty.find(':') != tty.npos || type == "x11" || type == "wayland" ||
+         !item(pamh, PAM_XDISPLAY).empty();
+}
+
 }  // namespace
 
 LoginContext::LoginContext(pam_handle_t* pamh, std::span<const char* const> words, AskForUser ask)
@@ -71,6 +80,7 @@ void LoginContext::look_up() {
   login_.user = std::move(account.name);
   login_.uid = account.uid.value_or(kNoUid);
   primary_group_ = account.primary_group;
+  login_.has_display = is_for_display(pamh_, login_.tty);
   if (const char* connection = pam_getenv(pamh_, "SSH_CONNECTION")) login_.connection = connection;
 }
 

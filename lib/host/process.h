@@ -123,8 +123,13 @@ struct TerminalLook {
   ProcessId leader;
   std::optional<std::uint32_t> uid;
   Leftovers leftovers{};
+  // Whether it has a display, where nobody types on a terminal; may also be found.
+  bool has_display = false;
   bool has_terminal = false;           // found: one that can be looked at
   std::int64_t typed_realtime_ms = 0;  // found: when the latest of them was last typed on
+
+  // Whether the terminals tell when the session is used.
+  bool tells_use() const { return has_terminal && !has_display; }
 };
 
 // An interface, so that tests can say which processes are dead.

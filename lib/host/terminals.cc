@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/kd.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -16,6 +18,8 @@ namespace sessreg {
 namespace {
 
 // tty_nr is the kernel's 32-bit encoding of a device: minor bits 31–20 and 7–0, major bits 15–8.
+constexpr unsigned kConsoleMajor = 4, kFirstSerialMinor = 64;
+
 dev_t device_of(std::uint32_t tty_device) {
   return makedev((tty_device >> 8) & 0xfff, (tty_device & 0xff) | ((tty_device >> 12) & 0xfff00));
 }
@@ -36,7 +40,6 @@ std::string name_of(dev_t device) {
     const std::string_view path(target.data(), static_cast<std::size_t>(size));
     return std::string(path.substr(path.rfind('/') + 1));
   }
-  constexpr unsigned kConsoleMajor = 4, kFirstSerialMinor = 64;
   if (major_number == kConsoleMajor && minor_number < kFirstSerialMinor)
     return "tty" + std::to_string(minor_number);
   return {};
@@ -132,13 +135,27 @@ std::optional<ProcessTerminal> ProcessTerminal::find(const ProcessTable::Entry& 
   return terminal;
 }
 
-bool ProcessTerminal::write(std::string_view line) const {
-  const Fd fd(open(path_.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW));
+// Never waits.
+Fd ProcessTerminal::open() const {
+  Fd fd(::open(path_.c_str(), O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW));
   struct stat st {};
   // Once more: the name may have passed to another device since it was looked at.
   if (!fd || fstat(fd.get(), &st) != 0 || !S_ISCHR(st.st_mode) || st.st_dev != file_system_ ||
       st.st_rdev != device_ || st.st_uid != owner_)
-    return false;
+    return Fd();
+  return fd;
+}
+
+bool ProcessTerminal::shows_graphics() const {
+  if (major(device_) != kConsoleMajor || minor(device_) >= kFirstSerialMinor) return false;
+  const Fd fd = open();
+  int mode = KD_TEXT;
+  return fd && ioctl(fd.get(), KDGETMODE, &mode) == 0 && mode == KD_GRAPHICS;
+}
+
+bool ProcessTerminal::write(std::string_view line) const {
+  const Fd fd = open();
+  if (!fd) return false;
   // A terminal in raw mode needs the carriage return.
   const std::string text = "\r\n" + std::string(line) + "\r\n";
   return ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
@@ -176,6 +193,7 @@ void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table)
           look.has_terminal ? std::max(look.typed_realtime_ms, terminal->last_typed_realtime_ms())
                             : terminal->last_typed_realtime_ms();
       look.has_terminal = true;
+      look.has_display |= terminal->shows_graphics();
     }
   }
 }

@@ -20,6 +20,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/fd.h"
 #include "host/process_table.h"
 
 namespace sessreg {
@@ -35,12 +36,16 @@ class ProcessTerminal {
   // When it was last typed on: its access time, as who(1) and w(1) have it.
   std::int64_t last_typed_realtime_ms() const { return last_typed_realtime_ms_; }
 
+  // Whether it is a virtual console with a display on it, which takes what is typed for itself.
+  bool shows_graphics() const;
+
   // Writes `line`, which is escaped already, on a line of its own. Never waits: a terminal that
   // takes nothing (stopped with Ctrl-S) gets nothing.
   bool write(std::string_view line) const;
 
  private:
   ProcessTerminal() = default;
+  Fd open() const;
 
   std::string path_;
   dev_t file_system_ = 0;

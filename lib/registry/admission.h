@@ -28,6 +28,7 @@ struct Login {
   // The session lasts as long as this process; unset: self. For a reservation it is always self.
   std::optional<ProcessId> leader;
   bool has_shared_leader = false;   // see RecordFlags
+  bool has_display = false;         // see RecordFlags
   std::uint32_t audit_session = 0;  // its own (own_audit_session()); 0: none
 };
 

@@ -170,7 +170,7 @@ class Gate {
       const std::uint32_t count = widths().gate(seen).count;
       if (count >= capacity_)
         return {Outcome::table_full, static_cast<std::int32_t>(capacity_), count};
-      const auto activity = table_.touch({slot, epoch}, clock_(), false, clock_);
+      const auto activity = table_.touch({slot, epoch}, clock_(), UseIsTold::as_before, clock_);
       if (change_gate(seen, {count + 1, slot, generation, GateOp::return_})) {
         // That CAS has moved the gate. If it fails the bit stays, and the next
         // touch moves the gate.
@@ -280,8 +280,8 @@ class Gate {
   // Marks activity. A look for the idle that began before this fails once this has returned: if the
   // activity ends a rest, or another touch that ends one is not done yet, the gate is moved. False:
   // the slot has another occupant.
-  bool touch(SlotRef ref, std::uint64_t boottime_ms, bool by_token = false) {
-    const auto activity = table_.touch(ref, boottime_ms, by_token, clock_);
+  bool touch(SlotRef ref, std::uint64_t boottime_ms, UseIsTold told = UseIsTold::as_before) {
+    const auto activity = table_.touch(ref, boottime_ms, told, clock_);
     if (!activity) return false;
     if ((*activity & kWaking) != 0) {
       nop();

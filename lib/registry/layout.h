@@ -82,8 +82,8 @@ struct alignas(64) Slot {
 };
 
 enum ActivityBits : std::uint64_t {
-  kWaking = 1,      // the NOP that makes older idle looks fail may not have happened yet
-  kTokenShown = 2,  // the session's token was shown at least once
+  kWaking = 1,     // the NOP that makes older idle looks fail may not have happened yet
+  kUseIsTold = 2,  // see UseIsTold
 };
 
 inline constexpr std::uint32_t kLongestGrace_s = 0x3fff;  // longer ones are shown as this

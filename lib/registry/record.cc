@@ -32,12 +32,18 @@ Leftovers leftovers_of(const RecordImage& record) {
   return leftovers;
 }
 
-std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_terminal) {
+TerminalLook look_at(const RecordImage& record) {
+  TerminalLook look{leader_of(record), uid_of(record), leftovers_of(record)};
+  look.has_display = has(record.flags, RecordFlags::has_display);
+  return look;
+}
+
+std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool terminals_tell) {
   const RecordImage& record = session.record;
   std::optional<std::uint64_t> end;
   if (record.kind != RecordKind::session) return end;
   if (record.ends_boottime_ms != 0) end = record.ends_boottime_ms;
-  if (record.ttl_s != 0 && (has_terminal || session.token_shown)) {
+  if (record.ttl_s != 0 && (terminals_tell || session.use_is_told)) {
     const std::uint64_t last_ms = std::max(session.last_activity_ms, record.opened_boottime_ms);
     const std::uint64_t unused_ms = last_ms + std::uint64_t{record.ttl_s} * 1000;
     end = std::min(end.value_or(unused_ms), unused_ms);

@@ -64,6 +64,8 @@ enum class RecordFlags : std::uint32_t {
   // What it leaves running when it is closed keeps it: what has a terminal, or anything.
   counts_terminals = 8,
   counts_any = 16,
+  // Of a session: it has a display, and no terminal tells what is done there.
+  has_display = 32,
 };
 constexpr RecordFlags operator|(RecordFlags a, RecordFlags b) {
   return static_cast<RecordFlags>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
@@ -120,6 +122,10 @@ struct RecordImage {
 inline constexpr std::size_t kRecordWords = 36;
 static_assert(sizeof(RecordImage) == kRecordWords * 8 && std::is_trivially_copyable_v<RecordImage>);
 
+// Whether somebody tells when a session is used, beside its terminals: who shows its token, or the
+// desktop.
+enum class UseIsTold { as_before, yes, no };
+
 // The resolution of the last activity: 30 bits of these are 6 years of uptime, and whole
 // seconds are exact.
 inline constexpr std::uint64_t kActivityUnit_ms = 200;
@@ -139,7 +145,7 @@ struct Snapshot {
   StateWord state;
   RecordImage record;
   std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME; 0: none
-  bool token_shown;
+  bool use_is_told;                // see UseIsTold
   MarkStage mark;
   std::uint32_t grace_s;  // as given by the revoker
   std::uint16_t reason_checksum;
@@ -158,14 +164,17 @@ ProcessId leader_of(const RecordImage& record);
 // own.
 Leftovers leftovers_of(const RecordImage& record);
 
+// With which to look at the session's terminals.
+TerminalLook look_at(const RecordImage& record);
+
 inline std::optional<std::uint32_t> uid_of(const RecordImage& record) {
   if (record.uid == kNoUid) return std::nullopt;
   return record.uid;
 }
 
 // The session's end by its lifetime or its time to live, in CLOCK_BOOTTIME; nullopt: none. Where
-// nobody can see whether it is used (no terminal, no token was ever shown) it has no time to live.
-std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool has_terminal);
+// nobody can see whether it is used (`terminals_tell`: see TerminalLook) it has no time to live.
+std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool terminals_tell);
 
 // Why a session is over whose expiry_ms() has passed.
 const char* reason_of_expiry(const RecordImage& record, std::uint64_t now_ms);

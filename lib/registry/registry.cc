@@ -217,8 +217,8 @@ void Registry::count(Counter counter) {
   parts_->add_to(counter, 1);
 }
 
-bool Registry::touch(SlotRef ref, std::uint64_t now_ms, bool by_token) {
-  return ref.slot < slots() && parts_->gate.touch(ref, now_ms, by_token);
+bool Registry::touch(SlotRef ref, std::uint64_t now_ms, UseIsTold told) {
+  return ref.slot < slots() && parts_->gate.touch(ref, now_ms, told);
 }
 
 bool Registry::mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s,
@@ -249,7 +249,7 @@ TokenDigest Registry::token_digest(std::string_view token) const {
 bool Registry::session_of_token(std::uint32_t slot, const TokenDigest& digest,
                                 Snapshot& ret) const {
   constexpr TokenDigest kNone{};
-  return slot < parts_->table().size() && parts_->table().snapshot(slot, ret) && digest != kNone &&
+  return slot < parts_->table().size() && parts_->read(slot, ret) && digest != kNone &&
          sodium_memcmp(ret.record.token_digest.data(), digest.data(), digest.size()) == 0;
 }
 
@@ -296,19 +296,17 @@ std::int32_t Registry::limit_in_force(std::int32_t configured) const {
 // --- Reading ---
 
 bool Registry::snapshot(SlotRef ref, Snapshot& ret) const {
-  return ref.slot < parts_->table().size() && parts_->table().snapshot(ref.slot, ret) &&
-         ret.ref == ref;
+  return ref.slot < parts_->table().size() && parts_->read(ref.slot, ret) && ret.ref == ref;
 }
 
 bool Registry::snapshot(std::uint32_t slot, Snapshot& ret) const {
-  return slot < slots() && parts_->table().snapshot(slot, ret);
+  return slot < slots() && parts_->read(slot, ret);
 }
 
 bool Registry::find_snapshot(std::uint32_t& slot, Snapshot& ret) const {
-  const SlotTable<ProcessAtom>& table = parts_->table();
-  while (slot < table.size() && !table.snapshot(slot, ret))
+  while (slot < slots() && !parts_->read(slot, ret))
     ++slot;
-  return slot < table.size();
+  return slot < slots();
 }
 
 bool Registry::find_glance(std::uint32_t& slot, Glance& ret) const {

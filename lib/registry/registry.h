@@ -56,6 +56,9 @@ inline constexpr std::uint64_t kMakerDeathGrace_ms = 10'000;
 // others want. A program that has the key takes much less.
 inline constexpr std::uint64_t kReservationYields_ms = 3'000;
 
+// A daemon that has said nothing for so long is not at work: it is never busy so long.
+inline constexpr std::uint64_t kDaemonSilence_ms = 10'000;
+
 // Before a login is refused, the table is searched for the dead and the idle. A refusal goes
 // without a search if the last one is younger than 10 times what it cost and than a second (the
 // longest that a death may go unseen), and nothing can have gone idle or run out since. So a storm
@@ -159,8 +162,8 @@ class Registry {
   // How many entries there would be if each of these groups had one.
   std::size_t group_entries_with(std::span<const std::string_view> names) const;
 
-  // Marks activity; false: that session has gone.
-  bool touch(SlotRef ref, std::uint64_t now_ms, bool by_token = false);
+  // Marks activity, and whether somebody will go on telling of it; false: that session has gone.
+  bool touch(SlotRef ref, std::uint64_t now_ms, UseIsTold told = UseIsTold::as_before);
   // `grace_s`: how long its revoker waits before it signals a second time. `how`: by whom, see
   // MarkStage; a mark by its user gives way to one by others, which leaves the reason.
   bool mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s = 0,
@@ -174,7 +177,7 @@ class Registry {
   // The session in that slot, if its token has that digest; compared in constant time.
   bool session_of_token(std::uint32_t slot, const TokenDigest& digest, Snapshot& ret) const;
 
-  // Says that the daemon `pid` is at work.
+  // Says that the daemon `pid` is at work: for kDaemonSilence_ms.
   void note_daemon(pid_t pid, std::uint64_t now_ms);
   struct Daemon {
     pid_t pid;              // 0: there was none yet

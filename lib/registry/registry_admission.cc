@@ -335,13 +335,12 @@ bool Registry::Attempt::drop_stalest_parked() {
   std::vector<TerminalLook> looks;
   looks.reserve(parked.size());
   for (const Snapshot& session : parked)
-    looks.push_back(
-        {leader_of(session.record), uid_of(session.record), leftovers_of(session.record)});
+    looks.push_back(look_at(session.record));
   processes.look_at_terminals(looks);
   const auto rank = [&](std::size_t i) {
     const std::uint64_t last_ms =
         std::max(parked[i].last_activity_ms, parked[i].record.opened_boottime_ms);
-    return staleness_of(parked[i], looks[i].has_terminal, last_ms);
+    return staleness_of(parked[i], looks[i].tells_use(), last_ms);
   };
   std::size_t stalest = 0;
   for (std::size_t i = 1; i < parked.size(); ++i)

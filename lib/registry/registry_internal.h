@@ -30,6 +30,8 @@ struct Registry::Parts {
   const SharedWords<ProcessAtom>& shared() const { return gate.shared(); }
   const HashKey& hash_key() const { return mapped.header().hash_key; }
 
+  // The occupant of that slot; false: it has none.
+  bool read(std::uint32_t slot, Snapshot& ret) const;
   bool free_slot(std::uint32_t slot, const StateWord& state);
   RecordImage make_record(const Login& login, RecordKind kind, const Terms& terms,
                           std::uint64_t ends_ms);
@@ -69,8 +71,8 @@ struct Staleness {
   auto operator<=>(const Staleness&) const = default;
 };
 
-inline Staleness staleness_of(const Snapshot& session, bool has_terminal, std::uint64_t last_ms) {
-  if (has_terminal || session.token_shown) return {false, last_ms};
+inline Staleness staleness_of(const Snapshot& session, bool terminals_tell, std::uint64_t last_ms) {
+  if (terminals_tell || session.use_is_told) return {false, last_ms};
   return {true, session.record.opened_boottime_ms};
 }
 

@@ -74,6 +74,16 @@ SessionId Registry::Parts::new_id(const Login& login) {
   return hash128(id_key, bytes_of(unique));
 }
 
+bool Registry::Parts::read(std::uint32_t slot, Snapshot& ret) const {
+  if (!table().snapshot(slot, ret)) return false;
+  // Of a display it is the daemon who tells: without it nobody would tell that it is used again.
+  if (ret.use_is_told && has(ret.record.flags, RecordFlags::has_display)) {
+    const std::uint64_t seen_ms = shared().daemon_seen_ms.load(std::memory_order_relaxed);
+    ret.use_is_told = boottime_ms() <= seen_ms + kDaemonSilence_ms;
+  }
+  return true;
+}
+
 RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, const Terms& terms,
                                          std::uint64_t ends_ms) {
   const Now at = now();
@@ -99,6 +109,7 @@ RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, co
   }
   const ProcessId leader = is_reservation ? login.self : login.leader.value_or(login.self);
   record.leader_pid = static_cast<std::uint32_t>(leader.pid);
+  if (!is_reservation && login.has_display) record.flags = record.flags | RecordFlags::has_display;
   record.parent_pid = has(record.flags, RecordFlags::has_audit_session)
                           ? login.audit_session
                           : static_cast<std::uint32_t>(login.parent.pid);

@@ -89,7 +89,7 @@ void Registry::Search::examine(std::uint32_t slot) {
     // It had got as far as its gate operation: what it holds is a seat, looked at below.
   }
   Snapshot held;
-  if (!gate().table().snapshot(slot, held)) return;
+  if (!parts().read(slot, held)) return;
   const RecordImage& record = held.record;
   const ProcessId leader = leader_of(record);
   const Life life = processes.life(leader);
@@ -177,8 +177,7 @@ void Registry::Search::look_at_terminals() {
   if (looks.empty()) return;
   std::vector<TerminalLook> seen;
   for (const Look& look : looks)
-    seen.push_back({leader_of(look.session.record), uid_of(look.session.record),
-                    leftovers_of(look.session.record)});
+    seen.push_back(look_at(look.session.record));
   processes.look_at_terminals(seen);
   const Now at = now();
   for (std::size_t i = 0; i < looks.size(); ++i) {
@@ -199,13 +198,13 @@ void Registry::Search::look_at_terminals() {
       continue;
     }
     const bool can_idle =
-        session.record.idle_after_s != 0 && (seen[i].has_terminal || session.token_shown);
+        session.record.idle_after_s != 0 && (seen[i].tells_use() || session.use_is_told);
     const bool idle = can_idle && now_ms >= idle_ms;
     if (can_idle && !idle) next_change_ms = std::min(next_change_ms, idle_ms);
     if (ret != nullptr && (idle || user != nullptr))
       ret->push_back({{session.ref.slot, session.state.generation},
                       session.ref,
-                      staleness_of(session, seen[i].has_terminal, last_ms),
+                      staleness_of(session, seen[i].tells_use(), last_ms),
                       last_ms,
                       session.record.opened_boottime_ms,
                       session.record.groups,

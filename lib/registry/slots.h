@@ -189,7 +189,7 @@ class SlotTable {
       ret.ref = {index, ret.record.epoch};
       const bool current = activity >> 32 == ret.record.epoch;
       ret.last_activity_ms = current ? time_of(activity) : 0;
-      ret.token_shown = current && (activity & kTokenShown) != 0;
+      ret.use_is_told = current && (activity & kUseIsTold) != 0;
       ret.mark =
           mark >> 32 == ret.record.epoch ? static_cast<MarkStage>(mark & 3) : MarkStage::none;
       ret.grace_s = static_cast<std::uint32_t>(mark & 0xffff) >> 2;
@@ -220,7 +220,7 @@ class SlotTable {
   // the slot has another occupant. If this ends a rest of more than half of the session's idle
   // time, or the end of one is still being made known, the word has kWaking: the caller moves the
   // gate, then calls woken().
-  std::optional<std::uint64_t> touch(SlotRef ref, std::uint64_t boottime_ms, bool by_token,
+  std::optional<std::uint64_t> touch(SlotRef ref, std::uint64_t boottime_ms, UseIsTold told,
                                      std::uint64_t (*clock)()) {
     Atom& word = slots_[ref.slot].last_activity;
     const std::uint64_t mine = activity_word(ref.epoch, boottime_ms);
@@ -228,7 +228,9 @@ class SlotTable {
     std::uint64_t seen = word.load(std::memory_order_acquire);
     while (seen >> 32 == ref.epoch) {
       std::uint64_t next = std::max(seen & ~kActivityBitsMask, mine & ~kActivityBitsMask) |
-                           (seen & kActivityBitsMask) | (by_token ? std::uint64_t{kTokenShown} : 0);
+                           (seen & kActivityBitsMask);
+      if (told != UseIsTold::as_before) next &= ~std::uint64_t{kUseIsTold};
+      if (told == UseIsTold::yes) next |= kUseIsTold;
       // By the clock as it is between load and CAS, not by the time given: several times that
       // were taken long ago could each seem to end only a short rest. Sessions that are never
       // idle are spared the clock.
@@ -363,7 +365,7 @@ class SlotTable {
     }
   }
 
-  static constexpr std::uint64_t kActivityBitsMask = kWaking | kTokenShown;
+  static constexpr std::uint64_t kActivityBitsMask = kWaking | kUseIsTold;
 
   static std::uint64_t activity_word(std::uint32_t epoch, std::uint64_t boottime_ms) {
     const std::uint64_t units =

@@ -12,16 +12,15 @@ namespace {
 
 bool is_out_of_time(const Registry& registry, const Snapshot& session, const Processes& processes,
                     std::uint64_t now_ms) {
-  const auto is_past = [&](bool has_terminal) {
-    return now_ms >= expiry_ms(session, has_terminal).value_or(~std::uint64_t{0});
+  const auto is_past = [&](bool terminals_tell) {
+    return now_ms >= expiry_ms(session, terminals_tell).value_or(~std::uint64_t{0});
   };
   if (is_past(false)) return true;
   if (!is_past(true)) return false;
   // Unused for its time to live, if it can be seen whether it is used, and nobody has typed since.
-  std::array look = {TerminalLook{leader_of(session.record), uid_of(session.record),
-                                  leftovers_of(session.record)}};
+  std::array look = {look_at(session.record)};
   processes.look_at_terminals(look);
-  if (!look[0].has_terminal) return false;
+  if (!look[0].tells_use()) return false;
   const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, now());
   return now_ms >= typed_ms + std::uint64_t{session.record.ttl_s} * 1000;
 }
@@ -46,7 +45,7 @@ Marked mark(Registry& registry, const Config& config, const Snapshot& session,
     result.what = Marked::What::expired;
     return result;
   }
-  if (!registry.touch(session.ref, now_ms, true)) return result;  // it has just gone
+  if (!registry.touch(session.ref, now_ms, UseIsTold::yes)) return result;  // it has just gone
   result.what = Marked::What::marked;
   if (session.state.stage != Stage::parked) return result;
 

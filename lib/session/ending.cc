@@ -320,12 +320,12 @@ const char* text(EndResult result) {
   return "unknown";
 }
 
-bool is_ended_by_its_user(const Snapshot& session, bool has_terminal, std::uint64_t now_ms) {
+bool is_ended_by_its_user(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms) {
   // A mark that was never finished is not known to be root's.
   const bool by_user =
       session.mark == MarkStage::revoked_by_its_user || session.mark == MarkStage::writing;
   return by_user && session.state.stage != Stage::evicted &&
-         now_ms < expiry_ms(session, has_terminal).value_or(~std::uint64_t{0});
+         now_ms < expiry_ms(session, terminals_tell).value_or(~std::uint64_t{0});
 }
 
 bool is_own_session(const Session& session, const ProcessTable& table) {

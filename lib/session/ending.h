@@ -86,7 +86,7 @@ struct EndingOptions {
 
 // Whether a session that is to go was revoked by its user, and nothing else ends it: who goes on
 // with that sets is_by_its_user.
-bool is_ended_by_its_user(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
+bool is_ended_by_its_user(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms);
 
 // The sessions that the calling process itself runs in: an ancestor, or its terminal session, is
 // their leader.

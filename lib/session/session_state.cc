@@ -29,15 +29,15 @@ std::optional<State> state_named(std::string_view name) {
   return std::nullopt;
 }
 
-State state_while_alive(const Snapshot& session, bool has_terminal, std::uint64_t now_ms) {
+State state_while_alive(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms) {
   if (session.record.kind == RecordKind::exempt) return State::exempt;
   if (session.mark != MarkStage::none || session.state.stage == Stage::evicted)
     return State::ending;
-  if (now_ms >= expiry_ms(session, has_terminal).value_or(~0ull)) return State::ending;
+  if (now_ms >= expiry_ms(session, terminals_tell).value_or(~0ull)) return State::ending;
   return session.state.stage == Stage::parked ? State::parked : State::active;
 }
 
-std::optional<State> StateReader::state_of(const Snapshot& session, bool has_terminal,
+std::optional<State> StateReader::state_of(const Snapshot& session, bool terminals_tell,
                                            std::uint64_t now_ms) {
   const RecordImage& record = session.record;
   if (record.kind == RecordKind::reservation) return State::reserved;
@@ -54,7 +54,7 @@ std::optional<State> StateReader::state_of(const Snapshot& session, bool has_ter
       return std::nullopt;
   }
 
-  const State state = state_while_alive(session, has_terminal, now_ms);
+  const State state = state_while_alive(session, terminals_tell, now_ms);
   if (state != State::active || life == Life::alive) return state;
   return leftovers.beside_leader ? State::left : State::orphaned;
 }

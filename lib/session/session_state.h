@@ -26,9 +26,9 @@ enum class State : std::uint8_t {
 const char* text(State state);
 std::optional<State> state_named(std::string_view name);
 
-// For a session that is not a reservation and whose leader is alive. `has_terminal`: it has one of
-// its own that can be looked at (see expiry_ms).
-State state_while_alive(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
+// For a session that is not a reservation and whose leader is alive. `terminals_tell`: see
+// TerminalLook.
+State state_while_alive(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms);
 
 // Tells states from one look at the processes: /proc is searched when the first leader is found to
 // be gone, and not again. Make a new one for a newer look. `processes` must outlive it.
@@ -36,11 +36,11 @@ class StateReader {
  public:
   explicit StateReader(const Processes& processes) : processes_(&processes) {}
 
-  // `has_terminal`: as above.
+  // `terminals_tell`: as above.
   // nullopt: it is over, as its leader, every process whose sid is the leader's pid, and all that
   // counts of its audit session are gone. A reservation is never over here: Registry::reap()
   // decides when it ends.
-  std::optional<State> state_of(const Snapshot& session, bool has_terminal, std::uint64_t now_ms);
+  std::optional<State> state_of(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms);
 
  private:
   const Processes* processes_;

@@ -27,7 +27,7 @@ std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const Pr
 }
 
 // Fills in all but the snapshot. Memory that `session` has is used again.
-void fill(Session& session, const std::string& site, State state, bool has_terminal,
+void fill(Session& session, const std::string& site, State state, bool terminals_tell,
           const Now& at) {
   const Snapshot& snapshot = session.snapshot;
   const RecordImage& record = snapshot.record;
@@ -41,13 +41,13 @@ void fill(Session& session, const std::string& site, State state, bool has_termi
   session.leader = leader_of(record);
   session.has_seat = snapshot.state.stage == Stage::seated;
   session.can_idle =
-      record.kind != RecordKind::reservation && (has_terminal || snapshot.token_shown);
+      record.kind != RecordKind::reservation && (terminals_tell || snapshot.use_is_told);
   session.opened_realtime_ms = record.opened_realtime_ms;
   const std::uint64_t last_ms = std::max(snapshot.last_activity_ms, record.opened_boottime_ms);
   session.last_activity_realtime_ms = saturated_sum(
       record.opened_realtime_ms, static_cast<std::int64_t>(last_ms - record.opened_boottime_ms));
   session.expires_realtime_ms.reset();
-  if (const auto end_ms = expiry_ms(snapshot, has_terminal))
+  if (const auto end_ms = expiry_ms(snapshot, terminals_tell))
     session.expires_realtime_ms = saturated_sum(
         record.opened_realtime_ms, static_cast<std::int64_t>(*end_ms - record.opened_boottime_ms));
   session.idle_ms = at.boottime_ms > last_ms ? at.boottime_ms - last_ms : 0;
@@ -103,8 +103,7 @@ class TerminalOwners {
 bool take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Config& config,
                              const ProcessTable& table, const Now& at) {
   if (snapshot.record.kind == RecordKind::reservation) return false;
-  std::array look = {TerminalLook{leader_of(snapshot.record), uid_of(snapshot.record),
-                                  leftovers_of(snapshot.record)}};
+  std::array look = {look_at(snapshot.record)};
   look_at_terminals(look, table);
   if (!look[0].has_terminal) return false;
   const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, at);
@@ -117,14 +116,14 @@ bool take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Confi
     Snapshot again;
     if (registry.snapshot(snapshot.ref, again)) snapshot = again;
   }
-  return true;
+  return look[0].tells_use();
 }
 
 Session session_from(const Snapshot& snapshot, const std::string& site, State state,
-                     bool has_terminal, const Now& at) {
+                     bool terminals_tell, const Now& at) {
   Session session;
   session.snapshot = snapshot;
-  fill(session, site, state, has_terminal, at);
+  fill(session, site, state, terminals_tell, at);
   return session;
 }
 
@@ -187,12 +186,12 @@ Reaped SessionScan::finish(const VisitSession& visit) {
   // Until it is sure that none of them was bound in between: the session has its reservation's id.
   std::map<SessionId, Snapshot> reservations;
   const auto read = [&] {
-    const bool has_terminal =
+    const bool terminals_tell =
         owners.has(snapshot.record) &&
         take_typing_as_activity(session.snapshot, registry_, config_, table_, at_);
-    const auto state = states.state_of(snapshot, has_terminal, at_.boottime_ms);
+    const auto state = states.state_of(snapshot, terminals_tell, at_.boottime_ms);
     if (!state) return;  // it is over
-    fill(session, config_.site, *state, has_terminal, at_);
+    fill(session, config_.site, *state, terminals_tell, at_);
     visit(session);
   };
   const auto read_slot = [&](std::uint32_t slot) {

@@ -41,20 +41,20 @@ struct Session {
   std::string_view host() const { return text_of(snapshot.record.host); }
   std::string_view tty() const { return text_of(snapshot.record.tty); }
 
-  // A session without a terminal (a tunnel, a mount; a container's terminal cannot be seen) that
-  // never showed a token is never idle: nobody can see whether it is used.
+  // A session without a terminal (a tunnel, a mount; a container's terminal cannot be seen), or with
+  // a display beside it, of which nobody tells is never idle: nobody can see whether it is used.
   bool is_idle_for(Seconds time) const;
 };
 
 // The processes of a session that is not over.
 std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table);
 
-// `has_terminal`: its own processes have one that can be looked at.
+// `terminals_tell`: see TerminalLook.
 Session session_from(const Snapshot& snapshot, const std::string& site, State state,
-                     bool has_terminal, const Now& at);
+                     bool terminals_tell, const Now& at);
 
 // Counts the last typing on its terminals as activity, upon which a parked session takes a seat
-// again if it can. True: it has a terminal that can be looked at. `ret_snapshot` is read again.
+// again if it can. Returns whether the terminals tell; see TerminalLook. `ret_snapshot` is read again.
 bool take_typing_as_activity(Snapshot& ret_snapshot, Registry& registry, const Config& config,
                              const ProcessTable& table, const Now& at);
 

@@ -43,9 +43,9 @@ TEST_CASE("a touch marks the session as used, and from then on it is known wheth
   Gateway site;
   const auto session = site.opened("daemon");
   auto registry = site.registry();
-  CHECK_FALSE(only_session(registry).token_shown);
+  CHECK_FALSE(only_session(registry).use_is_told);
   REQUIRE(sessreg_touch(session.get(), nullptr) == SESSREG_OK);
-  CHECK(only_session(registry).token_shown);
+  CHECK(only_session(registry).use_is_told);
   CHECK(only_session(registry).last_activity_ms >=
         only_session(registry).record.opened_boottime_ms / 200 * 200);
 }
@@ -59,7 +59,7 @@ TEST_CASE("a touch by token says of each token what it is worth") {
   };
   auto registry = site.registry();
   CHECK(touch(token) == SESSREG_OK);
-  CHECK(only_session(registry).token_shown);
+  CHECK(only_session(registry).use_is_told);
   CHECK(touch("v4.public.nonsense") == SESSREG_BAD_TOKEN);
   CHECK(touch("") == SESSREG_BAD_TOKEN);
   CHECK(touch(std::string(1'000'000, 'x')) == SESSREG_BAD_TOKEN);

@@ -418,7 +418,8 @@ const std::vector<GateOperation>& operations() {
            [](Scene& s) {
              seat_member(s);
              Scene::clock_ms = Scene::kActivity_ms;
-             s.gate().table().touch(s.object, Scene::kActivity_ms, false, &Scene::clock);
+             s.gate().table().touch(s.object, Scene::kActivity_ms, UseIsTold::as_before,
+                                    &Scene::clock);
            },
        .act = [](Scene& s) { return int{s.gate().touch(s.object, Scene::kActivity_ms)}; },
        .happened = [](Scene& s, pid_t) { return nop_was_made(s) + !is_waking(s); },

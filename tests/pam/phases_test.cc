@@ -294,6 +294,31 @@ TEST_CASE("a close through another handle ends the session whose id is in the en
   CHECK(site.seats() == 0);
 }
 
+TEST_CASE("a login for a desktop is told from others") {
+  struct Way {
+    int item;
+    const char* value;
+    const char* variable;
+    bool has_display;
+  };
+  const Way way = GENERATE(Way{PAM_TTY, ":0", "", true}, Way{PAM_TTY, "tty7", "", false},
+                           Way{PAM_XDISPLAY, ":0", "", true},
+                           Way{PAM_TTY, "tty2", "XDG_SESSION_TYPE=x11", true},
+                           Way{PAM_TTY, "tty2", "XDG_SESSION_TYPE=wayland", true},
+                           Way{PAM_TTY, "tty2", "XDG_SESSION_TYPE=tty", false});
+  CAPTURE(way.value, way.variable);
+  PamSite site;
+  Transaction t(site, "daemon", "sshd");
+  pam_set_item(t.handle(), way.item, way.value);
+  if (*way.variable != '\0') pam_putenv(t.handle(), way.variable);
+  const bool has_account_line = GENERATE(true, false);
+  if (has_account_line) CHECK(t.account() == PAM_SUCCESS);
+  REQUIRE(t.open_session() == PAM_SUCCESS);
+  site.registry().for_each([&](const sessreg::Snapshot& held) {
+    CHECK(has(held.record.flags, sessreg::RecordFlags::has_display) == way.has_display);
+  });
+}
+
 // smbd and JupyterHub start a new handle to close a session, and leave the environment empty.
 TEST_CASE("a close through another handle ends the process's latest session of that user and tty") {
   PamSite site("sessions_limit = 9\nexempt = mail\n");

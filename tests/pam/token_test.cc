@@ -180,10 +180,10 @@ TEST_CASE("showing the token marks the session as used") {
   const std::string token = t.env("SESSREG_TOKEN");
   const Marked first = show(site, token, 5'000);
   CHECK(first.what == Marked::What::marked);
-  CHECK_FALSE(first.session.token_shown);  // as it was before
+  CHECK_FALSE(first.session.use_is_told);  // as it was before
   const Marked second = show(site, token, 5'000);
   CHECK(second.what == Marked::What::marked);
-  CHECK(second.session.token_shown);
+  CHECK(second.session.use_is_told);
   CHECK(second.session.last_activity_ms >= first.session.last_activity_ms + 4'000);
 }
 

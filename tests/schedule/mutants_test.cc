@@ -160,7 +160,7 @@ std::uint64_t awake_clock() {
   return kAwake_ms;
 }
 void wake_without_nop(World& w) {
-  w.gate.table().touch(w.refs[0], kAwake_ms, false, &awake_clock);
+  w.gate.table().touch(w.refs[0], kAwake_ms, UseIsTold::as_before, &awake_clock);
   w.was_woken |= w.is_seated(kOld);
 }
 void wake(World& w) {
@@ -171,7 +171,8 @@ void wake(World& w) {
 // It finds the activity fresh, and takes that for the word of one who has moved the gate.
 void touch_fresh_without_nop(World& w) {
   const std::uint64_t before = w.memory.slots[w.refs[0].slot].last_activity.load(kLoad);
-  const auto activity = w.gate.table().touch(w.refs[0], kAwake_ms, false, &awake_clock);
+  const auto activity =
+      w.gate.table().touch(w.refs[0], kAwake_ms, UseIsTold::as_before, &awake_clock);
   if (activity != before) w.gate.nop();
   w.was_woken |= w.is_seated(kOld);
 }

@@ -110,7 +110,8 @@ const Actor wake{"wake", wake_old, kOld};
 const Actor wake_again{"wake again", wake_old};
 // By its token, a little later: it changes the word, but ends no rest.
 const Actor wake_later{"wake later", [](World& w) {
-                         w.touch(w.refs[0], idle_since_ms(kOld) + World::kIdle_ms + 1000, true);
+                         w.touch(w.refs[0], idle_since_ms(kOld) + World::kIdle_ms + 1000,
+                                 UseIsTold::yes);
                          w.was_woken |= w.is_seated(kOld);
                        }};
 const Actor return_{"return", [](World& w) { w.won[0] = w.return_to_seat(kOld, w.refs[0]); }, 3};

@@ -70,9 +70,10 @@ class World {
   void vacate(std::uint32_t who, sessreg::SlotRef ref);
   bool drop(sessreg::SlotRef parked);
   // The time of the clock is the touch's.
-  bool touch(sessreg::SlotRef ref, std::uint64_t at_ms, bool by_token = false) {
+  bool touch(sessreg::SlotRef ref, std::uint64_t at_ms,
+             sessreg::UseIsTold told = sessreg::UseIsTold::as_before) {
     clock_ms[acting] = at_ms;
-    return gate.touch(ref, at_ms, by_token);
+    return gate.touch(ref, at_ms, told);
   }
   // Whatever its stage is, and becomes meanwhile.
   void leave(std::uint32_t who, sessreg::SlotRef ref);

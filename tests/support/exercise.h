@@ -72,7 +72,7 @@ inline void exercise_registry(const std::string& path, const sessreg::HostIdenti
   registry->limit_in_force(2);
   for (const SlotRef& ref : refs) {
     registry->touch(ref, 1'000'000);
-    registry->touch(ref, ~0ull >> 20, true);
+    registry->touch(ref, ~0ull >> 20, sessreg::UseIsTold::yes);
     registry->mark_revoked(ref, "no reason");
     registry->return_to_seat(ref, terms, true);
     registry->release(ref);

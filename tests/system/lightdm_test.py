@@ -12,7 +12,7 @@ import signal
 import subprocess
 
 import service_scene
-from service_scene import LoginContract, ServiceTest, UseIsNotSeen, alive
+from service_scene import STARTS_TERMINAL, DesktopUse, LoginContract, ServiceTest, alive
 from site_scene import SCENE, wait_until
 
 # LightDM gives the X server a virtual terminal and a seat, which Xvfb does not know.
@@ -44,7 +44,7 @@ class Display:
                 "X": X,
                 "wrapper": '#!/bin/sh\nexec "$@"\n',
                 "desktop": f'#!/bin/sh\necho "$$ $SESSREG_ID" >{shown}/new\n'
-                           f"mv {shown}/new {self._desktop}\nexec sleep 1000\n"}.items():
+                           f"mv {shown}/new {self._desktop}\n{STARTS_TERMINAL}exec sleep 1000\n"}.items():
             (self.directory / name).write_text(text)
             (self.directory / name).chmod(0o755)
         (self.directory / "scene.desktop").write_text(
@@ -112,7 +112,7 @@ def prepare():
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/lib/lightdm-data"], check=True)
 
 
-class Autologin(LoginContract, UseIsNotSeen, ServiceTest):
+class Autologin(LoginContract, DesktopUse, ServiceTest):
 
     service = "lightdm-autologin"
     leader = "lightdm"

@@ -259,6 +259,30 @@ class UseIsNotSeen:
         self.assertEqual([s["state"] for s in self.sessions()], ["active"])
 
 
+class DesktopUse(UseIsNotSeen):
+    """The same for desktops, which run STARTS_TERMINAL."""
+
+    def test_an_unused_terminal_on_it_does_not_make_it_idle(self):
+        for path in (_TERMINAL_WANTED, _TERMINAL_THERE):
+            self.addCleanup(path.unlink, missing_ok=True)
+        _TERMINAL_WANTED.touch()
+        self.configure(sessions_limit=1, idle_after="1s", **self.settings)
+        self.log_in("alice")
+        self.assertTrue(wait_until(_TERMINAL_THERE.exists))
+        time.sleep(1.5)
+        self.assert_refused("bob")
+        self.assertEqual([s["state"] for s in self.sessions()], ["active"])
+
+
+# What the shell script of a desktop has in it; make_displays_private() has been called.
+_TERMINAL_WANTED = pathlib.Path("/tmp/terminal-wanted")
+_TERMINAL_THERE = pathlib.Path("/tmp/terminal-there")
+STARTS_TERMINAL = f"""if [ -e {_TERMINAL_WANTED} ]; then
+  script -qc 'tty >{_TERMINAL_THERE} && exec sleep 1000' /dev/null </dev/null >/dev/null &
+fi
+"""
+
+
 def main(tests_of, prepare=lambda: None):
     """Runs the tests of that module in a private view of this host; prepare() is run in it."""
     for variable in ("SESSREG_MODULE", "SESSREG_TOOL"):

@@ -14,7 +14,7 @@ import subprocess
 
 import private_host
 import service_scene
-from service_scene import LoginContract, ServiceTest, UseIsNotSeen, alive
+from service_scene import STARTS_TERMINAL, DesktopUse, LoginContract, ServiceTest, alive
 from site_scene import SCENE, site_full, wait_until
 
 INI = pathlib.Path("/etc/xrdp/sesman.ini")
@@ -73,7 +73,7 @@ class Sesman:
         DESKTOPS.chmod(0o1777)
         desktop = SCENE / "startwm.sh"
         desktop.write_text(f'#!/bin/sh\necho "$SESSREG_ID" >{DESKTOPS}/$$.new\n'
-                           f"mv {DESKTOPS}/$$.new {DESKTOPS}/$$\nexec sleep 1000\n")
+                           f"mv {DESKTOPS}/$$.new {DESKTOPS}/$$\n{STARTS_TERMINAL}exec sleep 1000\n")
         desktop.chmod(0o755)
         wanted = {"EnableUserWindowManager": "false", "DefaultWindowManager": desktop,
                   "LogFile": SCENE / "sesman.log", "EnableSyslog": "false"}
@@ -170,7 +170,7 @@ class SessionLineAlone(XrdpTest):
         self.assertEqual((self.active(), self.sessions()), (0, []))
 
 
-class Xrdp(LoginContract, UseIsNotSeen, XrdpTest):
+class Xrdp(LoginContract, DesktopUse, XrdpTest):
     """With both lines: sesman goes through the account phase, its child opens."""
 
     _depths = itertools.cycle((24, 32))  # so that each login of a user is another desktop

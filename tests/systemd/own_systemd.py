@@ -27,7 +27,8 @@ _CONSOLE = pathlib.Path("/run/console.out")
 _BORROWED = ("systemd-journald.service", "systemd-journald.socket",
              "systemd-journald-dev-log.socket", "systemd-tmpfiles-setup.service", "basic.target",
              "sysinit.target", "sockets.target", "shutdown.target", "exit.target",
-             "systemd-exit.service")
+             "systemd-exit.service", "dbus.service", "dbus.socket", "systemd-logind.service",
+             "user.slice")
 # What the namespaces' first process does before it becomes systemd.
 _FURNISH = """
 set -e

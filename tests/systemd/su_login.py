@@ -10,8 +10,6 @@ import time
 
 import private_host
 
-ALICE = private_host.USERS["alice"]
-
 
 def wait_until(condition, seconds=15):
     """The first true value of condition(), or the last one after that time."""
@@ -24,21 +22,27 @@ def wait_until(condition, seconds=15):
 
 
 class Login:
-    """alice, by su on a terminal that is hers alone: not even its group may write to it."""
+    """By su, on a terminal that is the user's alone: not even its group may write to it."""
 
-    def __init__(self):
+    def __init__(self, user="alice"):
         self.seen = b""
         self.pid, self.master = pty.fork()
         if self.pid == 0:
-            os.fchown(0, ALICE, -1)
+            os.fchown(0, private_host.USERS[user], -1)
             os.fchmod(0, 0o600)
-            os.execvp("su", ["su", "alice", "--session-command",  # -c would leave the session
+            os.execvp("su", ["su", user, "--session-command",  # -c would leave the session
                              'trap "" HUP; echo "IN $SESSREG_ID $$"; exec sleep 1000'])
         os.set_blocking(self.master, False)
-        if not wait_until(lambda: b"IN " in self.screen() and b"\n" in self.screen()):
-            raise AssertionError(f"alice was not let in: {self.screen()}")
+        wait_until(lambda: self._is_in() or not is_running(self.pid))
+        if not self._is_in():
+            screen = self.screen()
+            os.close(self.master)
+            raise AssertionError(f"{user} was not let in: {screen}")
         _, self.id, shell = self.screen().decode().split()
         self.shell = int(shell)
+
+    def _is_in(self):
+        return b"IN " in self.screen() and b"\n" in self.screen()
 
     def screen(self):
         try:
@@ -58,7 +62,9 @@ class Login:
         for pid in (self.pid, self.shell):
             if is_running(pid):
                 self.kill(pid)
-        os.close(self.master)
+        if self.master >= 0:
+            os.close(self.master)
+            self.master = -1
 
 
 def is_running(pid):

@@ -6,6 +6,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import time
 import unittest
 
 import own_systemd
@@ -152,6 +153,104 @@ class AtWork(UnderSystemd):
         self.assert_logged("sessregd", f"{CONF}:3:", "goes on with what it had")
 
 
+class Desktops(UnderSystemd):
+    """su as a display manager, on a terminal that alice does not use: the daemon hears from logind
+    whether she is idle, as her desktop tells it."""
+
+    def setUp(self):
+        self.command("systemctl", "start", "dbus.socket", "systemd-logind.service")
+        settings = pathlib.Path("/etc/security/desktop.conf")
+        settings.write_text("XDG_SESSION_TYPE DEFAULT=x11\n")
+        write_stack(before=f"session required pam_env.so readenv=0 conffile={settings}",
+                    after="session required pam_systemd.so")
+        self.addCleanup(write_stack)
+        super().setUp()
+
+    def tell(self, session, is_idle):
+        self.command("busctl", "call", "org.freedesktop.login1", session,
+                     "org.freedesktop.login1.Session", "SetIdleHint", "b", is_idle)
+
+    def log_in_to_desktop(self):
+        login = self.log_in()
+        return login, self.output("busctl", "--json=short", "call", "org.freedesktop.login1",
+                                  "/org/freedesktop/login1", "org.freedesktop.login1.Manager",
+                                  "GetSessionByPID", "u", login.pid)["data"][0]
+
+    def output(self, *command):
+        done = run(*command)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)
+
+    def state_of(self, login):
+        return next((session["state"] for session in sessions() if session["id"] == login.id), None)
+
+    def test_that_says_nothing_is_never_unused(self):
+        self.configure(session_ttl=2)
+        login, _ = self.log_in_to_desktop()
+        time.sleep(4)  # twice the time after which its terminal alone would have it ended
+        self.assertEqual(self.state_of(login), "active")
+        login.clean_up()
+
+    def test_expires_when_it_says_that_its_user_is_idle(self):
+        self.configure(session_ttl=10)
+        login, desktop = self.log_in_to_desktop()
+        self.tell(desktop, "true")
+        self.assertTrue(wait_until(lambda: b"(it was not used for too long)" in login.screen(), 40),
+                        login.screen())
+        self.assertTrue(wait_until(login.is_over))
+
+    def test_a_parked_one_returns_when_its_user_does(self):
+        self.configure(sessions_limit=1, idle_after=2)
+        login, desktop = self.log_in_to_desktop()
+        self.tell(desktop, "true")
+        self.assertTrue(wait_until(lambda: self.is_idle(login), 30), sessions())
+        other = self.other_login()
+        self.assertTrue(other, sessions())
+        self.assertEqual(self.state_of(login), "parked")
+        other.clean_up()
+        self.tell(desktop, "false")
+        self.assertTrue(wait_until(lambda: self.state_of(login) == "active"), sessions())
+        self.assertIsNone(self.other_login(), "it was not seen that the desktop is used again")
+        login.clean_up()
+
+    def test_is_idle_only_as_long_as_somebody_would_see_it_used_again(self):
+        self.configure(sessions_limit=1, idle_after=2)
+        login, desktop = self.log_in_to_desktop()
+        self.tell(desktop, "true")
+        self.assertTrue(wait_until(lambda: self.is_idle(login), 30), sessions())
+        self.command("systemctl", "stop", DAEMON, "sessregd.socket")
+        self.assertTrue(wait_until(lambda: not self.is_idle(login), 30), sessions())
+        self.assertIsNone(self.other_login())
+        self.command("systemctl", "start", "sessregd.socket", DAEMON)
+        self.assertTrue(wait_until(lambda: self.is_idle(login), 30), sessions())
+        # Logind forgets it, and does not hear that its user is back.
+        self.command("systemctl", "restart", "systemd-logind.service")
+        self.assertTrue(wait_until(lambda: not self.is_idle(login), 30), sessions())
+        login.clean_up()
+
+    def test_more_are_asked_after_than_at_once(self):
+        self.configure(session_ttl=1000)
+        others = [self.log_in() for _ in range(40)]
+        login, desktop = self.log_in_to_desktop()
+        self.tell(desktop, "true")
+        self.assertTrue(wait_until(lambda: self.is_idle(login), 40), sessions())
+        for each in (*others, login):
+            each.clean_up()
+
+    def is_idle(self, login):
+        listed = self.output(os.environ["SESSREG_TOOL"], "list", "--idle", "2s", "--json")
+        return login.id in [session["id"] for session in listed["sessions"]]
+
+    def other_login(self):
+        """bob's, or None if he is refused."""
+        try:
+            login = Login("bob")
+        except AssertionError:
+            return None
+        self.addCleanup(login.clean_up)
+        return login
+
+
 class Stopped(UnderSystemd):
 
     def test_sessions_outlive_the_daemon(self):
@@ -229,11 +328,16 @@ class Confined(UnderSystemd):
         self.assertEqual((status["NoNewPrivs"].strip(), status["Seccomp"].strip()), ("1", "2"))
 
 
-def main():
+def write_stack(before="", after=""):
+    """su's, with these lines around that of the module's session."""
     module = os.environ["SESSREG_MODULE"]
-    pathlib.Path("/etc/pam.d/su").write_text(
-        "auth sufficient pam_rootok.so\n"
-        f"account required {module}\naccount required pam_permit.so\n"
-        f"session required {module}\nsession required pam_permit.so\n")
+    pathlib.Path("/etc/pam.d/su").write_text("\n".join((
+        "auth sufficient pam_rootok.so",
+        f"account required {module}", "account required pam_permit.so",
+        before, f"session required {module}", after, "session required pam_permit.so", "")))
+
+
+def main():
+    write_stack()
     result = unittest.main(module="under_systemd", exit=False, verbosity=2).result
     return 0 if result.wasSuccessful() and result.testsRun > 0 else 1

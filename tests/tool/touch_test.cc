@@ -59,14 +59,14 @@ TEST_CASE("touch marks the token's session as used, and prints nothing") {
   REQUIRE(!session.token.empty());
   Snapshot held;
   REQUIRE(site.sandbox.registry().snapshot(session.ref, held));
-  CHECK(!held.token_shown);
+  CHECK(!held.use_is_told);
 
   const ToolResult result = site.touch(session.token);
   CHECK(result.code == 0);
   CHECK(result.out.empty());
   CHECK(result.err.empty());
   REQUIRE(site.sandbox.registry().snapshot(session.ref, held));
-  CHECK(held.token_shown);
+  CHECK(held.use_is_told);
 }
 
 TEST_CASE("touch takes the token from the environment, standard input or the command line") {

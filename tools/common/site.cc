@@ -17,9 +17,6 @@ namespace {
 
 constexpr const char* kSitesDirectory = "/etc/security/sessreg.d";
 
-// Longer than the daemon is ever busy between two rounds.
-constexpr std::uint64_t kDaemonSilence_ms = 10'000;
-
 // Quoted as one word of a shell command.
 std::string quoted(const std::string& word) {
   constexpr std::string_view kPlain =

@@ -48,7 +48,10 @@ std::optional<std::pair<dev_t, ino_t>> identity_of(const std::string& path) {
 }  // namespace
 
 Daemon::Daemon(DaemonOptions options, Log log)
-    : options_(std::move(options)), log_(std::move(log)), loop_(make_loop(), &sd_event_unref) {
+    : options_(std::move(options)),
+      log_(std::move(log)),
+      loop_(make_loop(), &sd_event_unref),
+      logind_(loop_.get(), log_) {
   varlink::raise_descriptor_limit();
   signal(SIGPIPE, SIG_IGN);
   sigset_t signals;
@@ -127,7 +130,7 @@ void Daemon::open_sites() {
     global.conf = options_.conf;
     try {
       sites_.push_back(std::make_unique<WatchedSite>(
-          loop_.get(), std::move(global),
+          loop_.get(), logind_, std::move(global),
           [this](Change change, const Session& session) { service_.changed(change, session); },
           log_));
     } catch (const Failure& failure) {

@@ -20,6 +20,7 @@
 
 #include "sessregd/event_source.h"
 #include "sessregd/log.h"
+#include "sessregd/logind.h"
 #include "sessregd/sessions_service.h"
 #include "sessregd/watched_site.h"
 #include "varlink/server.h"
@@ -57,6 +58,7 @@ class Daemon {
   DaemonOptions options_;
   Log log_;
   std::unique_ptr<sd_event, sd_event* (*)(sd_event*)> loop_;
+  Logind logind_;
   SessionsService::Sites sites_;
   SessionsService service_{sites_};
   std::unique_ptr<varlink::Server> server_;

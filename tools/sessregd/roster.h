@@ -15,7 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 
@@ -24,6 +26,7 @@
 #include "registry/registry.h"
 #include "session/change.h"
 #include "sessregd/event_source.h"
+#include "sessregd/logind.h"
 
 namespace sessreg {
 
@@ -38,13 +41,18 @@ struct Tracked {
   RecordImage record{};
   bool marked = false;  // from the glance, which may be about an earlier session in the slot
   bool is_to_go = false;
-  bool has_terminal = false;  // when it was last looked at
-  std::uint64_t scan = 0;     // the scan that saw it last
+  bool terminals_tell = false;  // see TerminalLook; as it was last looked at
+  std::uint64_t scan = 0;       // the scan that saw it last
 
   std::optional<ProcessWatch> leader;  // leaders.h
   std::uint64_t check_ms = 0;          // time_outs.h
   bool end_was_audited = false;        // the same
   bool is_being_ended = false;         // endings.h
+  struct Desktop {                     // desktops.h
+    std::string session;               // logind's; empty: not known
+    std::unique_ptr<Logind::Question> question;
+    bool has_told = false;  // whether its user is idle
+  } desktop;
 };
 
 class Roster {

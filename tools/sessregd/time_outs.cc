@@ -83,7 +83,7 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
   options.tell = !is_to_go(held);
   if (options.tell) {
     roster_.look_at_terminals(tracked, held, table);
-    const auto end_ms = expiry_ms(held, tracked.has_terminal);
+    const auto end_ms = expiry_ms(held, tracked.terminals_tell);
     if (!end_ms || now_ms < *end_ms) {
       // At any moment its token may be presented, and so start its time to live.
       const std::uint64_t earliest_ms = expiry_ms(held, true).value_or(kNever);
@@ -93,11 +93,11 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
     options.reason = reason_of_expiry(held.record, now_ms);
   } else {
     // It was already asked to go, and has had its grace.
-    options.is_by_its_user = is_ended_by_its_user(held, tracked.has_terminal, now_ms);
+    options.is_by_its_user = is_ended_by_its_user(held, tracked.terminals_tell, now_ms);
     options.reason = reason_of(held);
     options.grace = held.mark != MarkStage::none ? std::chrono::milliseconds(0) : kGraceOfEvicted;
   }
-  Session session = session_from(held, config_.site, State::ending, tracked.has_terminal, now());
+  Session session = session_from(held, config_.site, State::ending, tracked.terminals_tell, now());
   // Once, however often its end is tried.
   if (!std::exchange(tracked.end_was_audited, true)) audit_session("end", session, options.reason);
   tracked.check_ms = kNever;

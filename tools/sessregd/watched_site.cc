@@ -45,13 +45,16 @@ WatchedSite::Parts::Parts(WatchedSite& site)
       endings(*site.site_.registry, site.site_.config, roster, site.loop_,
               [this](Tracked& tracked) { time_outs.look_again(tracked); }),
       time_outs(*site.site_.registry, site.site_.config, roster, endings, site.processes_),
-      terminal_rounds(*site.site_.registry, roster) {}
+      terminal_rounds(*site.site_.registry, roster),
+      desktops(*site.site_.registry, site.site_.config, roster, site.logind_) {}
 
-WatchedSite::WatchedSite(sd_event* loop, GlobalOptions global, OnChange on_change, Log log)
+WatchedSite::WatchedSite(sd_event* loop, Logind& logind, GlobalOptions global, OnChange on_change,
+                         Log log)
     : global_(std::move(global)),
       on_change_(std::move(on_change)),
       site_(site_without_registry(global_)),
-      loop_(loop, name(), std::move(log)) {}
+      loop_(loop, name(), std::move(log)),
+      logind_(logind) {}
 
 void WatchedSite::reload() {
   try {
@@ -83,6 +86,7 @@ void WatchedSite::tick() {
   parts_->leaders.tick(now_ms);
   parts_->time_outs.tick(now_ms);
   parts_->terminal_rounds.tick(now_ms);
+  parts_->desktops.tick(now_ms);
 }
 
 bool WatchedSite::open_registry() {
@@ -139,7 +143,7 @@ void WatchedSite::noticed(Change change, Tracked& tracked, const Snapshot& held)
     state = State::parked;
   else if (held.record.kind == RecordKind::exempt)
     state = State::exempt;
-  on_change_(change, session_from(held, name(), state, tracked.has_terminal, now()));
+  on_change_(change, session_from(held, name(), state, tracked.terminals_tell, now()));
 }
 
 // --- Tokens ---
@@ -175,11 +179,11 @@ std::optional<Session> WatchedSite::session_of_token(std::uint32_t slot, std::st
 
 std::optional<Session> WatchedSite::session_of(const Snapshot& held, StateReader& states) {
   const Tracked* const tracked = parts_->roster.find(held.ref);
-  const bool has_terminal = tracked != nullptr && tracked->has_terminal;
+  const bool terminals_tell = tracked != nullptr && tracked->terminals_tell;
   const Now at = now();
-  const auto state = states.state_of(held, has_terminal, at.boottime_ms);
+  const auto state = states.state_of(held, terminals_tell, at.boottime_ms);
   if (!state) return std::nullopt;
-  return session_from(held, name(), *state, has_terminal, at);
+  return session_from(held, name(), *state, terminals_tell, at);
 }
 
 std::vector<Session> WatchedSite::sessions(std::uint32_t& slot, std::size_t most,

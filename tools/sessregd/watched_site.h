@@ -5,6 +5,7 @@
 //   leaders          who has gone: at once
 //   time_outs        whose time is up: at every tick
 //   terminal_rounds  what was typed on terminals: less often
+//   desktops         whether who works there is idle: less often
 //   endings          who is being ended, and who waits for it
 //
 // The registry needs none of this: limits hold, and the dead are found, without a daemon. It only
@@ -35,9 +36,11 @@
 #include "session/activity.h"
 #include "session/change.h"
 #include "session/sessions.h"
+#include "sessregd/desktops.h"
 #include "sessregd/endings.h"
 #include "sessregd/leaders.h"
 #include "sessregd/log.h"
+#include "sessregd/logind.h"
 #include "sessregd/roster.h"
 #include "sessregd/site_loop.h"
 #include "sessregd/terminal_rounds.h"
@@ -50,8 +53,8 @@ class WatchedSite {
  public:
   using OnChange = std::function<void(Change, const Session&)>;
 
-  // Throws Failure if the configuration cannot be used.
-  WatchedSite(sd_event* loop, GlobalOptions global, OnChange on_change, Log log);
+  // Throws Failure if the configuration cannot be used. `logind` must outlive it.
+  WatchedSite(sd_event* loop, Logind& logind, GlobalOptions global, OnChange on_change, Log log);
   WatchedSite(const WatchedSite&) = delete;
   WatchedSite& operator=(const WatchedSite&) = delete;
 
@@ -107,6 +110,7 @@ class WatchedSite {
     Endings endings;
     TimeOuts time_outs;
     TerminalRounds terminal_rounds;
+    Desktops desktops;
   };
 
   // False: there is none.
@@ -121,6 +125,7 @@ class WatchedSite {
   const OnChange on_change_;
   Site site_;
   const SiteLoop loop_;
+  Logind& logind_;
   const SystemProcesses processes_;
   KnownKeys known_keys_;
   FileState file_;                   // of the registry that is open, or could not be opened

@@ -1,7 +1,9 @@
 #include "host/terminals.h"
 
 #include <fcntl.h>
+#include <linux/kd.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -85,6 +87,34 @@ TEST_CASE("root's terminal is not that of another user's session", "[.root]") {
   REQUIRE(chown(process.path().c_str(), kAlice, 0) == 0);
   CHECK(is_found(process, kAlice));
   CHECK_FALSE(is_found(process, 0));
+}
+
+TEST_CASE("a virtual console with a display on it does not tell when its session is used",
+          "[.root]") {
+  const char* const path = "/dev/tty63";  // which nobody looks at
+  Pipe ready;
+  Child process([&]() -> int {
+    setsid();
+    const int console = open(path, O_RDWR | O_NONBLOCK);
+    ready.put(console >= 0 && ioctl(console, TIOCSCTTY, 0) == 0 ? 'r' : 'n');
+    for (;;)
+      pause();
+  });
+  if (ready.get() != 'r') {
+    WARN("skipped: no virtual consoles here");
+    return;
+  }
+  const int console = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+  for (const int mode : {KD_GRAPHICS, KD_TEXT}) {
+    CAPTURE(mode);
+    CHECK(ioctl(console, KDSETMODE, mode) == 0);
+    TerminalLook look{{process.pid(), read_process_stat(process.pid())->start_ticks}, geteuid()};
+    look_at_terminals({&look, 1}, ProcessTable::read());
+    CHECK(look.has_terminal);
+    CHECK(look.has_display == (mode == KD_GRAPHICS));
+    CHECK(look.tells_use() == (mode == KD_TEXT));
+  }
+  close(console);
 }
 
 TEST_CASE("mounts of a process's own hide its terminal only if they leave out ours", "[.root]") {

@@ -120,7 +120,7 @@ TEST_CASE("eviction takes the unused shell, and spares the upload that nobody se
     CHECK(f.stage(later_upload.ref) == Stage::seated);
   }
   SECTION("a token that was shown tells how long it was not used") {
-    f.registry.touch(later_upload.ref, boottime_ms() - 100'000, true);
+    f.registry.touch(later_upload.ref, boottime_ms() - 100'000, UseIsTold::yes);
     CHECK(f.open("a", three).displaced.at(0).session.ref == later_upload.ref);
   }
 }
@@ -637,7 +637,7 @@ TEST_CASE(
   REQUIRE(registry);
   // Of one of them it is seen that it is used, and of all others not even whether.
   registry->for_each([&](const Snapshot& held) {
-    if (text_of(held.record.user) == "u700") registry->touch(held.ref, now_ms, true);
+    if (text_of(held.record.user) == "u700") registry->touch(held.ref, now_ms, UseIsTold::yes);
   });
 
   Login login;

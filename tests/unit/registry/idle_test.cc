@@ -87,8 +87,57 @@ TEST_CASE("without a terminal or a token nobody is idle or out of time") {
   CHECK_FALSE(expiry_ms(session, false));
   CHECK(expiry_ms(session, true) < boottime_ms());
   // A token that was shown once tells that it could be shown again.
-  CHECK(f.registry.touch(a.ref, boottime_ms() - 900'000, true));
+  CHECK(f.registry.touch(a.ref, boottime_ms() - 900'000, UseIsTold::yes));
   CHECK(f.open("b", one).admitted());
+}
+
+TEST_CASE("a desktop is not idle because nobody types on a terminal of it") {
+  Logins f;
+  const Terms one = with_idle(1, 60);
+  const bool is_known_from_login = GENERATE(true, false);
+  CAPTURE(is_known_from_login);
+  const Admission desktop = is_known_from_login ? f.open_desktop("a", one) : f.open("a", one);
+  const pid_t leader = f.last_pid();
+  if (!is_known_from_login) f.processes.show_display(leader);
+  f.make_idle(desktop.ref, 100);
+  CHECK(f.open("b", one).refusal == Refusal::site_full);
+
+  SECTION("but what is typed there is use") {
+    const std::uint64_t typed_ms = boottime_ms() - 20'000;
+    f.processes.type(leader, now().realtime_ms - 20'000);
+    CHECK(f.open("b", one).refusal == Refusal::site_full);
+    Snapshot session;
+    REQUIRE(f.registry.snapshot(desktop.ref, session));
+    CHECK(session.last_activity_ms + 1'000 >= typed_ms);
+  }
+  SECTION("but because somebody tells, until nobody does any more") {
+    f.registry.note_daemon(getpid(), boottime_ms());
+    REQUIRE(f.registry.touch(desktop.ref, boottime_ms() - 90'000, UseIsTold::yes));
+    REQUIRE(f.registry.touch(desktop.ref, boottime_ms() - 90'000, UseIsTold::no));
+    CHECK(f.open("b", one).refusal == Refusal::site_full);
+    REQUIRE(f.registry.touch(desktop.ref, boottime_ms() - 90'000, UseIsTold::yes));
+    REQUIRE(f.registry.touch(desktop.ref, boottime_ms() - 80'000));
+    CHECK(f.open("b", one).admitted());
+    CHECK(f.stage(desktop.ref) == Stage::parked);
+  }
+  SECTION("and what was told of it counts only while the daemon is at work") {
+    REQUIRE(f.registry.touch(desktop.ref, boottime_ms() - 90'000, UseIsTold::yes));
+    f.registry.note_daemon(getpid(), boottime_ms() - kDaemonSilence_ms - 1);
+    CHECK((f.open("b", one).refusal == Refusal::site_full) == is_known_from_login);
+  }
+}
+
+TEST_CASE("at its user's limit a desktop is spared where an unused shell can give way") {
+  Logins f;
+  Terms two = terms_with(-1, 2);
+  two.evict_after_ms = 0;
+  const Admission desktop = f.open_desktop("a", two);
+  f.make_idle(desktop.ref, 2'000);
+  const Admission shell = f.open("a", two);
+  f.make_idle(shell.ref, 60);
+  REQUIRE(f.open("a", two).admitted());
+  CHECK(f.stage(shell.ref) == Stage::evicted);
+  CHECK(f.stage(desktop.ref) == Stage::seated);
 }
 
 TEST_CASE("a clock that is set makes nobody idle, and keeps nobody for ever") {

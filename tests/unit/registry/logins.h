@@ -21,6 +21,13 @@ class Logins : public Fixture {
     forget_last_search();
     return registry.admit(login_of(user, pid != 0 ? pid : ++last_pid_), terms, processes);
   }
+  Admission open_desktop(const std::string& user, const Terms& terms) {
+    registry.publish_limit(registry.published_limit(), terms.site);
+    forget_last_search();
+    Login login = login_of(user, ++last_pid_);
+    login.has_display = true;
+    return registry.admit(login, terms, processes);
+  }
   Admission reserve_for(const std::string& user, const Terms& terms) {
     registry.publish_limit(registry.published_limit(), terms.site);
     forget_last_search();

@@ -56,9 +56,12 @@ class FakeProcesses final : public Processes {
   }
   // The session of that leader has a terminal, last typed on at that time of CLOCK_REALTIME.
   void type(pid_t leader, std::int64_t realtime_ms) { typed_[leader] = realtime_ms; }
+  // One of its processes is on a display.
+  void show_display(pid_t leader) { displays_.insert(leader); }
   void look_at_terminals(std::span<TerminalLook> looks) const override {
     ++terminal_looks;
     for (TerminalLook& look : looks) {
+      look.has_display |= displays_.contains(look.leader.pid);
       const auto found = typed_.find(look.leader.pid);
       look.has_terminal = found != typed_.end();
       if (look.has_terminal) look.typed_realtime_ms = found->second;
@@ -70,7 +73,7 @@ class FakeProcesses final : public Processes {
   mutable int terminal_looks = 0;
 
  private:
-  std::set<pid_t> gone_, reused_, sids_, hidden_;
+  std::set<pid_t> gone_, reused_, sids_, hidden_, displays_;
   std::set<std::uint32_t> audit_, audit_with_terminal_;
   std::map<pid_t, std::int64_t> typed_;
 };

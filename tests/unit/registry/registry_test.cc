@@ -339,7 +339,7 @@ TEST_CASE("a session that is vacated has no seat and no claim to one, and is lis
   REQUIRE(f.registry.mark_revoked(session.ref, "enough"));
   SECTION("a seated one") {}
   SECTION("one whose seat a reservation has taken, which then ends") {
-    REQUIRE(f.registry.touch(session.ref, 1, true));
+    REQUIRE(f.registry.touch(session.ref, 1, UseIsTold::yes));
     f.age(session.ref, 60'000);
     const auto other =
         f.registry.reserve(f.login("b", 1001), terms, f.processes, ~std::uint64_t{0});
