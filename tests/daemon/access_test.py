@@ -17,6 +17,18 @@ IGNORING = ["SIGHUP", "SIGTERM"]
 NOBODY = 65534
 
 
+class JustOpened(DaemonTest):
+
+    def test_a_session_is_known_however_soon_after_another_it_is_asked_for(self):
+        # With so many slots a look at all takes a while, after which the daemon rests from them.
+        self.site.configure(sessions_limit=30, capacity=200_000)
+        self.log_in()
+        self.start_daemon()
+        for _ in range(20):
+            session = self.log_in()
+            self.assertEqual(self.call("Revoke", id=session.id)["result"], "ended")
+
+
 class Rights(DaemonTest):
     def setUp(self):
         super().setUp()

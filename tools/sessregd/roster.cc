@@ -14,7 +14,6 @@ namespace sessreg {
 namespace {
 
 constexpr std::uint64_t kScanAnyway_ms = 2'000;
-constexpr std::uint64_t kAnew_ms = 100;
 
 bool is_same(const StateWord& a, const StateWord& b) {
   return a.stage == b.stage && a.generation == b.generation;
@@ -47,18 +46,12 @@ void Roster::scan() {
     forget(ref);
   const std::uint64_t rest_ms = took.rest_ms(kRestOfLooking);
   next_scan_ms_ = boottime_ms() + rest_ms;
-  next_answer_ms_ = boottime_ms() + took.rest_ms(kRestOfAsking);
   next_full_scan_ms_ = boottime_ms() + std::max(kScanAnyway_ms, rest_ms);
 }
 
 bool Roster::is_scan_due(std::uint64_t now_ms) const {
   return now_ms >= next_full_scan_ms_ ||
          (now_ms >= next_scan_ms_ && registry_.gate_word() != gate_seen_);
-}
-
-bool Roster::may_have_missed(std::uint64_t now_ms) const {
-  return now_ms >= next_answer_ms_ && (registry_.gate_word() != gate_seen_ ||
-                                       now_ms + kScanAnyway_ms >= next_full_scan_ms_ + kAnew_ms);
 }
 
 void Roster::look_at(std::uint32_t slot, const StateWord& state, bool marked) {

@@ -68,8 +68,6 @@ class Roster {
   // Looks at every slot.
   void scan();
   bool is_scan_due(std::uint64_t now_ms) const;
-  // Whether a session that is asked for and not known may have been opened just now.
-  bool may_have_missed(std::uint64_t now_ms) const;
 
   // nullptr: the session is not there, or not known yet.
   Tracked* find(const SlotRef& ref);
@@ -107,7 +105,6 @@ class Roster {
   std::uint64_t scans_ = 0;
   std::uint64_t gate_seen_ = 0;
   std::uint64_t next_scan_ms_ = 0;       // if a seat has changed hands
-  std::uint64_t next_answer_ms_ = 0;     // the same, if somebody asks
   std::uint64_t next_full_scan_ms_ = 0;  // in any case
 };
 

@@ -11,7 +11,6 @@ namespace sessreg {
 
 // How many times longer the rest is than the work.
 inline constexpr std::uint64_t kRestOfLooking = 20;  // a twentieth of a processor
-inline constexpr std::uint64_t kRestOfAsking = 4;    // a fifth: somebody waits for the answer
 inline constexpr std::uint64_t kRestOfEnding = 4;
 
 class Stopwatch {

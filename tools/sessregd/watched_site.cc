@@ -212,7 +212,7 @@ std::optional<Session> WatchedSite::find(std::string_view id) {
   auto slot = parts_ ? parts_->roster.slot_of_id(*wanted) : std::nullopt;
   if (!slot) {
     if (!open_registry()) return std::nullopt;
-    if (parts_->roster.may_have_missed(boottime_ms())) scan();
+    scan();  // it may have been opened just now
     slot = parts_->roster.slot_of_id(*wanted);
   }
   Snapshot held;
