@@ -361,6 +361,33 @@ TEST_CASE("failures that no line counts are a finding") {
         "site, so nothing is counted; add the auth lines that pam_sessreg(8) shows\n");
 }
 
+TEST_CASE("where nothing begins an audit session nothing that is left can be counted") {
+  const char* const lines = "account required pam_sessreg.so\nsession required pam_sessreg.so\n";
+  const Host host("[service login]\ncount_leftovers = any\n[service cron]\ncount_leftovers = no\n");
+  host.stack("cron", lines);
+  host.stack("vsftpd", lines);
+  SECTION("not at all") {
+    host.stack("login", lines);
+  }
+  SECTION("behind") {
+    host.stack("login", std::string(lines) + "session required pam_loginuid.so\n");
+  }
+  SECTION("before") {
+    host.stack("login", std::string("session required pam_loginuid.so\n") + lines);
+    CHECK(host.findings() == "no findings\n");
+    return;
+  }
+  CHECK(host.findings() ==
+        "~/pam.d/login:2: no pam_loginuid.so before the session line begins an audit session, so "
+        "that count_leftovers counts nothing; add 'session required pam_loginuid.so' before it\n");
+}
+
+TEST_CASE("for the whole site, not every service needs to count what is left") {
+  const Host host("count_leftovers = terminal\n");
+  host.stack("vsftpd", "account required pam_sessreg.so\nsession required pam_sessreg.so\n");
+  CHECK(host.findings() == "no findings\n");
+}
+
 TEST_CASE("a mistake in the configuration is found with its line") {
   Host host("sessions_limit = many\n");
   host.stack("login", "account required pam_sessreg.so\nsession required pam_sessreg.so\n");

@@ -261,6 +261,7 @@ class Checker {
       }
       check_pair(service, account, session);
       check_login_manager(service, site);
+      if (session != nullptr && config) check_leftovers(service, *session, *config);
     }
     check_auth(service, site);
   }
@@ -348,6 +349,22 @@ class Checker {
                           "time this one is refused",
                           entries[*manager].line->module_name()),
               mend_before(entries, i, *manager, line.file, {}));
+    }
+  }
+
+  // Of the whole site's setting a service need not have the use.
+  void check_leftovers(const PamService& service, const PamLine& session, const Config& config) {
+    const auto nobody = [](const std::string&) { return false; };
+    const auto counted = rules_for(config, {}, service.name, nobody).count_leftovers;
+    if (counted.value == CountLeftovers::no || counted.from == nullptr) return;
+    for (const PamEntry& entry : service.of_type("session")) {
+      if (entry.line->module_name() == "pam_loginuid.so") return;
+      if (entry.line != &session) continue;
+      add_for(session, service.name,
+              "no pam_loginuid.so before the session line begins an audit session, so that "
+              "count_leftovers counts nothing",
+              "add 'session required pam_loginuid.so' before it");
+      return;
     }
   }
 
