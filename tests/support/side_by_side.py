@@ -1,9 +1,14 @@
 """Runs the tests of a script side by side: most of their time they wait."""
 
 import concurrent.futures
+import faulthandler
 import sys
 import time
 import unittest
+
+
+# If no test begins or ends for so long, those under way hang: where is shown.
+HANGS_S = 240
 
 
 def _tests_of(suite):
@@ -26,7 +31,9 @@ def main(workers, log_of=lambda test: ""):
     def run(test):
         result = unittest.TestResult()
         began = time.monotonic()
+        faulthandler.dump_traceback_later(HANGS_S, exit=True)
         test.run(result)
+        faulthandler.dump_traceback_later(HANGS_S, exit=True)
         bad = result.failures + result.errors
         word = "FAILED" if bad else "skipped" if result.skipped else "ok"
         text = f"{word:8}{time.monotonic() - began:5.1f} s  {test.id()}\n"

@@ -4,6 +4,7 @@ Call private_host.enter() first: everything here is written to its private /etc 
 """
 
 import contextlib
+import faulthandler
 import itertools
 import json
 import os
@@ -13,6 +14,8 @@ import time
 import unittest
 
 SITE = "test"
+# A test that takes so long hangs: where is shown, and the kernel ends what it has started.
+HANGS_S = 200
 SCENE = pathlib.Path("/run/scene")
 
 
@@ -43,6 +46,8 @@ class SiteTest(unittest.TestCase):
         cls.program = os.path.realpath(os.environ["SESSREG_TOOL"])
 
     def setUp(self):
+        faulthandler.dump_traceback_later(HANGS_S, exit=True)
+        self.addCleanup(faulthandler.cancel_dump_traceback_later)
         self.directory = SCENE / f"site{next(self._numbers)}"
         self.directory.mkdir(mode=0o755, parents=True)
         self.conf = self.directory / "site.conf"

@@ -144,4 +144,6 @@ class Playground(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    # Not as under nohup(1).
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     side_by_side.main(workers=6)
