@@ -94,15 +94,16 @@ class Shell {
   bool wait_for_calls(std::size_t number) const {
     return wait_until([&] { return calls() >= number; });
   }
-  // A note is there, or has been.
-  bool wait_for_note() const {
-    return wait_until([&] {
-      for (const auto& entry : std::filesystem::directory_iterator(sandbox_.directory()))
-        if (const std::string file = entry.path().filename();
-            file.starts_with("sessreg-note-") && !file.ends_with(".new"))
-          return true;
-      return false;
-    });
+  // Goes on until the shell knows the refusal, which has that many bytes, or that there is none any
+  // more. What was shown.
+  std::string run_until_refused(std::size_t bytes) {
+    const std::string known = "refused-" + std::to_string(bytes) + "-bytes";
+    std::string shown;
+    REQUIRE(wait_until([&] {
+      shown += run("echo ref''used-${#__sessreg_refused}-bytes");
+      return shown.find(known) != std::string::npos;
+    }));
+    return shown;
   }
   std::string log() const { return content_of(log_path()); }
   pid_t pid() const { return terminal_pid_; }
@@ -186,8 +187,7 @@ TEST_CASE("a refusal is shown once, and again after a mark") {
   const std::string full = "the site is full";
   shell.answer("echo '" + full + "' >&2; exit 6");
   std::string shown = shell.run_later("true");
-  REQUIRE(shell.wait_for_note());
-  shown += shell.run("true");
+  shown += shell.run_until_refused(full.size());
   shown += shell.run("true");
   CHECK(occurrences(shown, full) == 1);
   shown = shell.run_later("true");
@@ -198,11 +198,10 @@ TEST_CASE("a refusal is shown once, and again after a mark") {
 
   shell.answer("exit 0");
   shown = shell.run_later("true");
-  REQUIRE(shell.wait_for_note());
-  shown += shell.run("true");
+  shown += shell.run_until_refused(0);
   shell.answer("echo '" + full + "' >&2; exit 6");
   shown += shell.run_later("true");
-  REQUIRE(shell.wait_for_note());
+  shown += shell.run_until_refused(full.size());
   shown += shell.run("true");
   CHECK(occurrences(shown, full) == 1);
 }
@@ -233,7 +232,8 @@ TEST_CASE("without a token, or without the tool, a prompt hook does nothing") {
   Shell shell(name, "v4.token");
   REQUIRE(shell.wait_for_calls(1));
   shell.remove_tool();
-  const std::string shown = shell.run_later("true") + shell.run("sleep 0.3");
+  std::string shown = shell.run_later("true");
+  shown += shell.run("sleep 0.3");
   CHECK(shell.calls() == 1);
   CHECK_THAT(shown, !Catch::Contains("tool"));
 }
