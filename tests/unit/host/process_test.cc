@@ -60,7 +60,6 @@ TEST_CASE("a process whose main thread has ended is alive while another thread r
   Pipe ready;
   Child child([&] {
     std::thread([&] {
-      usleep(50'000);
       ready.put('x');
       pause();
     }).detach();
@@ -68,7 +67,11 @@ TEST_CASE("a process whose main thread has ended is alive while another thread r
     return 0;
   });
   REQUIRE(ready.get() == 'x');
-  const auto stat = read_process_stat(child.pid());
+  auto stat = read_process_stat(child.pid());
+  for (int i = 0; i < 1000 && stat && stat->state != 'Z'; ++i) {
+    usleep(10'000);
+    stat = read_process_stat(child.pid());
+  }
   REQUIRE(stat);
   CHECK(stat->state == 'Z');
   CHECK(SystemProcesses().life({child.pid(), stat->start_ticks}) == Life::alive);
