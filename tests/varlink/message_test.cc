@@ -54,7 +54,7 @@ TEST_CASE("a call is read with its flags and parameters") {
 TEST_CASE("null counts as absent, as in the specification") {
   const Parsed parsed(R"({"method":"a.b.C","parameters":null,"more":null,"oneway":true})");
   REQUIRE(parsed.fault == Fault::none);
-  CHECK_FALSE(parsed.call.parameters.has_value());
+  CHECK(parsed.call.parameters == nullptr);
   CHECK_FALSE(parsed.call.more);
   CHECK(parsed.call.oneway);
 }
@@ -116,7 +116,7 @@ TEST_CASE("an invalid parameter is named") {
   CHECK(thrown_name([&] { parameters.string("none"); }) == named("none"));
   CHECK(thrown_name([&] { parameters.boolean("text", true); }) == named("text"));
   CHECK(thrown_name([&] { parameters.optional_integer("big"); }) == named("big"));
-  CHECK(thrown_name([&] { parameters.array("text"); }) == named("text"));
+  CHECK(thrown_name([&] { parameters.for_each_string("text", [](auto) {}); }) == named("text"));
   int called = 0;
   CHECK(thrown_name([&] { parameters.for_each_string("all", [&](auto) { ++called; }); }) ==
         named("all"));

@@ -1,6 +1,9 @@
 #include "varlink/message.h"
 
+#include <simdjson.h>
+
 #include <array>
+#include <new>
 
 namespace sessreg::varlink {
 namespace {
@@ -11,6 +14,7 @@ using simdjson::dom::object;
 
 constexpr std::size_t kFirstCapacityBytes = 4096;
 constexpr std::size_t kMaxNameBytes = 255;
+static_assert(kPaddingBytes >= simdjson::SIMDJSON_PADDING);
 
 bool is_lower_or_digit(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -51,10 +55,12 @@ bool is_extension(std::string_view key, element value) {
   return value.is_object() && is_interface_name(key);
 }
 
-Fault read_object(element value, std::optional<object>& ret_object) {
+// `ret_place` is where the object is kept that `ret_object` then points to.
+Fault read_object(element value, object& ret_place, const object*& ret_object) {
   if (value.is_null()) return Fault::none;
   if (!value.is_object()) return Fault::wrong_type;
-  ret_object = value.get_object().value_unsafe();
+  ret_place = value.get_object().value_unsafe();
+  ret_object = &ret_place;
   return Fault::none;
 }
 
@@ -134,15 +140,24 @@ bool is_member_name(std::string_view name) {
   return is_interface_name(name.substr(0, dot));
 }
 
-MessageParser::MessageParser(std::size_t max_bytes) : max_bytes_(max_bytes) {}
+struct MessageParser::Parsed {
+  simdjson::dom::parser parser;
+  object parameters;
+};
+
+MessageParser::MessageParser(std::size_t max_bytes)
+    : max_bytes_(max_bytes), parsed_(std::make_unique<Parsed>()) {}
+MessageParser::~MessageParser() = default;
+MessageParser::MessageParser(MessageParser&& other) noexcept = default;
 
 Fault MessageParser::parse(std::string_view message, object& ret_top) {
   if (message.size() > max_bytes_) return Fault::too_long;
-  if (parser_.capacity() == 0 &&
-      parser_.allocate(kFirstCapacityBytes, kMaxDepth) != simdjson::SUCCESS)
+  simdjson::dom::parser& parser = parsed_->parser;
+  if (parser.capacity() == 0 &&
+      parser.allocate(kFirstCapacityBytes, kMaxDepth) != simdjson::SUCCESS)
     throw std::bad_alloc();
   element top;
-  const auto error = parser_.parse(message.data(), message.size(), false).get(top);
+  const auto error = parser.parse(message.data(), message.size(), false).get(top);
   if (error == simdjson::MEMALLOC) throw std::bad_alloc();
   if (error == simdjson::DEPTH_ERROR) return Fault::too_deep;
   if (error != simdjson::SUCCESS) return Fault::not_json;
@@ -160,7 +175,7 @@ Fault MessageParser::parse_call(std::string_view message, Call& ret_call) {
     if (key == "method") {
       fault = read_name(value, Fault::invalid_method_name, ret_call.method);
     } else if (key == "parameters") {
-      fault = read_object(value, ret_call.parameters);
+      fault = read_object(value, parsed_->parameters, ret_call.parameters);
     } else if (key == "more") {
       fault = read_flag(value, ret_call.more);
     } else if (key == "oneway") {
@@ -187,7 +202,7 @@ Fault MessageParser::parse_reply(std::string_view message, Reply& ret_reply) {
   for (const auto [key, value] : top) {
     Fault fault = Fault::none;
     if (key == "parameters") {
-      fault = read_object(value, ret_reply.parameters);
+      fault = read_object(value, parsed_->parameters, ret_reply.parameters);
     } else if (key == "continues") {
       fault = read_flag(value, ret_reply.continues);
     } else if (key == "error") {

@@ -8,15 +8,17 @@
 // 2. No object in it may name a key twice: two readers could take different ones.
 // 3. The top level may have only the keys of the specification and, as it allows, extensions:
 //    objects whose key is a reverse-domain name. Those are ignored.
+//
+// simdjson does the work. Its header takes two seconds to compile, so only those include it who look
+// into a message by themselves.
 #pragma once
-
-#include <simdjson.h>
 
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
 #include <initializer_list>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -24,12 +26,17 @@
 
 #include "varlink/limits.h"
 
+namespace simdjson::dom {
+class element;
+class object;
+}  // namespace simdjson::dom
+
 namespace sessreg::varlink {
 
 using Json = nlohmann::ordered_json;
 
 // So many bytes after the end of every message must be readable, whatever they hold.
-inline constexpr std::size_t kPaddingBytes = simdjson::SIMDJSON_PADDING;
+inline constexpr std::size_t kPaddingBytes = 64;
 
 enum class Fault {
   none,
@@ -52,16 +59,16 @@ const char* text(Fault fault);
 struct Call {
   std::string_view method;  // org.example.Interface.Method
   std::string_view interface_name;
-  std::string_view member;  // what follows the last dot
-  std::optional<simdjson::dom::object> parameters;
+  std::string_view member;                            // what follows the last dot
+  const simdjson::dom::object* parameters = nullptr;  // the parser's; null: none
   bool more = false;
   bool oneway = false;
   bool upgrade = false;
 };
 
 struct Reply {
-  std::string_view error;  // empty: none
-  std::optional<simdjson::dom::object> parameters;
+  std::string_view error;                             // empty: none
+  const simdjson::dom::object* parameters = nullptr;  // the parser's; null: none
   bool continues = false;
 
   Json json() const;  // a copy of the parameters; an empty object if there are none
@@ -71,16 +78,20 @@ class MessageParser {
  public:
   // Takes memory when a message needs it: some 14 bytes for each byte of the longest message.
   explicit MessageParser(std::size_t max_bytes = kMaxMessageBytes);
+  ~MessageParser();
+  MessageParser(MessageParser&& other) noexcept;
 
   // `message`: without its NUL, followed by kPaddingBytes readable bytes.
   Fault parse_call(std::string_view message, Call& ret_call);
   Fault parse_reply(std::string_view message, Reply& ret_reply);
 
  private:
+  struct Parsed;
+
   Fault parse(std::string_view message, simdjson::dom::object& ret_top);
 
   std::size_t max_bytes_;
-  simdjson::dom::parser parser_;
+  std::unique_ptr<Parsed> parsed_;
 };
 
 // By the specification's grammar, with upper case allowed in the domain too.
@@ -118,22 +129,13 @@ class Parameters {
   std::optional<std::string_view> optional_string(std::string_view name) const;
   std::optional<std::int64_t> optional_integer(std::string_view name) const;
   bool boolean(std::string_view name, bool fallback) const;
-  simdjson::dom::array array(std::string_view name) const;
 
   // Every element of the array, in order. Nothing has been called if one is not a string.
-  template <class Function>
-  void for_each_string(std::string_view name, Function function) const {
-    const simdjson::dom::array all = array(name);
-    for (const simdjson::dom::element element : all)
-      if (!element.is_string()) throw invalid_parameter(name);
-    for (const simdjson::dom::element element : all)
-      function(element.get_string().value_unsafe());
-  }
+  void for_each_string(std::string_view name,
+                       const std::function<void(std::string_view)>& function) const;
 
  private:
-  std::optional<simdjson::dom::element> find(std::string_view name) const;
-
-  std::optional<simdjson::dom::object> object_;
+  const simdjson::dom::object* object_;
 };
 
 Json to_json(simdjson::dom::element element);

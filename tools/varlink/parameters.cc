@@ -1,5 +1,7 @@
 // A call's parameters, and the errors of org.varlink.service.
 
+#include <simdjson.h>
+
 #include <algorithm>
 
 #include "varlink/message.h"
@@ -8,6 +10,17 @@ namespace sessreg::varlink {
 
 using simdjson::dom::element;
 using simdjson::dom::element_type;
+
+namespace {
+
+std::optional<element> find(const simdjson::dom::object* object, std::string_view name) {
+  if (object == nullptr) return std::nullopt;
+  for (const auto [key, value] : *object)
+    if (key == name) return value.is_null() ? std::nullopt : std::optional(value);
+  return std::nullopt;
+}
+
+}  // namespace
 
 CallError invalid_parameter(std::string_view parameter) {
   return CallError("org.varlink.service.InvalidParameter", {{"parameter", parameter}});
@@ -27,20 +40,13 @@ CallError expected_more() {
 
 Parameters::Parameters(const Call& call, std::initializer_list<std::string_view> names)
     : object_(call.parameters) {
-  if (!object_) return;
+  if (object_ == nullptr) return;
   for (const auto [key, value] : *object_)
     if (std::find(names.begin(), names.end(), key) == names.end()) throw invalid_parameter(key);
 }
 
-std::optional<element> Parameters::find(std::string_view name) const {
-  if (!object_) return std::nullopt;
-  for (const auto [key, value] : *object_)
-    if (key == name) return value.is_null() ? std::nullopt : std::optional(value);
-  return std::nullopt;
-}
-
 std::optional<std::string_view> Parameters::optional_string(std::string_view name) const {
-  const auto value = find(name);
+  const auto value = find(object_, name);
   if (!value) return std::nullopt;
   if (!value->is_string()) throw invalid_parameter(name);
   return value->get_string().value_unsafe();
@@ -53,23 +59,28 @@ std::string_view Parameters::string(std::string_view name) const {
 }
 
 std::optional<std::int64_t> Parameters::optional_integer(std::string_view name) const {
-  const auto value = find(name);
+  const auto value = find(object_, name);
   if (!value) return std::nullopt;
   if (!value->is_int64()) throw invalid_parameter(name);
   return value->get_int64().value_unsafe();
 }
 
 bool Parameters::boolean(std::string_view name, bool fallback) const {
-  const auto value = find(name);
+  const auto value = find(object_, name);
   if (!value) return fallback;
   if (!value->is_bool()) throw invalid_parameter(name);
   return value->get_bool().value_unsafe();
 }
 
-simdjson::dom::array Parameters::array(std::string_view name) const {
-  const auto value = find(name);
+void Parameters::for_each_string(std::string_view name,
+                                 const std::function<void(std::string_view)>& function) const {
+  const auto value = find(object_, name);
   if (!value || !value->is_array()) throw invalid_parameter(name);
-  return value->get_array().value_unsafe();
+  const simdjson::dom::array all = value->get_array().value_unsafe();
+  for (const element each : all)
+    if (!each.is_string()) throw invalid_parameter(name);
+  for (const element each : all)
+    function(each.get_string().value_unsafe());
 }
 
 Json to_json(simdjson::dom::object object) {

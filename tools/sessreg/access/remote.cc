@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 #include <signal.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <array>
