@@ -1,0 +1,4 @@
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "catch_pch.h"
