@@ -21,6 +21,9 @@ TESTS = "sessreg-tests.service"
 # What units and tests need of the build is copied there: the tree may be in what they cannot see.
 BUILT = pathlib.Path("/run/built")
 UNITS = pathlib.Path("/run/units")
+# A unit with this is shown the kernel's boot id rather than the container's. systemd 252 shows it to each
+# that has a /proc/sys of its own, systemd 257 to none.
+KERNELS_BOOT_ID = "BindReadOnlyPaths=/run/kernels_boot_id:/proc/sys/kernel/random/boot_id\n"
 _OUTPUT = pathlib.Path("/run/tests.out")
 _CONSOLE = pathlib.Path("/run/console.out")
 
@@ -47,7 +50,8 @@ ln -s pts/ptmx /run/dev/ptmx
 ln -s /proc/self/fd /run/dev/fd
 mount --move /run/dev /dev
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
-# As systemd-nspawn does; units with a /proc/sys of their own are shown the kernel's.
+# As systemd-nspawn does.
+cat /proc/sys/kernel/random/boot_id >/run/kernels_boot_id
 cat /proc/sys/kernel/random/uuid >/run/boot_id
 mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
 mount -o remount,bind,ro /

@@ -88,7 +88,8 @@ def main():
     units = {
         "sessregd.service": service_text(copies["SESSREG_DAEMON"]),
         # A system call that the filter does not let pass is not just refused here.
-        "sessregd.service.d/test.conf": "[Service]\nSystemCallErrorNumber=kill\n",
+        "sessregd.service.d/test.conf": "[Service]\nSystemCallErrorNumber=kill\n" +
+                                      own_systemd.KERNELS_BOOT_ID,
         "sessregd.socket": (UNITS / "sessregd.socket").read_text(),
     }
     environment = copies | {INSIDE: "1", "PYTHONDONTWRITEBYTECODE": "1"} | {

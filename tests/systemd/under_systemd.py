@@ -120,7 +120,7 @@ class AtWork(UnderSystemd):
         pid = property_of("MainPID")
         boot_id = "/proc/sys/kernel/random/boot_id"
         shown = pathlib.Path(f"/proc/{pid}/root{boot_id}").read_text()
-        self.assertNotEqual(shown, pathlib.Path(boot_id).read_text(), "its unit has no /proc/sys of its own")
+        self.assertNotEqual(shown, pathlib.Path(boot_id).read_text(), "its unit is shown the same")
         login = self.log_in()
         listed = call_as_alice("org.sessreg.Sessions.List")
         self.assertEqual([session["id"] for session in listed["parameters"]["sessions"]], [login.id])
