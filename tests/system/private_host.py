@@ -11,6 +11,7 @@ import ctypes
 import fcntl
 import os
 import pathlib
+import signal
 import socket
 import struct
 import subprocess
@@ -36,6 +37,8 @@ def enter():
     outer = os.environ.pop(OUTER, "")
     inner = os.readlink("/proc/self/ns/mnt")
     if outer and outer != inner:
+        # Shells shall end with their terminals, also where nohup runs the tests.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         _furnish()
         return
     if os.geteuid() != 0:
