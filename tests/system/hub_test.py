@@ -8,6 +8,7 @@ Needs root; exits with 77 where it cannot run.
 import pathlib
 import subprocess
 import sys
+import time
 
 import service_scene
 from private_host import PASSWORD
@@ -90,6 +91,12 @@ class Hub(SiteTest):
                          r": ended\n$")
         self.assertTrue(wait_until(lambda: self.server.poll() is not None))
         self.assertEqual(alive({alice}), set())
+
+    def test_nobody_knows_whether_its_sessions_are_used(self):
+        self.configure(sessions_limit=1, idle_after="1s")
+        self.open("alice")
+        time.sleep(1.5)
+        self.assertIn("refused: ", self.ask("open", "bob", PASSWORD))
 
     def test_its_sessions_end_with_its_process(self):
         self.configure(sessions_limit=2)
