@@ -121,7 +121,13 @@ bool Registry::Attempt::make_room(Decision& decision) {
   if (take_idle(decision)) return true;
   if (result.deferred) return false;
   if (decision.outcome == Outcome::user_full && evict(decision)) return true;
-  return !result.deferred && displace_slow_login(decision);
+  if (result.deferred) return false;
+  if (displace_slow_login(decision)) return true;
+  // Of those who hold the seats of another limit, behind the user's, some may be dead.
+  if (!other_limit_is_in_the_way || searched_table || parts().may_skip_search(terms.site.identity))
+    return false;
+  search_table();
+  return true;
 }
 
 bool Registry::Attempt::take_idle(Decision& decision) {
@@ -159,6 +165,7 @@ bool Registry::Attempt::take_idle(Decision& decision) {
 template <class Each, class May>
 std::optional<std::size_t> Registry::Attempt::find_enough(std::vector<Each>& pool, Decision why,
                                                           May may_go) {
+  const Outcome first = why.outcome;
   std::vector<Victim> leaving;
   std::vector<std::size_t> chosen;
   std::vector<bool> is_chosen(pool.size());
@@ -181,7 +188,10 @@ std::optional<std::size_t> Registry::Attempt::find_enough(std::vector<Each>& poo
       leaving.push_back(pool[i].victim);
       --missing;
     }
-    if (missing > 0) return std::nullopt;
+    if (missing > 0) {
+      other_limit_is_in_the_way |= why.outcome != first;
+      return std::nullopt;
+    }
     why = gate().check_room(rules, leaving);
   }
   std::vector<Each> ordered;
@@ -228,6 +238,7 @@ bool Registry::Attempt::evict(Decision& decision) {
     return look_at_user_again();
   if (!others.done()) {
     decision = others;
+    other_limit_is_in_the_way = true;
     return others.outcome == Outcome::stale_configuration;
   }
   if (dry_run) {

@@ -112,6 +112,7 @@ struct Registry::Attempt {
   bool searched_table = false;
   bool searched_user = false;
   bool locked = false;
+  bool other_limit_is_in_the_way = false;  // behind the first
   unsigned evictions_tried = 0;
   unsigned searched_again = 0;
   std::vector<Candidate> idle{};       // of the whole table, stalest first

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "../../support/catch.h"
-#include "registry_fixture.h"
+#include "logins.h"
 
 using namespace sessreg;
 
@@ -125,4 +125,27 @@ TEST_CASE("as many give way as it takes for every limit, where that lets the log
     CAPTURE(i);
     CHECK((c.stages()[static_cast<std::size_t>(i)] == Stage::seated) == (i >= gone));
   }
+}
+
+TEST_CASE("before somebody's giving way is in vain for another limit the dead are looked for") {
+  const Way way = GENERATE(Way::evicted, Way::idle);
+  Logins f;
+  Terms terms = terms_with(3, 1);
+  if (way == Way::evicted) terms.evict_after_ms = 0;
+  if (way == Way::idle) terms.idle_after_s = terms.shortest_idle_s = 10;
+  const Admission older = f.open("a", terms);
+  f.make_idle(older.ref, 100);
+  const Admission other = f.open("b", terms);
+  REQUIRE(f.open("c", terms).admitted());
+  const pid_t leader = f.last_pid();
+  terms.reserved_seats = 1;
+  terms.may_use_reserved = false;
+  CHECK_FALSE(f.open("a", terms).admitted());
+  CHECK(f.stage(older.ref) == Stage::seated);
+  f.processes.kill(leader);
+  f.forget_last_search();
+  CHECK(f.registry.foresee(f.login_of("a", 9000), terms, f.processes).displaced.size() == 1);
+  CHECK(f.open("a", terms).admitted());
+  CHECK(f.stage(older.ref) == (way == Way::evicted ? Stage::evicted : Stage::parked));
+  CHECK(f.stage(other.ref) == Stage::seated);
 }
