@@ -25,6 +25,12 @@ def main():
     for file, name in re.findall(r"`(\w+_test\.py)`(?: `([A-Z]\w+)`)?", guide):
         if file not in code or (name and f"class {name}(" not in code[file]):
             faults.append(f"services.md names {name} of {file}, which is not there")
+    # What `check` takes for a service without sessions.
+    lint = (HERE.parents[1] / "tools/sessreg/lint/pam_findings.cc").read_text()
+    opens_none = re.search(r'kOpensNone =\n((?: +".*"\n?)+)', lint)[1].replace('"', "").split()
+    for name, phases in re.findall(r"^\| ([\w@*.+-]+) \| [^|]* \| ([^|]*) \|$", guide, re.MULTILINE):
+        if "account" in phases and ("open" in phases) == (name in opens_none):
+            faults.append(f"services.md and pam_findings.cc differ in whether {name} opens sessions")
     for file, text in code.items():
         for name in re.findall(r"^class (\w+)\((?:Login|Ssh)Contract, ", text, re.MULTILINE):
             if not any(f"`{file}` `{name}`" in line for line in lines):

@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "check_host.h"
 #include "registry/layout.h"
+#include "registry/registry.h"
 
 using namespace sessreg;
 
@@ -382,6 +383,16 @@ TEST_CASE("where nothing begins an audit session nothing that is left can be cou
         "that count_leftovers counts nothing; add 'session required pam_loginuid.so' before it\n");
 }
 
+TEST_CASE("a service that opens no sessions is not asked for a session line") {
+  const Host host("ignore_services = cron\n");
+  for (const char* service : {"kermit", "imap", "polkit-1"})
+    host.stack(service, "account required pam_sessreg.so\n");
+  CHECK(host.findings() == "no findings\n");
+  host.stack("imap4", "account required pam_sessreg.so\n");
+  CHECK_THAT(host.findings(),
+             Catch::StartsWith("~/pam.d/imap4:1: an account line without a session"));
+}
+
 TEST_CASE("for the whole site, not every service needs to count what is left") {
   const Host host("count_leftovers = terminal\n");
   host.stack("vsftpd", "account required pam_sessreg.so\nsession required pam_sessreg.so\n");
@@ -437,6 +448,16 @@ TEST_CASE("a registry that cannot be used is found, with the mend for its site")
   SECTION("cut short") {
     REQUIRE(truncate(registry.c_str(), 4096) == 0);
     CHECK(host.findings() == "~/test.reg: is cut short" + mend);
+  }
+  SECTION("of another boot") {
+    std::filesystem::remove(registry);
+    HostIdentity then = *host_identity();
+    then.boot_id[0] ^= 1;
+    auto left = Registry::open_or_create(registry, then, 4096);
+    REQUIRE(left);
+    left->note_daemon(1, ~std::uint64_t{0} / 2);  // a time that is still to come
+    CHECK(host.findings() ==
+          "~/test.reg: is left over from before the last boot; the next login replaces it\n");
   }
   SECTION("in a directory of everybody") {
     REQUIRE(chmod(host.sandbox().directory().c_str(), 0777) == 0);

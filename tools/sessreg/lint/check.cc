@@ -189,12 +189,10 @@ class Check {
     }
     const auto registry = Registry::open(config.registry, *host);
     if (!registry) {
+      if (registry.error().code == Errc::not_found) return;
+      findings_.push_back(finding_of(registry.error(), config.registry, called(site)));
       if (registry.error().code == Errc::other_boot)
-        findings_.push_back({place_of(config.registry, 0),
-                             "is left over from before the last boot; the next login replaces it",
-                             "set 'registry' to a path on /run, which a boot empties"});
-      else if (registry.error().code != Errc::not_found)
-        findings_.push_back(finding_of(registry.error(), config.registry, called(site)));
+        findings_.back().mend = "the next login replaces it";
       return;
     }
     check_capacity(config, *registry);

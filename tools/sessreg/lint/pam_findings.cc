@@ -31,6 +31,17 @@ bool makes_session(const PamLine& line) {
   return line.module_name() == "pam_systemd.so" || line.module_name() == "pam_elogind.so";
 }
 
+// Services of Debian that go through the account phase and open no session.
+constexpr std::string_view kOpensNone =
+    " calendar chfn chpasswd chsh cinnamon-screensaver cups esmtp frr gnome-flashback "
+    "gnome-screensaver imap kermit lmtp mate-screensaver monit mupdate newusers nntp ocserv "
+    "openvpn partimaged passwd pcsd perdition please pleaseedit pluto polkit-1 pop pop3 popa3d "
+    "pwauth radiusd sieve slock smtp solid-pop3d squid super ukui-screensaver-qt vmtoolsd webmail "
+    "xfce4-screensaver xscreensaver ";
+bool opens_sessions(const PamService& service) {
+  return kOpensNone.find(" " + service.name + " ") == kOpensNone.npos;
+}
+
 // The line must outlive what is returned.
 PamArguments arguments_of(const PamLine& line) {
   std::vector<const char*> words;
@@ -281,7 +292,8 @@ class Checker {
   }
 
   void check_pair(const PamService& service, const PamLine* account, const PamLine* session) {
-    if (account != nullptr && session == nullptr && !is_fragment(service, *account))
+    if (account != nullptr && session == nullptr && !is_fragment(service, *account) &&
+        opens_sessions(service))
       add_for(*account, service.name,
               "an account line without a session line: the seat it reserves is given back, and the "
               "session is not counted",
