@@ -160,7 +160,11 @@ void LoginContext::tell_user(const char* text) const {
   if (pam_get_item(pamh_, PAM_CONV, &conversation) != PAM_SUCCESS || conversation == nullptr ||
       static_cast<const pam_conv*>(conversation)->conv == nullptr)
     return;
-  pam_error(pamh_, "%s", text);
+  // LightDM's greeters show their own words in place of an error, and leave any other text.
+  if (login_.service.starts_with("lightdm"))
+    pam_info(pamh_, "%s", text);
+  else
+    pam_error(pamh_, "%s", text);
 }
 
 void LoginContext::keep(const Seat& seat, const std::string& token) {

@@ -294,6 +294,18 @@ TEST_CASE("a close through another handle ends the session whose id is in the en
   CHECK(site.seats() == 0);
 }
 
+TEST_CASE("a refusal is told in the way that the service shows") {
+  const auto [service, style] = GENERATE(table<const char*, int>(
+      {{"sshd", PAM_ERROR_MSG}, {"lightdm", PAM_TEXT_INFO}, {"lightdm-autologin", PAM_TEXT_INFO}}));
+  CAPTURE(service);
+  PamSite site("sessions_limit = 0\n");
+  site.write_service(service, "");
+  Transaction t(site, "daemon", service);
+  CHECK(t.account() == PAM_PERM_DENIED);
+  REQUIRE(t.texts().size() == 1);
+  CHECK(t.style_of_last_text() == style);
+}
+
 TEST_CASE("a login for a desktop is told from others") {
   struct Way {
     int item;

@@ -103,12 +103,15 @@ class Transaction {
     return value == nullptr ? "" : value;
   }
   const std::vector<std::string>& texts() const { return texts_; }
+  int style_of_last_text() const { return style_; }
 
  private:
   static int converse(int count, const pam_message** messages, pam_response** responses,
                       void* self) {
-    for (int i = 0; i < count; ++i)
+    for (int i = 0; i < count; ++i) {
       static_cast<Transaction*>(self)->texts_.emplace_back(messages[i]->msg);
+      static_cast<Transaction*>(self)->style_ = messages[i]->msg_style;
+    }
     *responses =
         static_cast<pam_response*>(calloc(static_cast<std::size_t>(count), sizeof(pam_response)));
     return PAM_SUCCESS;
@@ -116,5 +119,6 @@ class Transaction {
 
   pam_handle_t* pamh_ = nullptr;
   std::vector<std::string> texts_;
+  int style_ = 0;
   int last_ = PAM_SUCCESS;
 };
