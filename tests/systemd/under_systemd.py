@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import pty
 import signal
 import socket
 import subprocess
@@ -251,6 +252,27 @@ class Desktops(UnderSystemd):
         return login
 
 
+class Units(UnderSystemd):
+
+    def test_the_shell_of_one_with_a_login_ends_long_before_the_grace_is_over(self):
+        write_stack("login")
+        pid, master = pty.fork()
+        if pid == 0:
+            # As machinectl's shell is one. It ignores SIGTERM.
+            os.execvp("systemd-run", ["systemd-run", "--quiet", "--pty", "--uid=alice",
+                                      "--property=PAMName=login", "/bin/sh", "-i"])
+        self.addCleanup(os.close, master)
+        self.addCleanup(os.waitpid, pid, 0)
+        self.addCleanup(os.kill, pid, signal.SIGKILL)
+        self.assertTrue(wait_until(sessions), journal("sessreg"))
+        [session] = sessions()
+        self.assertEqual((session["service"], session["user"]), ("login", "alice"))
+        began = time.monotonic()
+        self.command(os.environ["SESSREG_TOOL"], "revoke", session["id"], "--grace", "1h")
+        self.assertLess(time.monotonic() - began, 60)
+        self.assertEqual(sessions(), [])
+
+
 class Stopped(UnderSystemd):
 
     def test_sessions_outlive_the_daemon(self):
@@ -328,10 +350,10 @@ class Confined(UnderSystemd):
         self.assertEqual((status["NoNewPrivs"].strip(), status["Seccomp"].strip()), ("1", "2"))
 
 
-def write_stack(before="", after=""):
-    """su's, with these lines around that of the module's session."""
+def write_stack(service="su", before="", after=""):
+    """That service's, with these lines around that of the module's session."""
     module = os.environ["SESSREG_MODULE"]
-    pathlib.Path("/etc/pam.d/su").write_text("\n".join((
+    pathlib.Path("/etc/pam.d", service).write_text("\n".join((
         "auth sufficient pam_rootok.so",
         f"account required {module}", "account required pam_permit.so",
         before, f"session required {module}", after, "session required pam_permit.so", "")))
