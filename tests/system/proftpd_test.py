@@ -23,7 +23,7 @@ class Server:
     @classmethod
     def prepare(cls):
         if shutil.which("proftpd", path=service_scene.PATH) is None:
-            private_host.skip("no proftpd here: tests/system/README.md says how to have it beside vsftpd")
+            private_host.skip("no proftpd here: tests/system/proftpd-beside has it beside vsftpd")
         cls.log = AuthLog()
         cls.process, cls.port = cls.start(PAM_HAS_THE_LAST_WORD)
 
