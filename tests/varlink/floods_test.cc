@@ -186,8 +186,8 @@ TEST_CASE("in a flood of costly calls root is served first, and others get their
   int last = 0;
   for (const auto& peer : others)
     last = std::max(last, burnt(*peer));
-  // As many of the flood, and a turn.
-  CHECK(last <= 2 * kOthers + 8);
+  // As many of the flood, and some turns: all of it would be 300 more.
+  CHECK(last <= 2 * kOthers + kOthers / 2);
   for (const auto& peer : flood)
     burnt(*peer);
 }
