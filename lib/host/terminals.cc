@@ -17,9 +17,9 @@
 namespace sessreg {
 namespace {
 
-// tty_nr is the kernel's 32-bit encoding of a device: minor bits 31–20 and 7–0, major bits 15–8.
 constexpr unsigned kConsoleMajor = 4, kFirstSerialMinor = 64;
 
+// tty_nr is the kernel's 32-bit encoding of a device: minor bits 31–20 and 7–0, major bits 15–8.
 dev_t device_of(std::uint32_t tty_device) {
   return makedev((tty_device >> 8) & 0xfff, (tty_device & 0xff) | ((tty_device >> 12) & 0xfff00));
 }

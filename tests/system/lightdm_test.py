@@ -161,13 +161,10 @@ def prepare():
     subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/var/lib/lightdm-data"], check=True)
 
 
-class Autologin(LoginContract, DesktopUse, ServiceTest):
+class OnDisplay:
+    """Mixed in with the contract: each login is at a LightDM of its own, a `display`."""
 
-    service = "lightdm-autologin"
     leader = "lightdm"
-
-    def write_stack(self, **options):
-        super().write_stack(first="auth sufficient pam_permit.so", **options)
 
     def listed(self, login):
         self.assertRegex(login.session["tty"], "^:[0-9]+$")
@@ -175,15 +172,25 @@ class Autologin(LoginContract, DesktopUse, ServiceTest):
         return {"host": None}
 
     def enter_service(self, user):
-        display = Display(user)
+        display = self.display(user)
         self.assertTrue(display.shown(), display)
         return display
 
     def assert_refused(self, user):
-        display = Display(user)
+        display = self.display(user)
         self.clients.append(display)
         self.assertTrue(display.gave_up(), display)
         self.assertEqual(display.shown(), [])
+        return display
+
+
+class Autologin(LoginContract, DesktopUse, OnDisplay, ServiceTest):
+
+    service = "lightdm-autologin"
+    display = Display
+
+    def write_stack(self, **options):
+        super().write_stack(first="auth sufficient pam_permit.so", **options)
 
     def test_what_its_user_runs_keeps_no_seat_when_the_session_was_killed(self):
         # It has a sid of its own, by which nobody can tell whose it is.
@@ -194,25 +201,14 @@ class Autologin(LoginContract, DesktopUse, ServiceTest):
 
 
 @unittest.skipUnless(has_greeter(), "no gir1.2-lightdm-1 here: tools/install-deps test installs it")
-class Greeter(LoginContract, DesktopUse, ServiceTest):
+class Greeter(LoginContract, DesktopUse, OnDisplay, ServiceTest):
 
     service = "lightdm"
-    leader = "lightdm"
-
-    def listed(self, login):
-        self.assertRegex(login.session["tty"], "^:[0-9]+$")
-        return {"host": None}
-
-    def enter_service(self, user):
-        display = ByGreeter(user)
-        self.assertTrue(display.shown(), display)
-        return display
+    display = ByGreeter
 
     def assert_refused(self, user):
-        display = ByGreeter(user)
-        self.clients.append(display)
-        self.assertEqual(display.said.read_text().splitlines()[-2:], [f"info {site_full(1)}", "out"])
-        self.assertEqual(display.shown(), [])
+        said = super().assert_refused(user).said.read_text().splitlines()
+        self.assertEqual(said[-2:], [f"info {site_full(1)}", "out"])
 
     def test_who_unlocks_the_screen_of_a_running_session_needs_no_seat(self):
         self.configure(sessions_limit=1, user_sessions_limit=1)

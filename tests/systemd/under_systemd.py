@@ -227,6 +227,22 @@ class Desktops(UnderSystemd):
         # Logind forgets it, and does not hear that its user is back.
         self.command("systemctl", "restart", "systemd-logind.service")
         self.assertTrue(wait_until(lambda: not self.is_idle(login), 30), sessions())
+        self.tell(desktop, "true")
+        self.assertTrue(wait_until(lambda: self.is_idle(login), 30), sessions())
+        self.command("systemctl", "stop", "systemd-logind.service")
+        self.assertTrue(wait_until(lambda: not self.is_idle(login), 30), sessions())
+        login.clean_up()
+
+    def test_one_that_only_logind_knows_of_is_used_until_it_says_otherwise(self):
+        write_stack(after="session required pam_systemd.so type=wayland")
+        self.configure(sessions_limit=1, idle_after=8)  # longer than between two rounds
+        login, desktop = self.log_in_to_desktop()
+        time.sleep(12)
+        self.assertIsNone(self.other_login(), sessions())
+        self.tell(desktop, "true")
+        other = wait_until(self.other_login, 40)
+        self.assertTrue(other, sessions())
+        other.clean_up()
         login.clean_up()
 
     def test_more_are_asked_after_than_at_once(self):

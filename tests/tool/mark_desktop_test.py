@@ -62,10 +62,10 @@ class MarkDesktop(unittest.TestCase):
         with open(reader) as pipe:
             return f":{int(pipe.readline())}"
 
-    def start(self, path="", **variables):
+    def start(self, path="", seconds="1", **variables):
         environment = {"PATH": path or f"{self.programs}:{os.environ['PATH']}",
                        "SESSREG_TOKEN": "v4.public.x", **variables}
-        process = subprocess.Popen(["/bin/sh", str(self.script), "1"], env=environment,
+        process = subprocess.Popen(["/bin/sh", str(self.script), seconds], env=environment,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, text=True)
         self.addCleanup(process.stdout.close)
@@ -129,6 +129,8 @@ class MarkDesktop(unittest.TestCase):
 
     def test_says_why_it_cannot_tell(self):
         for variables, why in (({"SESSREG_TOKEN": ""}, "no SESSREG_TOKEN"),
+                               ({"seconds": "soon"}, "'soon'"), ({"seconds": "0"}, "'0'"),
+                               ({"seconds": "-1"}, "'-1'"),
                                ({"DISPLAY": ":0", "path": str(self.programs)}, "xprintidle"),
                                ({"DISPLAY": ":0", "WAYLAND_DISPLAY": "wayland-0"}, "xprintidle"),
                                ({}, "xprintidle")):

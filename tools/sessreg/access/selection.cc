@@ -73,12 +73,11 @@ void add_filter_options(Options& command, Filter& filter) {
   command
       .add_option("--idle", filter.idle,
                   "only sessions not used for this long (90s, 5m, 2h, 4d, 2w); one without a "
-                  "terminal is never idle")
+                  "terminal, or with a display, counts only if its use is told")
       .not_empty()
       .value_name("TIME");
   command.add_flag("--dangling", filter.dangling,
-                   "only sessions not used for 'dangling_after'; one without a terminal is never "
-                   "dangling");
+                   "only sessions not used for 'dangling_after'; see --idle");
 }
 
 Chooser::Chooser(const Filter& filter, const SiteSessions& site)
