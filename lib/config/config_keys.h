@@ -1,4 +1,4 @@
-// The one table of the configuration's keys. Internal to lib/.
+// The one table of the configuration's keys. Internal to lib/, but for the defaults.
 //
 // Thread safety: the table is constant.
 #pragma once

@@ -393,6 +393,27 @@ TEST_CASE("a service that opens no sessions is not asked for a session line") {
              Catch::StartsWith("~/pam.d/imap4:1: an account line without a session"));
 }
 
+TEST_CASE("services that lead back to an open session are told from those that do not") {
+  const char* const lines = "account required pam_sessreg.so\nsession required pam_sessreg.so\n";
+  const auto findings = [&](const char* configuration) {
+    const Host host(configuration);
+    for (const char* service : {"lightdm", "lightdm-autologin", "my-greeter", "login"})
+      host.stack(service, lines);
+    return host.findings();
+  };
+  CHECK(findings("sessions_limit = 3\n") == "no findings\n");
+  CHECK(findings("reattach_services = lightdm my-greeter\n") == "no findings\n");
+  CHECK(findings("reattach_services =\n") == "no findings\n");
+  CHECK(findings("reattach_services = lightdm\nignore_services = login\n") == "no findings\n");
+  CHECK(findings("reattach_services = my-greeter\n") ==
+        "~/pam.d/lightdm:1: reattach_services does not name this service, so that at the limit "
+        "nobody can come back by it to a session of their own; add it to reattach_services\n");
+  CHECK(findings("reattach_services = lightdm login\n") ==
+        "~/pam.d/login:1: reattach_services names this service, which leads back to no open "
+        "session, so that who has a session is not refused before another one opens; remove it "
+        "from reattach_services\n");
+}
+
 TEST_CASE("for the whole site, not every service needs to count what is left") {
   const Host host("count_leftovers = terminal\n");
   host.stack("vsftpd", "account required pam_sessreg.so\nsession required pam_sessreg.so\n");

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "config/config_keys.h"
 #include "config/pam_arguments.h"
 #include "config/policy.h"
 #include "config/spelling.h"
@@ -40,6 +41,14 @@ constexpr std::string_view kOpensNone =
     "xfce4-screensaver xscreensaver ";
 bool opens_sessions(const PamService& service) {
   return kOpensNone.find(" " + service.name + " ") == kOpensNone.npos;
+}
+
+// Services whose account phase is always a new login's.
+constexpr std::string_view kLeadsNowhereBack =
+    " atd cron dovecot ftp login proftpd remote rlogin rsh samba sshd su su-l sudo sudo-i vsftpd ";
+
+bool names(const std::vector<std::string>& services, const std::string& service) {
+  return std::find(services.begin(), services.end(), service) != services.end();
 }
 
 // The line must outlive what is returned.
@@ -272,6 +281,7 @@ class Checker {
       }
       check_pair(service, account, session);
       check_login_manager(service, site);
+      if (account != nullptr && config) check_reattaching(service, *account, *config);
       if (session != nullptr && config) check_leftovers(service, *session, *config);
     }
     check_auth(service, site);
@@ -362,6 +372,25 @@ class Checker {
                           entries[*manager].line->module_name()),
               mend_before(entries, i, *manager, line.file, {}));
     }
+  }
+
+  // The default list is right; a list that replaces it may say too much, or have forgotten one. An
+  // empty one is meant so.
+  void check_reattaching(const PamService& service, const PamLine& account, const Config& config) {
+    const std::vector<std::string>& services = config.reattach_services;
+    const std::vector<std::string> defaults = default_config(config.site).reattach_services;
+    if (names(services, service.name) &&
+        kLeadsNowhereBack.find(" " + service.name + " ") != kLeadsNowhereBack.npos)
+      add_for(account, service.name,
+              "reattach_services names this service, which leads back to no open session, so that "
+              "who has a session is not refused before another one opens",
+              "remove it from reattach_services");
+    if (!services.empty() && !names(services, service.name) && names(defaults, service.name) &&
+        !service.name.ends_with("-autologin"))
+      add_for(account, service.name,
+              "reattach_services does not name this service, so that at the limit nobody can come "
+              "back by it to a session of their own",
+              "add it to reattach_services");
   }
 
   // Of the whole site's setting a service need not have the use.
