@@ -52,7 +52,7 @@ sessreg_entry to_c(const sessreg_list::Listed& listed) {
   entry.state = to_c(session.state);
   entry.has_seat = session.has_seat ? 1 : 0;
   entry.uid = session.uid ? static_cast<std::int64_t>(*session.uid) : -1;
-  entry.leader = session.leader.pid;
+  entry.leader = session.pid();
   entry.opened_s = session.opened_realtime_ms / 1000;
   entry.last_activity_s = session.last_activity_realtime_ms / 1000;
   entry.expires_s = session.expires_realtime_ms.value_or(0) / 1000;

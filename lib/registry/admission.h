@@ -30,6 +30,13 @@ struct Login {
   bool has_shared_leader = false;   // see RecordFlags
   bool has_display = false;         // see RecordFlags
   std::uint32_t audit_session = 0;  // its own (own_audit_session()); 0: none
+  // A session without a process: see RecordFlags. Leader, parent and what follows from them count for
+  // nothing then; `tty` is a label of the device. A reservation has a process in any case: its maker.
+  bool no_process = false;
+  // Of one user and service at most one session has a given key. Empty: none. Only with no_process.
+  std::string device;
+  // A session of the same user that gives way to this login.
+  std::optional<SlotRef> take_over;
 };
 
 // A session that gives way. Parked sessions just lost their seat; for all others it is for good:
@@ -54,6 +61,8 @@ struct Admission {
   // Of a reservation: there would be a seat, but others would have to lose what could not be given
   // back to them. A login may end here, so that is for its session: nothing was taken, admit() it.
   bool deferred = false;
+  // Of use(): the device had a session, which `ref` and `id` are; nothing was taken.
+  bool found = false;
   std::string token;                 // of a session that was opened, if it has one
   std::vector<Displaced> displaced;  // never for a reservation
 

@@ -14,6 +14,9 @@ enum class Outcome {
   gone,                 // the session, or the victim, is no longer in the expected stage
   not_idle,             // the victim was used meanwhile
   has_room,             // nobody need give way: use add()
+  device_seated,        // the device has a session, in Decision::slot: with a seat
+  device_parked,        // without; there is room for a newcomer
+  device_exempt,
   stale_configuration,  // the limit in the registry comes from another configuration than the
                         // caller's
 };
@@ -24,8 +27,15 @@ struct Decision {
   std::int32_t limit = -1;
   std::uint32_t count = 0;
   std::uint32_t group = 0;  // group_full: the index of its entry
+  // device_…: where that session is; the generation is that of its stage.
+  std::uint32_t slot = 0xffffffff;
+  std::uint32_t generation = 0;
 
   bool done() const { return outcome == Outcome::done; }
+  bool is_of_device() const {
+    return outcome == Outcome::device_seated || outcome == Outcome::device_parked ||
+           outcome == Outcome::device_exempt;
+  }
 };
 
 }  // namespace sessreg

@@ -38,6 +38,9 @@ struct Rules {
   UserHash user{};
   std::int32_t user_limit = -1;
   std::span<const GroupRule> groups;
+  // The newcomer's, of `user`, which is set then whether or not there is a user limit. A seat is only
+  // taken while that device has no session: else the outcome is one of device_….
+  DeviceHash device = kNoDevice;
 };
 
 // A session that is to give up its seat.
@@ -101,17 +104,47 @@ class Gate {
     }
   }
 
-  // MOVE of a reservation: its seat goes to the claim, unconditionally; the reservation is freed.
+  // The session of the rules' device; `done`: it has none.
+  Decision find_device(const Rules& rules) {
+    for (;;) {
+      const std::uint64_t seen = settled_gate();
+      const Decision decision = look_for_device(rules);
+      if (!has_moved(seen)) return decision;
+    }
+  }
+
+  // MOVE of a reservation: its seat goes to the claim, whatever the limits are by now; the reservation
+  // is freed. Of the rules only the device counts.
   Outcome bind(SlotRef claim, const Victim& reservation) {
+    return bind(claim, reservation, Rules{}).outcome;
+  }
+  Decision bind(SlotRef claim, const Victim& reservation, const Rules& rules) {
     table_.write_victim(claim, reservation.slot, reservation.generation, VictimFate::freed);
     for (;;) {
       std::uint64_t seen = settled_gate();
       stamp(claim);
       if (!table_.is_at(reservation.slot, reservation.generation, Stage::seated))
-        return Outcome::gone;
-      const GateWord gate = widths().gate(seen);
-      if (change_gate(seen, {gate.count, claim.slot, claim.epoch, GateOp::move}))
-        return Outcome::done;
+        return {Outcome::gone, -1, 0};
+      const Decision device = look_for_device(rules);
+      if (!device.done()) return device;
+      if (change_gate(seen, {widths().gate(seen).count, claim.slot, claim.epoch, GateOp::move}))
+        return device;
+    }
+  }
+
+  // MOVE of the seat of a session to a claim of the same device, whatever the site's and the user's
+  // limits are by now: nobody new comes in. Only a group that the session did not count in must have
+  // room. `fate`: freed, or evicted_at_bind where the claim is a reservation's.
+  Decision hand_over(SlotRef claim, const Victim& session, VictimFate fate, const Rules& rules) {
+    table_.write_victim(claim, session.slot, session.generation, fate);
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      stamp(claim);
+      Decision decision = look_for_hand_over(seen, session, rules);
+      if (!decision.done() && has_moved(seen)) continue;
+      if (!decision.done()) return decision;
+      if (change_gate(seen, {widths().gate(seen).count, claim.slot, claim.epoch, GateOp::move}))
+        return decision;
     }
   }
 
@@ -243,10 +276,33 @@ class Gate {
     return give_up(slot, generation, Stage::parked, GateOp::drop);
   }
 
-  // --- Without a seat: no gate needed ---
+  // REMOVE, or DROP, of a session without a process whose time to live is over, if it was not used
+  // since `unused_since_ms` (CLOCK_BOOTTIME).
+  bool expire(std::uint32_t slot, const StateWord& at, std::uint64_t unused_since_ms) {
+    return give_up(slot, at.generation, at.stage,
+                   at.stage == Stage::seated ? GateOp::remove : GateOp::drop, unused_since_ms);
+  }
+
+  // --- Without a seat: no gate needed, but for a device ---
 
   void list_exempt(SlotRef claim) {
     table_.change_stage(claim.slot, claim.epoch, Stage::claimed, Stage::exempt);
+  }
+  // PARK that names a claim: claimed -> exempt; the count stays. By the gate, because somebody may
+  // look for a session of that device.
+  Decision list_exempt(SlotRef claim, const Rules& rules) {
+    for (;;) {
+      std::uint64_t seen = settled_gate();
+      table_.stamp(claim, clock_());
+      const Decision device = look_for_device(rules);
+      if (!device.done()) return device;
+      if (change_gate(seen, {widths().gate(seen).count, claim.slot, claim.epoch, GateOp::park}))
+        return device;
+    }
+  }
+  // An exempt session without a process is kept as a note when it is revoked.
+  bool bar_exempt(std::uint32_t slot, std::uint32_t generation) {
+    return table_.change_stage(slot, generation, Stage::exempt, Stage::evicted);
   }
   bool unlist_exempt(std::uint32_t slot, std::uint32_t generation) {
     return table_.change_stage(slot, generation, Stage::exempt, Stage::free);
@@ -352,7 +408,7 @@ class Gate {
 
  private:
   void stamp(SlotRef claim) {
-    if (table_.idle_after_ms(claim.slot) != 0) table_.stamp(claim, clock_());
+    if (table_.longest_rest_ms(claim.slot) != 0) table_.stamp(claim, clock_());
   }
 
   // The gate, with the operation it names settled.
@@ -395,10 +451,13 @@ class Gate {
     return true;
   }
 
-  bool give_up(std::uint32_t slot, std::uint32_t generation, Stage from, GateOp op) {
+  bool give_up(std::uint32_t slot, std::uint32_t generation, Stage from, GateOp op,
+               std::uint64_t unused_since_ms = ~std::uint64_t{0}) {
     for (;;) {
       std::uint64_t seen = settled_gate();
       if (!table_.is_at(slot, generation, from)) return false;
+      // Between gate load and CAS, as in take_idle().
+      if (table_.last_activity_ms(slot) > unused_since_ms) return false;
       std::uint32_t count = widths().gate(seen).count;
       if (from == Stage::seated) {
         if (count == 0) return false;  // only in a damaged file
@@ -426,6 +485,7 @@ class Gate {
       case GateOp::park:  // the generation is that of one stage only
         settle_seat(word, gate, Stage::seated, Stage::parked, -1);
         table_.change_stage(gate.slot, gate.generation, Stage::parked, Stage::evicted);
+        table_.change_stage(gate.slot, gate.generation, Stage::claimed, Stage::exempt);
         break;
       case GateOp::return_:
         settle_seat(word, gate, Stage::parked, Stage::seated, +1);
@@ -559,6 +619,37 @@ class Gate {
     return limit >= 0 && count > static_cast<std::uint32_t>(limit);
   }
 
+  // `done`: the device of the rules has no session, or there is none in them.
+  Decision look_for_device(const Rules& rules) {
+    Decision none;
+    if (rules.device == kNoDevice) return none;
+    const auto found = table_.find_device(rules.user, rules.device);
+    if (!found) return none;
+    Decision decision;
+    decision.outcome = found->second.stage == Stage::seated   ? Outcome::device_seated
+                       : found->second.stage == Stage::parked ? Outcome::device_parked
+                                                              : Outcome::device_exempt;
+    decision.slot = found->first;
+    decision.generation = found->second.generation;
+    return decision;
+  }
+
+  Decision look_for_hand_over(std::uint64_t seen, const Victim& session, const Rules& rules) {
+    Decision site{Outcome::done, rules.site.limit, widths().gate(seen).count};
+    if (configured() != rules.site) return {Outcome::stale_configuration, -1, 0};
+    if (const auto changed = override_limit()) site.limit = *changed;
+    const std::uint64_t groups = table_.groups_of(session.slot);
+    for (const GroupRule& rule : rules.groups) {
+      const std::uint32_t count = seats_of_group(rule.index);
+      if ((groups >> rule.index & 1) == 0 && is_over(rule.limit, std::uint64_t{count} + 1))
+        return {Outcome::group_full, rule.limit, count, rule.index};
+    }
+    // Last, so that the record was that session's.
+    std::atomic_thread_fence(std::memory_order_acquire);
+    if (!table_.is_at(session.slot, session.generation, Stage::seated)) site.outcome = Outcome::gone;
+    return site;
+  }
+
   // Whether every limit leaves room for a newcomer when those in `leaving` have given up their seats
   // and their places in the limits of their users and groups. The narrowest limit comes first: a user
   // at their own limit can make room for themselves.
@@ -571,6 +662,8 @@ class Gate {
     for (const Victim& each : leaving)
       if (!table_.is_at(each.slot, each.generation, Stage::seated))
         return {Outcome::gone, site.limit, site.count};
+    const Decision device = look_for_device(rules);
+    if (!device.done() && device.outcome != Outcome::device_parked) return device;
     if (site.limit == 0) {  // admits nobody new, whoever would give way
       site.outcome = Outcome::site_full;
       return site;
@@ -600,7 +693,7 @@ class Gate {
     }
     if (taken > capacity_)
       return {Outcome::table_full, static_cast<std::int32_t>(capacity_), site.count};
-    return site;
+    return device.done() ? site : device;
   }
 
   // Counts that were read while others change them need not fit together.

@@ -40,7 +40,7 @@
 namespace sessreg {
 
 inline constexpr std::array<char, 8> kMagic = {'s', 'e', 's', 's', 'r', 'e', 'g', '\n'};
-inline constexpr std::uint32_t kLayoutVersion = 3;
+inline constexpr std::uint32_t kLayoutVersion = 4;
 inline constexpr std::uint32_t kHeaderBytes = 2048;
 inline constexpr std::uint32_t kSlotBytes = 384;
 
@@ -68,6 +68,11 @@ static_assert(offsetof(RecordImage, victim_slot) % 8 == 4 &&
               offsetof(RecordImage, victim_generation) % 8 == 0 &&
               offsetof(RecordImage, idle_after_s) % 8 == 0 &&
               offsetof(RecordImage, kind) % 8 == 4 && offsetof(RecordImage, user_limit) % 8 == 0 &&
+              offsetof(RecordImage, flags) == offsetof(RecordImage, user_limit) + 4 &&
+              offsetof(RecordImage, ttl_s) == offsetof(RecordImage, idle_after_s) + 4 &&
+              offsetof(RecordImage, leader_start_ticks) % 8 == 0 &&
+              offsetof(RecordImage, parent_start_ticks) ==
+                  offsetof(RecordImage, leader_start_ticks) + 8 &&
               offsetof(RecordImage, id) == 32);
 
 // `Atom` is std::atomic<std::uint64_t>; tests put one that calls a scheduler in its place.

@@ -107,8 +107,57 @@ std::optional<CarriedSession> carried(const Slot2& slot) {
   return session;
 }
 
+// Version 3: as it is now. A reader of it takes pid 0, which is what a session without a process has,
+// for a process that never ends.
+constexpr std::uint32_t kVersion3 = 3;
+static_assert(kLayoutVersion == 4 && sizeof(RecordImage) == 288 && kSlotsOffset == 329792,
+              "version 3 needs a reader of its own by now");
+
+struct Slot3 {
+  std::uint64_t state;
+  std::uint64_t stray;
+  std::uint64_t last_activity;
+  std::uint64_t mark;
+  RecordImage record;
+  std::array<char, kReasonBytes> reason;
+};
+static_assert(sizeof(Slot3) == kSlotBytes);
+
+std::optional<CarriedSession> carried(const Slot3& slot) {
+  const auto stage = static_cast<Stage>(slot.state & ((1u << kStageBits) - 1));
+  const RecordKind kind = slot.record.kind;
+  const bool is_listed = stage == Stage::seated || stage == Stage::parked ||
+                         stage == Stage::evicted || stage == Stage::exempt;
+  const bool is_session = kind == RecordKind::session || kind == RecordKind::exempt;
+  if (!is_listed || !is_session || (stage == Stage::exempt) != (kind == RecordKind::exempt))
+    return std::nullopt;
+
+  CarriedSession session{};
+  session.record = slot.record;
+  session.record.victim_slot = kNoSlot;
+  session.record.victim_generation = 0;
+  session.record.victim_fate = VictimFate::freed;
+  session.stage = stage;
+  session.last_activity_ms = slot.record.opened_boottime_ms;
+  if (slot.last_activity >> 32 == slot.record.epoch) {
+    session.last_activity_ms =
+        std::max(session.last_activity_ms,
+                 ((slot.last_activity & 0xffffffff) >> 2) * kActivityUnit_ms);
+    session.use_is_told = (slot.last_activity & kUseIsTold) != 0;
+  }
+  if (slot.mark >> 32 == slot.record.epoch) {
+    session.revoked_by = static_cast<MarkStage>(slot.mark & 3);
+    session.grace_s = static_cast<std::uint32_t>(slot.mark & 0xffff) >> 2;
+  }
+  session.is_revoked = session.revoked_by >= MarkStage::revoked;
+  if (session.is_revoked)
+    session.reason.assign(slot.reason.data(), strnlen(slot.reason.data(), slot.reason.size()));
+  return session;
+}
+
 // One that was replaced while it was read is another session, and read again.
-bool read_slot(int fd, off_t offset, Slot2& ret) {
+template <class AnySlot>
+bool read_slot(int fd, off_t offset, AnySlot& ret) {
   constexpr int kTurns = 8;
   for (int turn = 0; turn < kTurns; ++turn) {
     std::uint64_t state_after = 0;
@@ -132,7 +181,7 @@ Result<OlderRegistry> read_version_2(int fd, const HeaderImage& header, const st
           kHeaderBytes2 + std::uint64_t{header.slots} * kSlotBytes2)
     return Error{Errc::corrupt, path + " is damaged (its header)"};
 
-  OlderRegistry older{header, std::nullopt, {}};
+  OlderRegistry older{header, std::nullopt, {}, {}};
   std::uint64_t limit = 0;
   if (pread(fd, &limit, sizeof limit, kOverride2) != static_cast<ssize_t>(sizeof limit))
     return Error{Errc::truncated, path + " is cut short"};
@@ -146,15 +195,48 @@ Result<OlderRegistry> read_version_2(int fd, const HeaderImage& header, const st
   return older;
 }
 
+Result<OlderRegistry> read_version_3(int fd, const HeaderImage& header, const std::string& path) {
+  struct stat st {};
+  if (fstat(fd, &st) != 0) return system_error(errno, "cannot look at the registry " + path);
+  if (header.header_bytes != kHeaderBytes || header.slot_bytes != kSlotBytes ||
+      header.capacity == 0 || header.capacity > kMaxRegistryCapacity ||
+      header.slots != slots_for(header.capacity) ||
+      static_cast<std::uint64_t>(st.st_size) !=
+          kSlotsOffset + std::uint64_t{header.slots} * kSlotBytes)
+    return Error{Errc::corrupt, path + " is damaged (its header)"};
+
+  using Shared = SharedWords<std::uint64_t>;
+  OlderRegistry older{header, std::nullopt, {}, {}};
+  Shared shared{};
+  if (pread(fd, &shared, sizeof shared, kSharedOffset) != static_cast<ssize_t>(sizeof shared))
+    return Error{Errc::truncated, path + " is cut short"};
+  if ((shared.override_limit & kLimitSet) != 0)
+    older.override_limit = static_cast<std::int32_t>(shared.override_limit);
+  for (const auto& group : shared.groups) {
+    if (group.name_hash == 0) break;
+    older.groups.push_back({group.name_hash, (group.limit & kLimitSet) == 0
+                                                 ? -1
+                                                 : static_cast<std::int32_t>(group.limit)});
+  }
+  Slot3 slot;
+  for (std::uint32_t i = 0; i < header.slots; ++i) {
+    if (!read_slot(fd, static_cast<off_t>(kSlotsOffset + std::uint64_t{i} * kSlotBytes), slot))
+      return Error{Errc::truncated, path + " is cut short"};
+    if (auto session = carried(slot)) older.sessions.push_back(std::move(*session));
+  }
+  return older;
+}
+
 }  // namespace
 
 bool is_older_layout(std::uint32_t version) {
-  return version == kVersion2;
+  return version == kVersion2 || version == kVersion3;
 }
 
 Result<OlderRegistry> read_older_registry(int fd, const HeaderImage& header,
                                           const std::string& path) {
-  return read_version_2(fd, header, path);
+  return header.version == kVersion2 ? read_version_2(fd, header, path)
+                                     : read_version_3(fd, header, path);
 }
 
 }  // namespace sessreg

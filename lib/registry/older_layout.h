@@ -35,11 +35,20 @@ struct CarriedSession {
   std::uint64_t last_activity_ms;  // CLOCK_BOOTTIME
   bool is_revoked;
   std::string reason;
+  MarkStage revoked_by = MarkStage::revoked;
+  std::uint32_t grace_s = 0;
+  bool use_is_told = false;
+};
+
+struct CarriedGroup {
+  std::uint64_t name_hash;
+  std::int32_t limit;  // negative: none
 };
 
 struct OlderRegistry {
   HeaderImage header;
   std::optional<std::int32_t> override_limit;
+  std::vector<CarriedGroup> groups;  // by their index, which the bits of records name
   std::vector<CarriedSession> sessions;
 };
 

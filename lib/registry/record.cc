@@ -1,6 +1,7 @@
 #include "registry/record.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/hash.h"
 
@@ -17,8 +18,18 @@ std::string to_hex(const SessionId& id) {
   return hex;
 }
 
-ProcessId leader_of(const RecordImage& record) {
-  return {static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
+std::optional<ProcessId> leader_of(const RecordImage& record) {
+  // Pid 0 comes from a damaged file only, and means the caller itself to half of the system calls.
+  if (!has_process(record) || record.leader_pid == 0) return std::nullopt;
+  return ProcessId{static_cast<pid_t>(record.leader_pid), record.leader_start_ticks};
+}
+
+DeviceHash device_of(const RecordImage& record) {
+  DeviceHash device = kNoDevice;
+  if (has_process(record)) return device;
+  const std::array<std::uint64_t, 2> words = {record.leader_start_ticks, record.parent_start_ticks};
+  std::memcpy(device.data(), words.data(), device.size());
+  return device;
 }
 
 Leftovers leftovers_of(const RecordImage& record) {
@@ -33,7 +44,7 @@ Leftovers leftovers_of(const RecordImage& record) {
 }
 
 TerminalLook look_at(const RecordImage& record) {
-  TerminalLook look{leader_of(record), uid_of(record), leftovers_of(record)};
+  TerminalLook look{leader_of(record).value(), uid_of(record), leftovers_of(record)};
   look.has_display = has(record.flags, RecordFlags::has_display);
   return look;
 }
@@ -41,14 +52,27 @@ TerminalLook look_at(const RecordImage& record) {
 std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool terminals_tell) {
   const RecordImage& record = session.record;
   std::optional<std::uint64_t> end;
-  if (record.kind != RecordKind::session) return end;
+  const bool is_limited = record.kind == RecordKind::session ||
+                          (record.kind == RecordKind::exempt && !has_process(record));
+  if (!is_limited) return end;
   if (record.ends_boottime_ms != 0) end = record.ends_boottime_ms;
-  if (record.ttl_s != 0 && (terminals_tell || session.use_is_told)) {
+  if (record.ttl_s != 0 && (terminals_tell || session.use_is_told || !has_process(record))) {
     const std::uint64_t last_ms = std::max(session.last_activity_ms, record.opened_boottime_ms);
     const std::uint64_t unused_ms = last_ms + std::uint64_t{record.ttl_s} * 1000;
     end = std::min(end.value_or(unused_ms), unused_ms);
   }
   return end;
+}
+
+bool is_note(const Snapshot& session) {
+  return session.state.stage == Stage::evicted && !has_process(session.record);
+}
+
+std::uint64_t end_of_note_ms(const Snapshot& note) {
+  // Whoever took its seat away has noted the time as its last activity.
+  const std::uint64_t kept_ms =
+      std::max(note.last_activity_ms, note.record.opened_boottime_ms) + kNoteKept_ms;
+  return std::min(expiry_ms(note, true).value_or(kept_ms), kept_ms);
 }
 
 const char* reason_of_expiry(const RecordImage& record, std::uint64_t now_ms) {

@@ -51,6 +51,9 @@ struct SlotRef {
 };
 
 using UserHash = std::array<std::uint8_t, 16>;
+// Of a user, a service and a device key, keyed; all zeros: none.
+using DeviceHash = std::array<std::uint8_t, 16>;
+inline constexpr DeviceHash kNoDevice{};
 
 enum class RecordKind : std::uint32_t { reservation = 1, session = 2, exempt = 3 };
 
@@ -66,6 +69,9 @@ enum class RecordFlags : std::uint32_t {
   counts_any = 16,
   // Of a session: it has a display, and no terminal tells what is done there.
   has_display = 32,
+  // No process is its own: it ends by being closed, revoked or evicted, or by its own times, and by
+  // nothing else. Its leader and parent are 0, and the start times are the words of its device key.
+  no_process = 64,
 };
 constexpr RecordFlags operator|(RecordFlags a, RecordFlags b) {
   return static_cast<RecordFlags>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));
@@ -106,7 +112,7 @@ struct RecordImage {
   RecordFlags flags;
   std::uint32_t leader_pid;  // of the process that opened the session or made the reservation
   std::uint32_t parent_pid;  // of a reservation; see also RecordFlags
-  std::uint64_t leader_start_ticks;  // /proc/PID/stat field 22
+  std::uint64_t leader_start_ticks;  // /proc/PID/stat field 22; see also RecordFlags
   std::uint64_t parent_start_ticks;
   std::uint64_t opened_boottime_ms;
   std::int64_t opened_realtime_ms;
@@ -157,14 +163,22 @@ std::string to_hex(const SessionId& id);
 
 inline constexpr std::uint32_t kNoUid = 0xffffffff;  // the user has no passwd entry
 
-// The process that opened the session or made the reservation, and its user.
-ProcessId leader_of(const RecordImage& record);
+inline bool has_process(const RecordImage& record) {
+  return !has(record.flags, RecordFlags::no_process);
+}
+
+// The process that opened the session or made the reservation; nullopt: it has none, and nobody is
+// to ask the system about it.
+std::optional<ProcessId> leader_of(const RecordImage& record);
+
+// kNoDevice: it has a process, or was opened without a key.
+DeviceHash device_of(const RecordImage& record);
 
 // What else than its leader a session is made of. Those of a leader that serves others are not its
 // own.
 Leftovers leftovers_of(const RecordImage& record);
 
-// With which to look at the session's terminals.
+// With which to look at the terminals of a session that has a process.
 TerminalLook look_at(const RecordImage& record);
 
 inline std::optional<std::uint32_t> uid_of(const RecordImage& record) {
@@ -173,8 +187,15 @@ inline std::optional<std::uint32_t> uid_of(const RecordImage& record) {
 }
 
 // The session's end by its lifetime or its time to live, in CLOCK_BOOTTIME; nullopt: none. Where
-// nobody can see whether it is used (`terminals_tell`: see TerminalLook) it has no time to live.
+// nobody can see whether it is used (`terminals_tell`: see TerminalLook) it has no time to live; of
+// one without a process everybody can.
 std::optional<std::uint64_t> expiry_ms(const Snapshot& session, bool terminals_tell);
+
+// A session without a process that was revoked or evicted is kept as a note, to tell its holder why,
+// until this moment in CLOCK_BOOTTIME, or until its slot is needed.
+inline constexpr std::uint64_t kNoteKept_ms = 24 * 60 * 60 * 1000;
+bool is_note(const Snapshot& session);
+std::uint64_t end_of_note_ms(const Snapshot& note);
 
 // Why a session is over whose expiry_ms() has passed.
 const char* reason_of_expiry(const RecordImage& record, std::uint64_t now_ms);

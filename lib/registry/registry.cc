@@ -69,6 +69,10 @@ void Registry::adopt(const OlderRegistry& older) {
   // Published meanwhile, so that all find room; the next login puts its configured limit here.
   const ConfiguredLimit unlimited{1, -1};
   parts_->gate.set_configured(parts_->gate.configured(), unlimited);
+  // In an empty table each gets the index that it had.
+  for (const CarriedGroup& group : older.groups)
+    if (const auto index = parts_->gate.group_index(group.name_hash))
+      parts_->gate.note_group_limit(*index, group.limit);
   Login login;
   login.self = self_id();
   for (const CarriedSession& carried : older.sessions) {
@@ -82,7 +86,9 @@ void Registry::adopt(const OlderRegistry& older) {
     else if (!parts_->gate.add(*claim, Rules{unlimited}).done())
       parts_->table().abandon(*claim);
     parts_->table().stamp(*claim, carried.last_activity_ms);
-    if (carried.is_revoked) mark_revoked(*claim, carried.reason);
+    if (carried.use_is_told) touch(*claim, carried.last_activity_ms, UseIsTold::yes);
+    if (carried.is_revoked)
+      mark_revoked(*claim, carried.reason, carried.grace_s, carried.revoked_by);
   }
   parts_->note_high_water(parts_->gate.count());
   if (older.override_limit) parts_->gate.set_override(older.override_limit);
@@ -115,7 +121,17 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
     parts_->add_to(kRefusedTableFull, 1);
     return result;
   }
-  if (parts_->gate.bind(*claim, {reservation.slot, held.state.generation}) != Outcome::done) {
+  Rules rules;
+  rules.user = record.user_hash;
+  rules.device = device_of(record);
+  for (;;) {
+    const Decision bound =
+        parts_->gate.bind(*claim, {reservation.slot, held.state.generation}, rules);
+    if (bound.done()) break;
+    if (bound.is_of_device()) {  // with a seat only if it was opened since the reservation was made
+      parts_->end_session_of_device(bound);
+      continue;
+    }
     parts_->table().abandon(*claim);
     return std::nullopt;
   }
@@ -135,11 +151,26 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   return result;
 }
 
-bool Registry::list_exempt(const Login& login, Admission& ret) {
-  RecordImage record = parts_->make_record(login, RecordKind::exempt, {}, 0);
+bool Registry::list_exempt(const Login& login, Admission& ret, const Terms& terms) {
+  Terms times;
+  if (login.no_process) {
+    times.ttl_s = terms.ttl_s;
+    times.lifetime_ms = terms.lifetime_ms;
+  }
+  RecordImage record = parts_->make_record(login, RecordKind::exempt, times, 0);
   const auto claim = parts_->claim_for(login, record, ret);
   if (!claim) return false;
-  parts_->gate.list_exempt(*claim);
+  Rules rules;
+  rules.user = record.user_hash;
+  rules.device = device_of(record);
+  if (rules.device == kNoDevice)
+    parts_->gate.list_exempt(*claim);
+  else
+    for (;;) {
+      const Decision listed = parts_->gate.list_exempt(*claim, rules);
+      if (listed.done()) break;
+      parts_->end_session_of_device(listed);
+    }
   ret.ref = *claim;
   ret.id = record.id;
   return true;
@@ -236,8 +267,12 @@ bool Registry::vacate(SlotRef ref) {
       parts_->gate.unseat(ref.slot, held.state.generation);
     else if (held.state.stage == Stage::parked)
       parts_->gate.bar(ref.slot, held.state.generation);
+    else if (held.state.stage == Stage::exempt && !has_process(held.record))
+      parts_->gate.bar_exempt(ref.slot, held.state.generation);
     else
       return true;
+    // From when on it is a note.
+    if (!has_process(held.record)) parts_->gate.touch(ref, boottime_ms());
   }
   return false;
 }
@@ -346,6 +381,11 @@ bool Registry::is_user_of(const RecordImage& record, std::string_view user) cons
 
 bool Registry::is_service_of(const RecordImage& record, std::string_view service) const {
   return record.service_hash == parts_->service_hash(service);
+}
+
+bool Registry::is_device_of(const RecordImage& record, std::string_view device) const {
+  return !device.empty() &&
+         device_of(record) == parts_->device_hash(record.user_hash, record.service_hash, device);
 }
 
 std::uint64_t Registry::counter(Counter counter) const {

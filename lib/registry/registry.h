@@ -109,16 +109,22 @@ class Registry {
   // from others they can have back (or `deferred`).
   Admission reserve(const Login& login, const Terms& terms, const Processes& processes,
                     std::uint64_t ends_ms);
-  // Takes a seat for a session at once.
+  // Takes a seat for a session at once. A session of the same device hands its seat to it, whatever
+  // the limits of site and user; a parked one goes. `login.take_over` is evicted.
   Admission admit(const Login& login, const Terms& terms, const Processes& processes);
+  // Finds the session of that device (`found`), or admits one. The caller touches what was found, which
+  // may have no seat, be revoked or gone by then.
+  Admission use(const Login& login, const Terms& terms, const Processes& processes);
   // Turns a reservation into a session; the seat stays taken all the while. nullopt: the
   // reservation has gone; reserve and bind in one step with admit(). Refused (table_full): there
   // is no slot for the session, and the reservation stays. Only those terms are used that are
   // recorded with the session.
   std::optional<Admission> bind(SlotRef reservation, const Login& login, const Terms& terms,
                                 const Processes& processes);
-  // A session that is listed, and neither counted nor refused. False: the table is full.
-  bool list_exempt(const Login& login, Admission& ret);
+  // A session that is listed, and neither counted nor refused; it takes the place of one of the same
+  // device. False: the table is full. Of the terms only the times count, of a session without a
+  // process.
+  bool list_exempt(const Login& login, Admission& ret, const Terms& terms = {});
 
   // The reservation that this login may bind: same user and service (and connection, where both
   // have one), made by the caller or by a child of the caller, or inherited. ret_strays:
@@ -169,7 +175,8 @@ class Registry {
   bool mark_revoked(SlotRef ref, std::string_view reason, std::uint32_t grace_s = 0,
                     MarkStage how = MarkStage::revoked);
   // A session that is marked, and whose processes are not to be waited for, gives up its seat for
-  // good; it stays listed until it is released. False: it has gone.
+  // good; it stays listed until it is released, and becomes a note if it has no process. False: it has
+  // gone.
   bool vacate(SlotRef ref);
 
   // What a session's record knows its token by: a keyed hash of the text.
@@ -230,6 +237,7 @@ class Registry {
   // By the whole name, even where the record shows it cut short.
   bool is_user_of(const RecordImage& record, std::string_view user) const;
   bool is_service_of(const RecordImage& record, std::string_view service) const;
+  bool is_device_of(const RecordImage& record, std::string_view device) const;
   std::uint32_t count();
   std::uint32_t capacity() const;
   std::uint32_t slots() const;

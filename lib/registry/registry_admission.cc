@@ -29,6 +29,12 @@ Admission Registry::admit(const Login& login, const Terms& terms, const Processe
   return Attempt{*this, login, RecordKind::session, terms, processes, 0}.take_seat();
 }
 
+Admission Registry::use(const Login& login, const Terms& terms, const Processes& processes) {
+  Attempt attempt{*this, login, RecordKind::session, terms, processes, 0};
+  attempt.is_use = true;
+  return attempt.take_seat();
+}
+
 Admission Registry::foresee(const Login& login, const Terms& terms, const Processes& processes) {
   return Attempt{*this, login, RecordKind::reservation, terms, processes, 0, true}.decide();
 }
@@ -41,7 +47,7 @@ Admission Registry::Attempt::take_seat() {
   });
   Admission answer = decide();
   undo.keep();
-  if (answer.deferred) return answer;
+  if (answer.deferred || answer.found) return answer;
   if (answer.admitted()) {
     parts().add_to(kAdmissions, 1);
     parts().note_high_water(answer.count);
@@ -54,25 +60,124 @@ Admission Registry::Attempt::take_seat() {
 Admission Registry::Attempt::decide() {
   rules.site = terms.site;
   rules.held_back = terms.may_use_reserved ? 0 : terms.reserved_seats;
-  rules.user = terms.user_limit < 0 ? UserHash{} : parts().user_hash(login.user);
+  rules.device = parts().device_hash(login);
+  rules.user = terms.user_limit < 0 && rules.device == kNoDevice ? UserHash{}
+                                                                 : parts().user_hash(login.user);
   rules.user_limit = terms.user_limit;
   rules.groups = terms.groups;
   for (;;) {
+    Decision decision;
+    if (login.take_over && take_over(decision)) {
+      if (!decision.done()) continue;
+      return admitted(decision);
+    }
+    if (is_use && !claim) decision = gate().find_device(rules);
     // Look first: while the site is full nobody needs a claim to be refused.
-    Decision decision = claim ? gate().add(*claim, rules) : gate().check_room(rules);
-    if (decision.done() && !claim && !dry_run) {
+    if (!decision.is_of_device())
+      decision = claim ? gate().add(*claim, rules) : gate().check_room(rules);
+    if (is_use && decision.is_of_device()) {
+      if (find_of_device(decision)) return std::move(result);
+      continue;
+    }
+    if (decision.is_of_device()) {
+      if (replace_device(decision)) continue;
+    } else if (decision.done() && !claim && !dry_run) {
       if (take_claim()) continue;
       decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()),
                   decision.count};
     } else if (!decision.done() && decision.outcome != Outcome::stale_configuration) {
       if (make_room(decision) && !decision.done()) continue;
     }
-    if (!decision.done()) return refuse(decision);
-    result.count = decision.count;
-    result.limit = decision.limit;
-    if (claim) result.ref = *claim;
-    return std::move(result);
+    return decision.done() ? admitted(decision) : refuse(decision);
   }
+}
+
+Admission Registry::Attempt::admitted(const Decision& decision) {
+  result.count = decision.count;
+  result.limit = decision.limit;
+  if (claim) result.ref = *claim;
+  return std::move(result);
+}
+
+// The device has a session. Its seat becomes the login's (decision.done()); one that has none goes.
+// True: it may be different now.
+bool Registry::Attempt::replace_device(Decision& decision) {
+  if (dry_run) {
+    decision.outcome = Outcome::done;
+    return false;
+  }
+  if (decision.outcome != Outcome::device_seated) {
+    parts().end_session_of_device(decision);
+    return true;
+  }
+  if (!claim && !take_claim()) {
+    decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()), decision.count};
+    return false;
+  }
+  const VictimFate fate =
+      kind == RecordKind::session ? VictimFate::freed : VictimFate::evicted_at_bind;
+  decision = gate().hand_over(*claim, {decision.slot, decision.generation}, fate, rules);
+  return decision.outcome == Outcome::gone;
+}
+
+// Found by use(). False: it has gone meanwhile.
+bool Registry::Attempt::find_of_device(const Decision& decision) {
+  Snapshot session;
+  if (!registry.snapshot(decision.slot, session) ||
+      session.state.generation != decision.generation)
+    return false;
+  if (claim) gate().table().abandon(*claim);
+  result.token.clear();
+  result.found = true;
+  result.ref = session.ref;
+  result.id = session.record.id;
+  return true;
+}
+
+// The session that the login names gives way, if it has a seat and every limit has room for the login
+// then. True: the login has its seat (decision.done()), or it may be different now.
+bool Registry::Attempt::take_over(Decision& decision) {
+  Snapshot session;
+  if (!registry.snapshot(*login.take_over, session) ||
+      session.record.kind != RecordKind::session || session.state.stage != Stage::seated ||
+      !registry.is_user_of(session.record, login.user))
+    return false;
+  const Victim victim{session.ref.slot, session.state.generation};
+  const Decision look = gate().check_room(rules, {&victim, 1});
+  still_in_the_way.reset();
+  if (look.outcome == Outcome::gone) return true;
+  if (look.outcome != Outcome::device_parked && !look.done()) {
+    still_in_the_way = look;
+    return false;
+  }
+  if (dry_run) {
+    result.displaced.push_back({session, Displaced::Why::evicted});
+    decision.outcome = Outcome::done;
+    return true;
+  }
+  if (!claim && !take_claim()) return false;
+  if (look.outcome == Outcome::device_parked) {
+    parts().end_session_of_device(look);
+    return true;
+  }
+  result.displaced.reserve(result.displaced.size() + 1);
+  const bool at_once = kind == RecordKind::session;
+  const Decision taken = gate().evict(
+      *claim, victim, at_once ? VictimFate::evicted : VictimFate::evicted_at_bind, rules);
+  if (!taken.done()) return true;
+  if (at_once) {
+    result.displaced.push_back({session, Displaced::Why::evicted});
+    parts().add_to(kEvicted, 1);
+  }
+  decision = taken;
+  return true;
+}
+
+// Only once it is known that the login gets in.
+bool Registry::Attempt::ended_parked_of_device() {
+  if (!parked_of_device) return false;
+  parts().end_session_of_device(*std::exchange(parked_of_device, std::nullopt));
+  return true;
 }
 
 bool Registry::Attempt::take_claim() {
@@ -141,6 +246,7 @@ bool Registry::Attempt::take_idle(Decision& decision) {
     decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()), decision.count};
     return false;
   }
+  if (ended_parked_of_device()) return true;
   const std::vector<Candidate> eligible = std::exchange(pool, {});  // each is tried once
   for (const Candidate& candidate : eligible) {
     if (!candidate.idle) continue;
@@ -169,8 +275,14 @@ std::optional<std::size_t> Registry::Attempt::find_enough(std::vector<Each>& poo
   std::vector<Victim> leaving;
   std::vector<std::size_t> chosen;
   std::vector<bool> is_chosen(pool.size());
+  parked_of_device.reset();
   while (!why.done()) {
-    if (why.outcome == Outcome::stale_configuration) return 0;  // which decide() finds
+    if (why.outcome == Outcome::device_parked) {
+      parked_of_device = why;
+      break;
+    }
+    // Which decide() finds.
+    if (why.outcome == Outcome::stale_configuration || why.is_of_device()) return 0;
     if (why.outcome == Outcome::gone) {
       std::erase_if(pool, [&](const Each& each) {
         return gate().check_room(rules, {&each.victim, 1}).outcome == Outcome::gone;
@@ -236,7 +348,12 @@ bool Registry::Attempt::evict(Decision& decision) {
   const Decision others = gate().check_room(rules, leaving);
   if (others.outcome == Outcome::gone || others.outcome == Outcome::user_full)
     return look_at_user_again();
-  if (!others.done()) {
+  parked_of_device.reset();
+  if (others.outcome == Outcome::device_parked)
+    parked_of_device = others;
+  else if (others.is_of_device())
+    return true;
+  if (!others.done() && !parked_of_device) {
     decision = others;
     other_limit_is_in_the_way = true;
     return others.outcome == Outcome::stale_configuration;
@@ -251,6 +368,7 @@ bool Registry::Attempt::evict(Decision& decision) {
     decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()), decision.count};
     return false;
   }
+  if (ended_parked_of_device()) return true;
   result.displaced.reserve(result.displaced.size() + 1);
   // Above a limit that was lowered: the others just lose their seats.
   for (std::size_t i = 1; i < needed; ++i)
@@ -267,6 +385,7 @@ bool Registry::Attempt::evict(Decision& decision) {
     decision = taken;
     return true;
   }
+  if (taken.is_of_device()) return true;
   if (taken.outcome != Outcome::gone && taken.outcome != Outcome::user_full) {
     decision = taken;
     return false;
@@ -309,6 +428,7 @@ bool Registry::Attempt::displace_slow_login(Decision& decision) {
     decision = {Outcome::table_full, static_cast<std::int32_t>(gate().capacity()), decision.count};
     return false;
   }
+  if (ended_parked_of_device()) return true;
   const Pending chosen = pool.front();
   pool.erase(pool.begin());  // each is tried once
   if (gate().give_way(chosen.victim, rules) == Outcome::done) gave_way(chosen);
@@ -343,15 +463,19 @@ bool Registry::Attempt::drop_stalest_parked() {
     if (session.state.stage == Stage::parked) parked.push_back(session);
   });
   if (parked.empty()) return false;
+  // Those without a process have no terminals.
+  const auto with_process = std::partition(
+      parked.begin(), parked.end(), [](const Snapshot& p) { return !leader_of(p.record); });
+  const auto first = static_cast<std::size_t>(with_process - parked.begin());
   std::vector<TerminalLook> looks;
-  looks.reserve(parked.size());
-  for (const Snapshot& session : parked)
-    looks.push_back(look_at(session.record));
+  looks.reserve(parked.size() - first);
+  for (std::size_t i = first; i < parked.size(); ++i)
+    looks.push_back(look_at(parked[i].record));
   processes.look_at_terminals(looks);
   const auto rank = [&](std::size_t i) {
     const std::uint64_t last_ms =
         std::max(parked[i].last_activity_ms, parked[i].record.opened_boottime_ms);
-    return staleness_of(parked[i], looks[i].tells_use(), last_ms);
+    return staleness_of(parked[i], i < first || looks[i - first].tells_use(), last_ms);
   };
   std::size_t stalest = 0;
   for (std::size_t i = 1; i < parked.size(); ++i)
@@ -362,7 +486,8 @@ bool Registry::Attempt::drop_stalest_parked() {
   return true;
 }
 
-Admission Registry::Attempt::refuse(const Decision& decision) {
+Admission Registry::Attempt::refuse(Decision decision) {
+  if (still_in_the_way && !still_in_the_way->is_of_device()) decision = *still_in_the_way;
   if (claim) gate().table().abandon(*claim);
   result.token.clear();
   if (result.deferred) return std::move(result);

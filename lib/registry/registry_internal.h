@@ -38,11 +38,18 @@ struct Registry::Parts {
   SessionId new_id(const Login& login);
   Claimer claimer(const ProcessId& id) const;
   std::optional<SlotRef> claim_for(const Login& login, RecordImage& record, Admission& ret);
+  std::optional<SlotRef> claim_slot(const Login& login, const RecordImage& record);
+  bool drop_stalest_note();
+  // Ends the session that was found of a device, for another one of it. Harmless if it has gone.
+  void end_session_of_device(const Decision& found);
   TokenDigest token_digest(std::string_view token) const;
   UserHash user_hash(std::string_view user) const;
   std::uint64_t service_hash(std::string_view service) const;
   std::uint64_t connection_hash(const Login& login) const;
   std::uint64_t group_hash(std::string_view name) const;  // never 0
+  DeviceHash device_hash(const UserHash& user, std::uint64_t service,
+                         std::string_view device) const;  // never kNoDevice
+  DeviceHash device_hash(const Login& login) const;       // kNoDevice: it has none
   bool may_bind(const Snapshot& held, const Login& login) const;
   bool is_record_of(const RecordImage& record, const Login& login) const;
   void add_to(Counter counter, std::uint64_t amount);
@@ -106,6 +113,7 @@ struct Registry::Attempt {
   const Processes& processes;
   std::uint64_t ends_ms;
   bool dry_run = false;
+  bool is_use = false;
 
   Rules rules{};
   std::optional<SlotRef> claim{};
@@ -115,6 +123,10 @@ struct Registry::Attempt {
   bool other_limit_is_in_the_way = false;  // behind the first
   unsigned evictions_tried = 0;
   unsigned searched_again = 0;
+  // The device has a parked session, which has to go before the login takes a seat.
+  std::optional<Decision> parked_of_device{};
+  // What refuses the login even when the session that it would take over has given way.
+  std::optional<Decision> still_in_the_way{};
   std::vector<Candidate> idle{};       // of the whole table, stalest first
   std::vector<Candidate> own{};        // the user's sessions, stalest first
   std::vector<Pending> pending{};      // of the whole table
@@ -129,6 +141,10 @@ struct Registry::Attempt {
   Gate<ProcessAtom>& gate() const { return parts().gate; }
 
   bool take_claim();
+  bool take_over(Decision& decision);
+  bool replace_device(Decision& decision);
+  bool find_of_device(const Decision& decision);
+  bool ended_parked_of_device();
   void search_table();
   void search_user();
   bool make_room(Decision& decision);
@@ -144,7 +160,8 @@ struct Registry::Attempt {
   bool defers(std::size_t needed);
   bool is_anybody_parked();
   bool drop_stalest_parked();
-  Admission refuse(const Decision& decision);
+  Admission admitted(const Decision& decision);
+  Admission refuse(Decision decision);
 };
 
 // A look for the dead and the idle: registry_search.cc.
@@ -188,8 +205,11 @@ struct Registry::Search {
   Gate<ProcessAtom>& gate() const { return parts().gate; }
 
   void examine(std::uint32_t slot);
+  void examine_by_clock(const Snapshot& held);
+  void consider(const Snapshot& session, bool tells_use, std::uint64_t last_ms);
   void free_leaderless();
   void look_at_terminals();
+  void sort_found();
   void count_reaped();
   void publish(std::uint64_t began_ms, std::uint64_t cost_us);
 };

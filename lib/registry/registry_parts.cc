@@ -100,25 +100,37 @@ RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, co
   record.user_limit = terms.user_limit;
   record.flags = terms.may_use_reserved ? RecordFlags::may_use_reserved : RecordFlags::none;
   const bool is_reservation = kind == RecordKind::reservation;
-  if (!is_reservation && login.has_shared_leader) {
+  const bool no_process = login.no_process && !is_reservation;
+  if (no_process) {
+    record.flags = record.flags | RecordFlags::no_process;
+  } else if (!is_reservation && login.has_shared_leader) {
     record.flags = record.flags | RecordFlags::shared_leader;
   } else if (!is_reservation && login.audit_session != 0) {
     record.flags = record.flags | RecordFlags::has_audit_session;
     if (terms.count_terminals) record.flags = record.flags | RecordFlags::counts_terminals;
     if (terms.count_any) record.flags = record.flags | RecordFlags::counts_any;
   }
-  const ProcessId leader = is_reservation ? login.self : login.leader.value_or(login.self);
-  record.leader_pid = static_cast<std::uint32_t>(leader.pid);
-  if (!is_reservation && login.has_display) record.flags = record.flags | RecordFlags::has_display;
-  record.parent_pid = has(record.flags, RecordFlags::has_audit_session)
-                          ? login.audit_session
-                          : static_cast<std::uint32_t>(login.parent.pid);
-  record.leader_start_ticks = leader.start_ticks;
-  record.parent_start_ticks = login.parent.start_ticks;
+  if (no_process) {
+    std::array<std::uint64_t, 2> words;
+    const DeviceHash device = device_hash(login);
+    memcpy(words.data(), device.data(), sizeof words);
+    record.leader_start_ticks = words[0];
+    record.parent_start_ticks = words[1];
+  } else {
+    const ProcessId leader = is_reservation ? login.self : login.leader.value_or(login.self);
+    record.leader_pid = static_cast<std::uint32_t>(leader.pid);
+    if (!is_reservation && login.has_display)
+      record.flags = record.flags | RecordFlags::has_display;
+    record.parent_pid = has(record.flags, RecordFlags::has_audit_session)
+                            ? login.audit_session
+                            : static_cast<std::uint32_t>(login.parent.pid);
+    record.leader_start_ticks = leader.start_ticks;
+    record.parent_start_ticks = login.parent.start_ticks;
+  }
   record.opened_boottime_ms = at.boottime_ms;
   record.opened_realtime_ms = at.realtime_ms;
   record.ends_boottime_ms = ends_ms;
-  if (kind == RecordKind::session && terms.lifetime_ms != 0)
+  if ((kind == RecordKind::session || no_process) && terms.lifetime_ms != 0)
     record.ends_boottime_ms = at.boottime_ms + terms.lifetime_ms;
   record.service_hash = service_hash(login.service);
   record.connection_hash = connection_hash(login);
@@ -142,6 +154,21 @@ std::uint64_t Registry::Parts::group_hash(std::string_view name) const {
   return hash != 0 ? hash : 1;
 }
 
+DeviceHash Registry::Parts::device_hash(const UserHash& user, std::uint64_t service,
+                                        std::string_view device) const {
+  std::string text(bytes_of(user));
+  text += bytes_of(service);
+  text += device;
+  DeviceHash hash = hash128(hash_key(), text);
+  if (hash == kNoDevice) hash[0] = 1;
+  return hash;
+}
+
+DeviceHash Registry::Parts::device_hash(const Login& login) const {
+  if (login.device.empty()) return kNoDevice;
+  return device_hash(user_hash(login.user), service_hash(login.service), login.device);
+}
+
 TokenDigest Registry::Parts::token_digest(std::string_view token) const {
   return hash128(hash_key(), token);
 }
@@ -159,14 +186,23 @@ Claimer Registry::Parts::claimer(const ProcessId& id) const {
           id.start_ticks == 0 ? 0 : static_cast<std::uint32_t>(hash % values + 1)};
 }
 
-std::optional<SlotRef> Registry::Parts::claim_for(const Login& login, RecordImage& record,
-                                                  Admission& ret) {
+std::optional<SlotRef> Registry::Parts::claim_slot(const Login& login, const RecordImage& record) {
   // The sessions of a user with a limit stand together, so that they are counted by looking at a
-  // few slots; those of others are spread, so that a thousand of one user make no long run.
+  // few slots; those of others are spread, so that a thousand of one user make no long run. Those with
+  // a device key stand together in any case, so that they are found.
+  const Home home = device_of(record) != kNoDevice ? Home::of_devices : Home::of_user;
   std::uint64_t place = 0;
   memcpy(&place, record.id.data(), sizeof place);
-  if (record.user_limit >= 0) place = table().home(record.user_hash);
-  const auto claim = table().claim(place, record.user_hash, claimer(login.self));
+  if (record.user_limit >= 0 || home == Home::of_devices)
+    place = table().home(record.user_hash, home);
+  return table().claim(place, record.user_hash, claimer(login.self), home);
+}
+
+std::optional<SlotRef> Registry::Parts::claim_for(const Login& login, RecordImage& record,
+                                                  Admission& ret) {
+  auto claim = claim_slot(login, record);
+  while (!claim && drop_stalest_note())
+    claim = claim_slot(login, record);
   if (!claim) return claim;
   Undo undo([&] { table().abandon(*claim); });
   if (make_token && record.kind != RecordKind::reservation) {
@@ -176,6 +212,25 @@ std::optional<SlotRef> Registry::Parts::claim_for(const Login& login, RecordImag
   table().write_record(*claim, record);
   undo.keep();
   return claim;
+}
+
+// Nobody has a claim to a note's slot. False: there was none.
+bool Registry::Parts::drop_stalest_note() {
+  std::optional<Snapshot> stalest;
+  Snapshot held;
+  for (std::uint32_t slot = 0; slot < table().size(); ++slot)
+    if (table().state(slot).stage == Stage::evicted && read(slot, held) && is_note(held) &&
+        (!stalest || held.last_activity_ms < stalest->last_activity_ms))
+      stalest = held;
+  if (!stalest) return false;
+  gate.unlist_evicted(stalest->ref.slot, stalest->state.generation);
+  return true;  // also where somebody else was quicker: look again
+}
+
+void Registry::Parts::end_session_of_device(const Decision& found) {
+  if (found.outcome == Outcome::device_seated) gate.remove(found.slot, found.generation);
+  if (found.outcome == Outcome::device_parked) gate.drop(found.slot, found.generation);
+  if (found.outcome == Outcome::device_exempt) gate.unlist_exempt(found.slot, found.generation);
 }
 
 bool Registry::Parts::is_record_of(const RecordImage& record, const Login& login) const {

@@ -17,6 +17,11 @@ std::uint64_t own_cpu_us() {
          static_cast<std::uint64_t>(t.tv_nsec) / 1000;
 }
 
+// When the lifetime is over, whether or not it is used.
+std::uint64_t record_end_ms(const RecordImage& record) {
+  return record.ends_boottime_ms != 0 ? record.ends_boottime_ms : ~std::uint64_t{0};
+}
+
 bool is_process_gone(Life life) {
   return life != Life::alive;
 }
@@ -57,6 +62,7 @@ void Registry::Search::search_table() {
     examine(slot);
   free_leaderless();
   look_at_terminals();
+  sort_found();
   count_reaped();
   if (terms != nullptr) publish(began_ms, own_cpu_us() - began_us);
 }
@@ -68,6 +74,7 @@ void Registry::Search::search_user() {
   });
   free_leaderless();
   look_at_terminals();
+  sort_found();
   count_reaped();
 }
 
@@ -91,8 +98,13 @@ void Registry::Search::examine(std::uint32_t slot) {
   Snapshot held;
   if (!parts().read(slot, held)) return;
   const RecordImage& record = held.record;
-  const ProcessId leader = leader_of(record);
-  const Life life = processes.life(leader);
+  if (!has_process(record)) {
+    examine_by_clock(held);
+    return;
+  }
+  const auto known_leader = leader_of(record);
+  const ProcessId leader = known_leader.value_or(ProcessId{});
+  const Life life = known_leader ? processes.life(leader) : Life::reused;
   if (record.kind == RecordKind::reservation) {
     const ProcessId parent{static_cast<pid_t>(record.parent_pid), record.parent_start_ticks};
     std::uint64_t ends_ms = record.ends_boottime_ms != 0 ? record.ends_boottime_ms : ~0ull;
@@ -154,6 +166,34 @@ void Registry::Search::examine(std::uint32_t slot) {
   }
 }
 
+// Without a process there is nothing to ask but the clock, and nothing to wait for.
+void Registry::Search::examine_by_clock(const Snapshot& held) {
+  const std::uint32_t slot = held.ref.slot;
+  const Stage stage = held.state.stage;
+  const bool has_seat = stage == Stage::seated;
+  const std::uint64_t ends_ms =
+      is_note(held) ? end_of_note_ms(held) : expiry_ms(held, true).value_or(~std::uint64_t{0});
+  if (now_ms >= ends_ms) {
+    found_dead |= has_seat;
+    // Whoever uses it just now is either seen by that, or comes too late.
+    const bool is_unused = has_seat || stage == Stage::parked;
+    if (is_unused && now_ms < record_end_ms(held.record)
+            ? gate().expire(slot, held.state, held.last_activity_ms)
+            : parts().free_slot(slot, held.state))
+      ++reaped.sessions;
+    return;
+  }
+  // Who marked it has got no further, or is about to.
+  if (held.mark >= MarkStage::revoked && stage != Stage::evicted) {
+    found_dead |= has_seat;
+    registry.vacate(held.ref);
+    return;
+  }
+  if (has_seat) next_change_ms = std::min(next_change_ms, ends_ms);
+  if (terms == nullptr || !has_seat) return;
+  consider(held, true, std::max(held.last_activity_ms, held.record.opened_boottime_ms));
+}
+
 void Registry::Search::free_leaderless() {
   if (leaderless_count == 0) return;
   const LiveSids sids = processes.live_sids();
@@ -192,25 +232,33 @@ void Registry::Search::look_at_terminals() {
         registry.touch(session.ref, typed_ms);
       }
     }
-    const std::uint64_t idle_ms = last_ms + std::uint64_t{session.record.idle_after_s} * 1000;
     if (look.parked) {
+      const std::uint64_t idle_ms = last_ms + std::uint64_t{session.record.idle_after_s} * 1000;
       if (now_ms < idle_ms) registry.return_to_seat(session.ref, *terms, false);
       continue;
     }
-    const bool can_idle =
-        session.record.idle_after_s != 0 && (seen[i].tells_use() || session.use_is_told);
-    const bool idle = can_idle && now_ms >= idle_ms;
-    if (can_idle && !idle) next_change_ms = std::min(next_change_ms, idle_ms);
-    if (ret != nullptr && (idle || user != nullptr))
-      ret->push_back({{session.ref.slot, session.state.generation},
-                      session.ref,
-                      staleness_of(session, seen[i].tells_use(), last_ms),
-                      last_ms,
-                      session.record.opened_boottime_ms,
-                      session.record.groups,
-                      idle});
+    consider(session, seen[i].tells_use(), last_ms);
   }
   if (user == nullptr) parts().note_clock(at);
+}
+
+// Notes a seated session whose seat may be taken, now or when it goes idle.
+void Registry::Search::consider(const Snapshot& session, bool tells_use, std::uint64_t last_ms) {
+  const std::uint64_t idle_ms = last_ms + std::uint64_t{session.record.idle_after_s} * 1000;
+  const bool can_idle = session.record.idle_after_s != 0 && (tells_use || session.use_is_told);
+  const bool idle = can_idle && now_ms >= idle_ms;
+  if (can_idle && !idle) next_change_ms = std::min(next_change_ms, idle_ms);
+  if (ret == nullptr || (!idle && user == nullptr)) return;
+  ret->push_back({{session.ref.slot, session.state.generation},
+                  session.ref,
+                  staleness_of(session, tells_use, last_ms),
+                  last_ms,
+                  session.record.opened_boottime_ms,
+                  session.record.groups,
+                  idle});
+}
+
+void Registry::Search::sort_found() {
   if (ret != nullptr)
     std::sort(ret->begin(), ret->end(),
               [](const Candidate& a, const Candidate& b) { return a.staleness < b.staleness; });

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "host/process.h"
 #include "registry/layout.h"
@@ -34,14 +35,21 @@ LostRecords read_lost_records(const std::string& path) {
   const SystemProcesses processes;
   const LiveSids sids = processes.live_sids();
   const LiveAuditSessions audit_sessions = processes.live_audit_sessions();
-  for_each_unmapped(fd.get(), kMostSlots, [&](Stage, const RecordImage& record) {
+  const std::uint64_t now_ms = boottime_ms();
+  for_each_unmapped(fd.get(), kMostSlots, [&](Stage stage, const RecordImage& record) {
     if (record.kind != RecordKind::session && record.kind != RecordKind::exempt) return true;
-    const ProcessId leader = leader_of(record);
-    const Life life = processes.life(leader);
-    const bool is_over = life == Life::reused || (life == Life::gone && !sids.contains(leader.pid));
-    if (is_over && !audit_sessions.contains(leftovers_of(record))) return true;
+    const auto leader = leader_of(record);
+    if (leader) {
+      const Life life = processes.life(*leader);
+      const bool is_over =
+          life == Life::reused || (life == Life::gone && !sids.contains(leader->pid));
+      if (is_over && !audit_sessions.contains(leftovers_of(record))) return true;
+    } else if (has_process(record) || stage == Stage::evicted ||
+               (record.ends_boottime_ms != 0 && now_ms >= record.ends_boottime_ms)) {
+      return true;
+    }
     lost.sessions.push_back({to_hex(record.id), std::string(text_of(record.user)),
-                             std::string(text_of(record.service)), leader.pid});
+                             std::string(text_of(record.service)), leader ? leader->pid : 0});
     return true;
   });
   return lost;

@@ -4,7 +4,9 @@
 // memory.
 //
 // Placement is the index. The sessions of a user stand at the user's home (a slot index made of the
-// hash of the name) or after it, modulo the number of slots; the home's stray word says how far.
+// hash of the name) or after it, modulo the number of slots; the home's stray word says how far. Those
+// with a device key have a home of their own, so that looking for one is linear in the user's devices,
+// and not in how far the user's other sessions are spread.
 // The order that keeps this true: claim, raise the stray word, and only then take a seat. Every
 // claim raises the word's version even when the distance does not grow, so a distance is lowered
 // only if no claim came in between: read the word, look at the slots, CAS the word.
@@ -15,12 +17,15 @@
 #include <cstring>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "registry/layout.h"
 #include "registry/record.h"
 #include "registry/words.h"
 
 namespace sessreg {
+
+enum class Home { of_user, of_devices };
 
 struct Claimer {
   std::uint32_t pid;
@@ -40,12 +45,14 @@ class SlotTable {
   // --- FREE <-> CLAIMED ---
 
   // Claims the first free slot at or after `start` (modulo the number of slots) for a session of
-  // that user; nullopt: none free.
-  std::optional<SlotRef> claim(std::uint64_t start, const UserHash& user, Claimer claimer) {
+  // that user, whose home is `of`; nullopt: none free.
+  std::optional<SlotRef> claim(std::uint64_t start, const UserHash& user, Claimer claimer,
+                               Home of = Home::of_user) {
     const std::uint32_t n = size();
+    const std::uint32_t bucket = home(user, of);
     auto i = static_cast<std::uint32_t>(start % n);
     // In a large table each of these is a cache miss: let them happen at the same time.
-    __builtin_prefetch(&slots_[home(user)].stray, 1);
+    __builtin_prefetch(&slots_[bucket].stray, 1);
     prefetch(i);
     for (std::uint32_t tried = 0; tried < n; ++tried, i = i + 1 == n ? 0 : i + 1) {
       std::uint64_t seen = slots_[i].state.load(std::memory_order_relaxed);
@@ -58,7 +65,7 @@ class SlotTable {
       if (!slots_[i].state.compare_exchange_strong(
               seen, widths_.pack(mine), std::memory_order_acquire, std::memory_order_relaxed))
         continue;
-      raise_stray(user, i);
+      raise_stray(bucket, i);
       return SlotRef{i, mine.generation};
     }
     return std::nullopt;
@@ -124,10 +131,10 @@ class SlotTable {
 
   // --- Users ---
 
-  std::uint32_t home(const UserHash& user) const {
-    std::uint64_t value = 0;
-    std::memcpy(&value, user.data(), sizeof value);
-    return static_cast<std::uint32_t>(value % size());
+  std::uint32_t home(const UserHash& user, Home of = Home::of_user) const {
+    std::array<std::uint64_t, 2> halves;  // the hash is keyed, so each is as good as a hash of its own
+    std::memcpy(halves.data(), user.data(), sizeof halves);
+    return static_cast<std::uint32_t>(halves[of == Home::of_user ? 0 : 1] % size());
   }
 
   bool is_user(std::uint32_t slot, const UserHash& user) const {
@@ -138,29 +145,56 @@ class SlotTable {
            record[kUserHashWord + 1].load(std::memory_order_relaxed) == words[1];
   }
 
-  // Calls visit(slot, state) for each slot that may hold a session of that user and is not free.
-  // Linear in the distance, which shrinks here when it is much larger than it need be.
+  // Calls visit(slot, state) once for each slot that may hold a session of that user and is not free.
+  // Linear in the distances from both homes.
   template <class Visit>
   void for_each_near_home(const UserHash& user, Visit visit) {
+    const std::uint32_t bucket = home(user, Home::of_user);
+    const std::uint32_t visited = for_each_behind(bucket, visit);
+    for_each_behind(home(user, Home::of_devices), [&](std::uint32_t slot, const StateWord& at) {
+      if (distance(bucket, slot) > visited) visit(slot, at);
+    });
+  }
+
+  // The same of the slots that may hold a session whose home is that bucket. Returns how far it went;
+  // the distance shrinks here when it is much larger than it need be.
+  template <class Visit>
+  std::uint32_t for_each_behind(std::uint32_t bucket, Visit visit) {
     const std::uint32_t n = size();
-    const std::uint32_t bucket = home(user);
     Atom& word = slots_[bucket].stray;
     // Acquire: pairs with the raising of a claim, so that the claim itself is seen.
     std::uint64_t seen = word.load(std::memory_order_acquire);
     const StrayWord stray = Widths::stray(seen);
-    const std::uint32_t distance = std::min(stray.distance, n - 1);
+    const std::uint32_t farthest = std::min(stray.distance, n - 1);
     std::uint32_t needed = 0;
-    for (std::uint32_t offset = 0, i = bucket; offset <= distance;
+    for (std::uint32_t offset = 0, i = bucket; offset <= farthest;
          ++offset, i = i + 1 == n ? 0 : i + 1) {
       const StateWord at = state(i);
       if (at.stage == Stage::free) continue;
-      // The record of a claim may not be written yet, so it could be of this bucket.
-      if (at.stage == Stage::claimed || home(user_of(i)) == bucket) needed = offset;
+      // The record of a claim may not be written yet, so it could be of this bucket. Which of its
+      // two homes a session has is not asked: one too many costs a look.
+      if (at.stage == Stage::claimed || is_at_home(i, bucket)) needed = offset;
       visit(i, at);
     }
-    if (needed < distance / 2 || (needed == 0 && distance != 0))
+    if (needed < farthest / 2 || (needed == 0 && farthest != 0))
       word.compare_exchange_strong(seen, Widths::pack(StrayWord{stray.version + 1, needed}),
                                    std::memory_order_acq_rel, std::memory_order_relaxed);
+    return farthest;
+  }
+
+  // --- Devices ---
+
+  // The session of that device, of that user: seated, parked or exempt. To be believed only as long
+  // as the gate does not move.
+  std::optional<std::pair<std::uint32_t, StateWord>> find_device(const UserHash& user,
+                                                                 const DeviceHash& device) {
+    std::optional<std::pair<std::uint32_t, StateWord>> found;
+    for_each_behind(home(user, Home::of_devices), [&](std::uint32_t slot, const StateWord& at) {
+      const bool is_session = at.stage == Stage::seated || at.stage == Stage::parked ||
+                              at.stage == Stage::exempt;
+      if (is_session && is_device(slot, device)) found = {slot, at};
+    });
+    return found;
   }
 
   // --- Reading and marking ---
@@ -217,9 +251,9 @@ class SlotTable {
   }
 
   // Moves the last activity of that occupancy forward, and returns the word as it is now; nullopt:
-  // the slot has another occupant. If this ends a rest of more than half of the session's idle
-  // time, or the end of one is still being made known, the word has kWaking: the caller moves the
-  // gate, then calls woken().
+  // the slot has another occupant. If this ends a rest of more than half of longest_rest_ms(), or
+  // the end of one is still being made known, the word has kWaking: the caller moves the gate, then
+  // calls woken().
   std::optional<std::uint64_t> touch(SlotRef ref, std::uint64_t boottime_ms, UseIsTold told,
                                      std::uint64_t (*clock)()) {
     Atom& word = slots_[ref.slot].last_activity;
@@ -234,8 +268,8 @@ class SlotTable {
       // By the clock as it is between load and CAS, not by the time given: several times that
       // were taken long ago could each seem to end only a short rest. Sessions that are never
       // idle are spared the clock.
-      const std::uint64_t idle_ms = idle_after_ms(ref.slot);
-      if (idle_ms != 0 && clock() >= time_of(seen) + idle_ms / 2) next |= kWaking;
+      const std::uint64_t rest_ms = longest_rest_ms(ref.slot);
+      if (rest_ms != 0 && clock() >= time_of(seen) + rest_ms / 2) next |= kWaking;
       if (next == seen || word.compare_exchange_strong(seen, next, std::memory_order_acq_rel,
                                                        std::memory_order_acquire))
         return next;
@@ -300,9 +334,13 @@ class SlotTable {
   // What follows comes from the words of the record, and means nothing if the slot has
   // another occupant by now.
 
-  // 0: never idle.
-  std::uint64_t idle_after_ms(std::uint32_t slot) const {
-    return (slots_[slot].record[kIdleWord].load(std::memory_order_relaxed) & 0xffffffff) * 1000;
+  // How long it may rest before its seat may be taken from it: until it is idle, and without a
+  // process also until its time to live is over. 0: for ever.
+  std::uint64_t longest_rest_ms(std::uint32_t slot) const {
+    const std::uint64_t word = slots_[slot].record[kIdleWord].load(std::memory_order_relaxed);
+    const std::uint64_t idle_s = word & 0xffffffff, ttl_s = word >> 32;
+    if (ttl_s == 0 || (idle_s != 0 && idle_s <= ttl_s) || has_process_in(slot)) return idle_s * 1000;
+    return ttl_s * 1000;
   }
   std::uint64_t groups_of(std::uint32_t slot) const {
     return slots_[slot].record[kGroupsWord].load(std::memory_order_relaxed);
@@ -323,6 +361,18 @@ class SlotTable {
     return slots_[slot].record[kKindWord].load(std::memory_order_relaxed) >> 32 ==
            static_cast<std::uint64_t>(RecordKind::reservation);
   }
+  bool has_process_in(std::uint32_t slot) const {
+    const std::uint64_t word = slots_[slot].record[kUserLimitWord].load(std::memory_order_relaxed);
+    return !has(static_cast<RecordFlags>(word >> 32), RecordFlags::no_process);
+  }
+  bool is_device(std::uint32_t slot, const DeviceHash& device) const {
+    std::array<std::uint64_t, 2> words;
+    std::memcpy(words.data(), device.data(), sizeof words);
+    const auto& record = slots_[slot].record;
+    return record[kDeviceWord].load(std::memory_order_relaxed) == words[0] &&
+           record[kDeviceWord + 1].load(std::memory_order_relaxed) == words[1] &&
+           !has_process_in(slot);
+  }
   std::int32_t user_limit_of(std::uint32_t slot) const {
     return static_cast<std::int32_t>(
         slots_[slot].record[kUserLimitWord].load(std::memory_order_relaxed) & 0xffffffff);
@@ -330,6 +380,7 @@ class SlotTable {
 
  private:
   static constexpr std::size_t kUserHashWord = offsetof(RecordImage, user_hash) / 8;
+  static constexpr std::size_t kDeviceWord = offsetof(RecordImage, leader_start_ticks) / 8;
   static constexpr std::size_t kVictimSlotWord = offsetof(RecordImage, victim_slot) / 8;
   static constexpr std::size_t kVictimGenerationWord = offsetof(RecordImage, victim_generation) / 8;
   static constexpr std::size_t kGroupsWord = offsetof(RecordImage, groups) / 8;
@@ -350,9 +401,17 @@ class SlotTable {
       __builtin_prefetch(begin + offset, 1);
   }
 
-  void raise_stray(const UserHash& user, std::uint32_t slot) {
-    const std::uint32_t bucket = home(user);
-    const std::uint32_t offset = slot >= bucket ? slot - bucket : slot + size() - bucket;
+  std::uint32_t distance(std::uint32_t bucket, std::uint32_t slot) const {
+    return slot >= bucket ? slot - bucket : slot + size() - bucket;
+  }
+
+  bool is_at_home(std::uint32_t slot, std::uint32_t bucket) const {
+    const UserHash user = user_of(slot);
+    return home(user, Home::of_user) == bucket || home(user, Home::of_devices) == bucket;
+  }
+
+  void raise_stray(std::uint32_t bucket, std::uint32_t slot) {
+    const std::uint32_t offset = distance(bucket, slot);
     Atom& word = slots_[bucket].stray;
     std::uint64_t seen = word.load(std::memory_order_relaxed);
     for (;;) {

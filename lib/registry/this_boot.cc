@@ -47,10 +47,10 @@ bool does_clock_agree(std::uint64_t recorded) {
 // Only a start time that is known and equal shows anything. Not the caller itself: after a boot the
 // first login may well have the pid and the start time of the boot before.
 bool is_maker_alive(const RecordImage& record) {
-  const ProcessId leader = leader_of(record);
-  return leader.start_ticks != 0 && leader.pid != getpid() &&
+  const auto leader = leader_of(record);
+  return leader && leader->start_ticks != 0 && leader->pid != getpid() &&
          record.opened_boottime_ms <= boottime_ms() &&
-         SystemProcesses().start_ticks_if_alive(leader.pid) == leader.start_ticks;
+         SystemProcesses().start_ticks_if_alive(leader->pid) == leader->start_ticks;
 }
 
 bool is_any_maker_alive(int fd, const HeaderImage& header) {

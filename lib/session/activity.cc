@@ -1,6 +1,7 @@
 #include "session/activity.h"
 
 #include <array>
+#include <span>
 
 #include "base/text.h"
 #include "registry/refusal.h"
@@ -16,7 +17,7 @@ bool is_out_of_time(const Registry& registry, const Snapshot& session, const Pro
     return now_ms >= expiry_ms(session, terminals_tell).value_or(~std::uint64_t{0});
   };
   if (is_past(false)) return true;
-  if (!is_past(true)) return false;
+  if (!is_past(true) || !leader_of(session.record)) return false;
   // Unused for its time to live, if it can be seen whether it is used, and nobody has typed since.
   std::array look = {look_at(session.record)};
   processes.look_at_terminals(look);
@@ -32,20 +33,31 @@ bool is_token_past(const Snapshot& session, std::uint64_t now_ms) {
          now_ms >= session.record.opened_boottime_ms + kTokenLife_ms;
 }
 
-Marked mark(Registry& registry, const Config& config, const Snapshot& session,
-            const Processes& processes, std::uint64_t now_ms, bool is_past) {
+bool has_to_end(const Snapshot& session) {
+  return session.mark != MarkStage::none || session.state.stage == Stage::evicted;
+}
+
+Marked mark(Registry& registry, const Config& config, Snapshot session, const Processes& processes,
+            std::uint64_t now_ms, bool is_past) {
   Marked result;
   result.session = session;
-  if (session.mark != MarkStage::none || session.state.stage == Stage::evicted) {
+  if (!has_to_end(session) &&
+      (is_past || is_out_of_time(registry, session, processes, now_ms))) {
+    result.what = Marked::What::expired;
+    // Without a process there is nothing to wait for.
+    const std::uint32_t slot = session.ref.slot;
+    if (!has_process(session.record)) registry.reap(std::span(&slot, 1), processes, now_ms);
+    return result;
+  }
+  // As it is behind the touch: what has lost its seat by then is not told that it has one.
+  if (!has_to_end(session) && (!registry.touch(session.ref, now_ms, UseIsTold::yes) ||
+                               !registry.snapshot(session.ref, session)))
+    return result;  // it has just gone
+  if (has_to_end(session)) {
     result.what = Marked::What::revoked;
     result.reason = reason_of(session);
     return result;
   }
-  if (is_past || is_out_of_time(registry, session, processes, now_ms)) {
-    result.what = Marked::What::expired;
-    return result;
-  }
-  if (!registry.touch(session.ref, now_ms, UseIsTold::yes)) return result;  // it has just gone
   result.what = Marked::What::marked;
   if (session.state.stage != Stage::parked) return result;
 

@@ -60,7 +60,7 @@ bool has_left_something(const Snapshot& session) {
   // Where /proc does not tell, the leader's end decides.
   if (table.find(getpid()) == nullptr) return true;
   std::set<pid_t> going;
-  for (const auto& process : table.closure(std::array{leader_of(session.record)}, 0))
+  for (const auto& process : table.closure(std::array{leader_of(session.record).value()}, 0))
     going.insert(process.id.pid);
   const std::vector<ProcessId> all = table.of_audit_session(leftovers);
   return std::any_of(all.begin(), all.end(),

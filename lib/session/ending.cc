@@ -84,11 +84,11 @@ std::vector<bool> have_shared_leaders(Registry& registry, const std::vector<Led>
   }
   if (by_leader.empty()) return result;
   registry.for_each([&](const Snapshot& other) {
-    if (other.record.kind == RecordKind::reservation) return;
-    const ProcessId leader = leader_of(other.record);
-    const auto [first, last] = by_leader.equal_range(leader.pid);
+    const auto leader = leader_of(other.record);
+    if (other.record.kind == RecordKind::reservation || !leader) return;
+    const auto [first, last] = by_leader.equal_range(leader->pid);
     for (auto i = first; i != last; ++i)
-      if (sessions[i->second].leader == leader && sessions[i->second].ref != other.ref)
+      if (sessions[i->second].leader == *leader && sessions[i->second].ref != other.ref)
         result[i->second] = true;
   });
   return result;
@@ -105,7 +105,8 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
   const auto grace_s = static_cast<std::uint32_t>(seconds_of(options_.grace));
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
-    Ending ending{session.snapshot.ref, session.leader, std::string(session.service()), {}};
+    Ending ending{session.snapshot.ref, session.leader.value_or(ProcessId{}),
+                  std::string(session.service()), {}};
     ending.flags = session.snapshot.record.flags;
     ending.leftovers = leftovers_of(session.snapshot.record);
     if (options_.is_by_its_user) ending.as = session.uid.value_or(kNoUid);
@@ -114,6 +115,10 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
       ending.closed = !registry_.mark_revoked(
           ending.ref, options_.reason, grace_s,
           options_.is_by_its_user ? MarkStage::revoked_by_its_user : MarkStage::revoked);
+    if (!ending.closed && has(ending.flags, RecordFlags::no_process)) {
+      registry_.vacate(ending.ref);
+      ending.closed = true;
+    }
     endings_.push_back(std::move(ending));
   }
   vacate_shared();
@@ -157,7 +162,7 @@ bool Ender::end_reservation(const Session& session, Ending& ret) {
     if (held.record.id != session.snapshot.record.id) return;
     bound = true;
     ret.ref = held.ref;
-    ret.leader = leader_of(held.record);
+    ret.leader = leader_of(held.record).value_or(ProcessId{});
     ret.flags = held.record.flags;
     ret.leftovers = leftovers_of(held.record);
   });
@@ -329,6 +334,7 @@ bool is_ended_by_its_user(const Snapshot& session, bool terminals_tell, std::uin
 }
 
 bool is_own_session(const Session& session, const ProcessTable& table) {
+  if (!session.leader) return false;
   const Leftovers leftovers = leftovers_of(session.snapshot.record);
   if (is_in(leftovers)) return true;
   // It ends without a signal, and the caller's own may be another one of the same leader.
@@ -337,8 +343,8 @@ bool is_own_session(const Session& session, const ProcessTable& table) {
   for (const auto& process : table.lineage(self)) {
     if (process.id == session.leader) return true;
     // An orphaned session: its leader is gone, and lives on as the sid of its processes.
-    if (process.sid != session.leader.pid) continue;
-    const ProcessTable::Entry* holder = table.find(session.leader.pid);
+    if (process.sid != session.leader->pid) continue;
+    const ProcessTable::Entry* holder = table.find(session.leader->pid);
     if (holder == nullptr || holder->id == session.leader) return true;
   }
   return false;

@@ -16,6 +16,8 @@
 //   4. A leader that is not this session's alone (have_shared_leaders) is left alone, and all that
 //      descends from it. The session gives up its seat at once, and its service learns of the end
 //      when it asks. This is looked at anew before each step.
+//      A session without a process has nobody to signal: its seat is free at once, it is kept as a
+//      note (Registry::vacate), and that is its end.
 //   5. Where its user ends it, not root, the leader is asked in the way its service understands;
 //      every other signal goes only to processes that this user could signal without us.
 #pragma once

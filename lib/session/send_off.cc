@@ -28,8 +28,13 @@ const char* text(Displaced::Why why) {
 void send_off(Registry& registry, const Config& config, const Displaced& displaced) {
   const Snapshot& session = displaced.session;
   registry.mark_revoked(session.ref, text(displaced.why));
+  const auto known_leader = leader_of(session.record);
+  if (!known_leader) {  // nobody to tell: its holder is told when it asks
+    registry.vacate(session.ref);
+    return;
+  }
+  const ProcessId leader = *known_leader;
   const ProcessTable table = ProcessTable::read();
-  const ProcessId leader = leader_of(session.record);
   const std::vector<ProcessTable::Entry> processes =
       processes_of(leader, leftovers_of(session.record), table);
   // Told before asked: the terminal is gone with the session.

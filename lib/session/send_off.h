@@ -13,7 +13,8 @@ const char* text(Displaced::Why why);
 
 // Marks the session, writes the message to its terminals, and sends its service's first signal.
 // Signals go by pidfd with the start time compared; never to the caller or one of its ancestors. A
-// session whose leader is not its alone (ending.h) is only marked and told.
+// session whose leader is not its alone (ending.h) is only marked and told; one without a process is
+// marked, and becomes a note.
 void send_off(Registry& registry, const Config& config, const Displaced& displaced);
 
 }  // namespace sessreg

@@ -30,11 +30,19 @@ std::optional<State> state_named(std::string_view name) {
 }
 
 State state_while_alive(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms) {
-  if (session.record.kind == RecordKind::exempt) return State::exempt;
+  if (session.state.stage == Stage::exempt) return State::exempt;
   if (session.mark != MarkStage::none || session.state.stage == Stage::evicted)
     return State::ending;
   if (now_ms >= expiry_ms(session, terminals_tell).value_or(~0ull)) return State::ending;
   return session.state.stage == Stage::parked ? State::parked : State::active;
+}
+
+std::optional<State> state_by_clock(const Snapshot& session, std::uint64_t now_ms) {
+  const std::uint64_t ends_ms = is_note(session)
+                                    ? end_of_note_ms(session)
+                                    : expiry_ms(session, true).value_or(~std::uint64_t{0});
+  if (now_ms >= ends_ms) return std::nullopt;
+  return state_while_alive(session, true, now_ms);
 }
 
 std::optional<State> StateReader::state_of(const Snapshot& session, bool terminals_tell,
@@ -42,8 +50,10 @@ std::optional<State> StateReader::state_of(const Snapshot& session, bool termina
   const RecordImage& record = session.record;
   if (record.kind == RecordKind::reservation) return State::reserved;
 
-  const auto leader = static_cast<pid_t>(record.leader_pid);
-  const Life life = processes_->life({leader, record.leader_start_ticks});
+  if (!has_process(record)) return state_by_clock(session, now_ms);
+  const auto known_leader = leader_of(record);
+  const pid_t leader = known_leader ? known_leader->pid : 0;
+  const Life life = known_leader ? processes_->life(*known_leader) : Life::reused;
   const Leftovers leftovers = leftovers_of(record);
   if (life != Life::alive) {
     if (!live_sids_) live_sids_ = processes_->live_sids();

@@ -30,6 +30,9 @@ std::optional<State> state_named(std::string_view name);
 // TerminalLook.
 State state_while_alive(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms);
 
+// For a session without a process, of which the clock tells all. nullopt: it is over.
+std::optional<State> state_by_clock(const Snapshot& session, std::uint64_t now_ms);
+
 // Tells states from one look at the processes: /proc is searched when the first leader is found to
 // be gone, and not again. Make a new one for a newer look. `processes` must outlive it.
 class StateReader {

@@ -22,8 +22,9 @@ std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
 
 // A reservation's maker is not a session yet, and its terminal is somebody else's.
 std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const ProcessTable& table) {
-  if (snapshot.record.kind == RecordKind::reservation) return {};
-  return sessreg::processes_of(leader_of(snapshot.record), leftovers_of(snapshot.record), table);
+  const auto leader = leader_of(snapshot.record);
+  if (snapshot.record.kind == RecordKind::reservation || !leader) return {};
+  return sessreg::processes_of(*leader, leftovers_of(snapshot.record), table);
 }
 
 // Fills in all but the snapshot. Memory that `session` has is used again.
@@ -40,8 +41,8 @@ void fill(Session& session, const std::string& site, State state, bool terminals
   session.uid = uid_of(record);
   session.leader = leader_of(record);
   session.has_seat = snapshot.state.stage == Stage::seated;
-  session.can_idle =
-      record.kind != RecordKind::reservation && (terminals_tell || snapshot.use_is_told);
+  session.can_idle = record.kind != RecordKind::reservation &&
+                     (terminals_tell || snapshot.use_is_told || !has_process(record));
   session.opened_realtime_ms = record.opened_realtime_ms;
   const std::uint64_t last_ms = std::max(snapshot.last_activity_ms, record.opened_boottime_ms);
   session.last_activity_realtime_ms = saturated_sum(
@@ -82,11 +83,12 @@ class TerminalOwners {
   explicit TerminalOwners(const ProcessTable& table) : table_(table) {}
 
   bool has(const RecordImage& record) {
-    const ProcessId leader = leader_of(record);
-    const auto [known, is_new] = known_.try_emplace(leader.pid, leader.start_ticks, false);
-    if (is_new || known->second.first != leader.start_ticks) {
-      const auto all = sessreg::processes_of(leader, leftovers_of(record), table_);
-      known->second = {leader.start_ticks,
+    const auto leader = leader_of(record);
+    if (!leader) return false;
+    const auto [known, is_new] = known_.try_emplace(leader->pid, leader->start_ticks, false);
+    if (is_new || known->second.first != leader->start_ticks) {
+      const auto all = sessreg::processes_of(*leader, leftovers_of(record), table_);
+      known->second = {leader->start_ticks,
                        std::any_of(all.begin(), all.end(),
                                    [](const auto& process) { return process.tty_device != 0; })};
     }
@@ -102,7 +104,7 @@ class TerminalOwners {
 
 bool take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Config& config,
                              const ProcessTable& table, const Now& at) {
-  if (snapshot.record.kind == RecordKind::reservation) return false;
+  if (snapshot.record.kind == RecordKind::reservation || !leader_of(snapshot.record)) return false;
   std::array look = {look_at(snapshot.record)};
   look_at_terminals(look, table);
   if (!look[0].has_terminal) return false;
@@ -156,15 +158,23 @@ void SessionScan::look(std::uint32_t first, std::uint32_t end, const VisitSessio
       if (!registry_.is_free(slot)) rest.push_back(slot);
       continue;
     }
-    // Who is parked may get the seat back when the dead are dropped.
-    const ProcessId leader = leader_of(snapshot.record);
-    if (snapshot.record.kind == RecordKind::reservation || snapshot.state.stage == Stage::parked ||
-        table_.find(leader) == nullptr || owners.has(snapshot.record)) {
+    std::optional<State> state;
+    if (!has_process(snapshot.record)) {
+      // What is marked and has a seat is about to give it up.
+      if (snapshot.mark == MarkStage::none || snapshot.state.stage == Stage::evicted)
+        state = state_by_clock(snapshot, at_.boottime_ms);
+    } else if (snapshot.record.kind != RecordKind::reservation &&
+               snapshot.state.stage != Stage::parked) {
+      // Who is parked may get the seat back when the dead are dropped.
+      const auto leader = leader_of(snapshot.record);
+      if (leader && table_.find(*leader) != nullptr && !owners.has(snapshot.record))
+        state = state_while_alive(snapshot, false, at_.boottime_ms);
+    }
+    if (!state) {
       rest.push_back(slot);
       continue;
     }
-    const State state = state_while_alive(snapshot, false, at_.boottime_ms);
-    fill(session, config_.site, state, false, at_);
+    fill(session, config_.site, *state, false, at_);
     note_seen(snapshot.ref);
     visit(session);
   }

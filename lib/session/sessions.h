@@ -27,9 +27,11 @@ struct Session {
   std::string site;
   std::string reason;
   std::optional<std::uint32_t> uid;
-  ProcessId leader;
+  std::optional<ProcessId> leader;  // nullopt: it has no process
   bool has_seat = false;
-  bool can_idle = false;  // it can be seen whether it is used: a terminal, or a token shown
+  // It can be seen whether it is used: a terminal, a token shown, or no process, so that its service
+  // tells.
+  bool can_idle = false;
   std::int64_t opened_realtime_ms = 0;
   std::int64_t last_activity_realtime_ms = 0;
   std::uint64_t idle_ms = 0;
@@ -39,7 +41,9 @@ struct Session {
   std::string_view user() const { return text_of(snapshot.record.user); }
   std::string_view service() const { return text_of(snapshot.record.service); }
   std::string_view host() const { return text_of(snapshot.record.host); }
-  std::string_view tty() const { return text_of(snapshot.record.tty); }
+  std::string_view tty() const { return text_of(snapshot.record.tty); }  // or a device's label
+  // For showing; 0: it has no process.
+  pid_t pid() const { return leader ? leader->pid : 0; }
 
   // A session without a terminal (a tunnel, a mount; a container's terminal cannot be seen), or with
   // a display beside it, of which nobody tells is never idle: nobody can see whether it is used.

@@ -79,7 +79,7 @@ Session session_of(std::string_view& rest, const std::string& site, std::size_t 
   image.opened_boottime_ms = numbers.opened_boottime_ms;
   session.site = site;
   if (numbers.kind & 1 && numbers.uid != kNoUid) session.uid = numbers.uid;
-  session.leader.pid = static_cast<pid_t>(numbers.pid & 0x3fffff);
+  session.leader = ProcessId{static_cast<pid_t>(numbers.pid & 0x3fffff), 0};
   session.state = static_cast<State>(numbers.state % 6);
   session.has_seat = numbers.kind & 2;
   session.can_idle = numbers.kind & 4;

@@ -48,7 +48,7 @@ std::vector<Session> read_sessions(Site& site, const ProcessTable& table) {
 
 void audit_session(const std::string& event, const Session& session, std::string_view reason,
                    const AuditFields& more) {
-  const std::string id = session.id(), pid = std::to_string(session.leader.pid);
+  const std::string id = session.id(), pid = std::to_string(session.pid());
   AuditFields fields = {{"session", id},
                         {"user", session.user()},
                         {"service", session.service()},
@@ -74,7 +74,7 @@ nlohmann::ordered_json to_json(const Session& session) {
   json["expires"] =
       or_null(session.expires_realtime_ms ? utc_time(*session.expires_realtime_ms) : std::nullopt);
   json["idle_seconds"] = session.idle_ms / 1000;
-  json["pid"] = session.leader.pid;
+  json["pid"] = session.pid();
   json["seat"] = session.has_seat;
   json["reason"] = or_null(std::string_view(session.reason));
   return json;

@@ -45,7 +45,7 @@ int run_show(const GlobalOptions& global, const std::string& id) {
           {"expires", session.expires_realtime_ms
                           ? time_with_relative(*session.expires_realtime_ms, now_ms)
                           : "-"},
-          {"pid", std::to_string(session.leader.pid)},
+          {"pid", session.leader ? std::to_string(session.pid()) : "-"},
           {"seat", session.has_seat ? "yes" : "no"},
           {"reason", or_dash(session.reason)},
       },

@@ -22,7 +22,7 @@ bool has_display(const RecordImage& record) {
 bool is_asked_after(const Tracked& tracked) {
   const RecordImage& record = tracked.record;
   return record.kind == RecordKind::session && (record.idle_after_s != 0 || record.ttl_s != 0) &&
-         !tracked.is_to_go && !has(record.flags, RecordFlags::shared_leader);
+         !tracked.is_to_go && !has(record.flags, RecordFlags::shared_leader) && leader_of(record);
 }
 
 }  // namespace
@@ -57,7 +57,7 @@ void Desktops::ask_after(Tracked& tracked) {
   Tracked::Desktop& desktop = tracked.desktop;
   if (desktop.question && desktop.question->is_open()) return;
   if (desktop.session.empty()) {
-    const ProcessId leader = leader_of(tracked.record);
+    const ProcessId leader = leader_of(tracked.record).value();
     const auto session = Logind::session_of(leader.pid);
     const auto stat = read_process_stat(leader.pid);
     if (!session || !stat || stat->start_ticks != leader.start_ticks) return;

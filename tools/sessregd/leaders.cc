@@ -27,9 +27,10 @@ void Leaders::watch_some() {
     unwatched_.pop_back();
     Tracked* const tracked = roster_.find(ref);
     if (tracked == nullptr) continue;
+    const auto leader = leader_of(tracked->record);
+    if (!leader) continue;
     bool gone = false;
-    tracked->leader =
-        loop_.watch(leader_of(tracked->record), gone, [this, ref] { on_leader_gone(ref); });
+    tracked->leader = loop_.watch(*leader, gone, [this, ref] { on_leader_gone(ref); });
     if (tracked->leader) continue;
     if (gone) {
       on_leader_gone(ref);

@@ -18,7 +18,8 @@ void TerminalRounds::tick(std::uint64_t now_ms) {
     if (now_ms < next_ms_) return;
     next_ms_ = now_ms + kBetweenRounds_ms;
     roster_.for_each([&](const Tracked& tracked) {
-      if (tracked.record.kind != RecordKind::reservation) left_.push_back(tracked.ref.slot);
+      if (tracked.record.kind != RecordKind::reservation && has_process(tracked.record))
+        left_.push_back(tracked.ref.slot);
     });
     if (left_.empty()) return;
     began_ = now();

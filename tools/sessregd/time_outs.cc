@@ -29,6 +29,8 @@ void TimeOuts::noticed(Change change, Tracked& tracked, const Snapshot& held) {
     check_at(tracked, held.record.kind == RecordKind::reservation
                           ? boottime_ms() + kReservations_ms
                           : expiry_ms(held, true).value_or(kNever));
+  } else if (change == Change::ending && is_note(held)) {
+    check_at(tracked, end_of_note_ms(held));
   } else if (change == Change::ending) {
     check_at(tracked, boottime_ms() + std::uint64_t{held.grace_s} * 1000 + kTakeOver_ms);
   }
@@ -75,6 +77,7 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
   Snapshot held;
   if (!registry_.snapshot(tracked.ref, held)) return roster_.forget(tracked.ref);
   if (held.record.kind == RecordKind::reservation) return look_at_reservation(tracked, now_ms);
+  if (!has_process(held.record)) return look_at_clock(tracked, held, now_ms);
   if (tracked.is_being_ended) {
     tracked.check_ms = kNever;  // until the ending is over
     return;
@@ -103,6 +106,22 @@ void TimeOuts::look_at(Tracked& tracked, const ProcessTable& table, std::uint64_
   tracked.check_ms = kNever;
   ret[{options.reason, options.grace, options.tell, options.is_by_its_user}].push_back(
       std::move(session));
+}
+
+// A session without a process: nothing has to be ended, and a note only goes.
+void TimeOuts::look_at_clock(Tracked& tracked, const Snapshot& held, std::uint64_t now_ms) {
+  registry_.reap(std::array{tracked.ref.slot}, processes_, now_ms);
+  Snapshot left;
+  if (registry_.snapshot(tracked.ref, left)) {
+    const std::uint64_t ends_ms =
+        is_note(left) ? end_of_note_ms(left) : expiry_ms(left, true).value_or(kNever);
+    tracked.check_ms = std::max(ends_ms, now_ms + 1);
+    return;
+  }
+  if (!is_to_go(held))
+    audit_session("end", session_from(held, config_.site, State::ending, true, now()),
+                  reason_of_expiry(held.record, now_ms));
+  roster_.forget(tracked.ref);
 }
 
 void TimeOuts::look_at_reservation(Tracked& tracked, std::uint64_t now_ms) {

@@ -54,6 +54,7 @@ class TimeOuts {
 
   void look(std::uint64_t now_ms);
   void look_at(Tracked& tracked, const ProcessTable& table, std::uint64_t now_ms, Overdue& ret);
+  void look_at_clock(Tracked& tracked, const Snapshot& held, std::uint64_t now_ms);
   void look_at_reservation(Tracked& tracked, std::uint64_t now_ms);
   void check_at(Tracked& tracked, std::uint64_t time_ms);
 

@@ -33,6 +33,7 @@ class FakeProcesses final : public Processes {
   void hide_start(pid_t pid) { hidden_.insert(pid); }
 
   Life life(const ProcessId& id) const override {
+    asked_about_nobody += id.pid <= 0;
     if (reused_.contains(id.pid)) return Life::reused;
     return gone_.contains(id.pid) ? Life::gone : Life::alive;
   }
@@ -61,6 +62,7 @@ class FakeProcesses final : public Processes {
   void look_at_terminals(std::span<TerminalLook> looks) const override {
     ++terminal_looks;
     for (TerminalLook& look : looks) {
+      asked_about_nobody += look.leader.pid <= 0;
       look.has_display |= displays_.contains(look.leader.pid);
       const auto found = typed_.find(look.leader.pid);
       look.has_terminal = found != typed_.end();
@@ -68,6 +70,7 @@ class FakeProcesses final : public Processes {
     }
   }
 
+  mutable int asked_about_nobody = 0;
   mutable int searches = 0;
   mutable int audit_searches = 0;
   mutable int terminal_looks = 0;

@@ -123,7 +123,7 @@ const Row& RowStore::add(const Session& session, Seconds dangling_after) {
   row.opened_boottime_ms = record.opened_boottime_ms;
   row.opened_realtime_ms = session.opened_realtime_ms;
   row.last_activity_realtime_ms = session.last_activity_realtime_ms;
-  row.pid = session.leader.pid;
+  row.pid = session.pid();
   row.recorded_uid = session.uid.value_or(kNoUid);
   row.state = session.state;
   row.has_seat = session.has_seat;
