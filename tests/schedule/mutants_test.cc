@@ -341,6 +341,58 @@ void read(World& w) {
   w.read_all();
 }
 
+// --- Of devices; 1, 2 and kOld have one ---
+
+// Looks for the device's session, and then adds as anybody does.
+void device_added_unlooked(World& w) {
+  const auto claim = w.claim(1);
+  Rules rules = w.rules_of(1);
+  while (w.gate.find_device(rules).done()) {
+    rules.device = kNoDevice;
+    if (w.gate.add(*claim, rules).done()) return;
+  }
+  w.gate.table().abandon(*claim);
+}
+// Frees the session of its device, and then takes a seat as anybody does.
+void device_in_two_steps(World& w) {
+  const auto claim = w.claim(1);
+  const Decision found = w.gate.find_device(w.rules_of(1));
+  if (found.outcome == Outcome::device_seated) w.gate.remove(found.slot, found.generation);
+  w.won[0] = w.gate.add(*claim, w.rules_of(1)).done();
+  if (!w.won[0]) w.gate.table().abandon(*claim);
+}
+// Takes its seat first, and then drops the parked session.
+void device_parked_dropped_last(World& w) {
+  const auto claim = w.claim(1);
+  const Decision found = w.gate.find_device(w.rules_of(1));
+  Rules rules = w.rules_of(1);
+  if (found.outcome == Outcome::device_parked) rules.device = kNoDevice;
+  if (!w.gate.add(*claim, rules).done()) return w.gate.table().abandon(*claim);
+  if (found.outcome == Outcome::device_parked) w.gate.drop(found.slot, found.generation);
+}
+void device_exempt_without_gate(World& w) {
+  const auto claim = w.claim(1);
+  if (w.gate.find_device(w.rules_of(1)).done())
+    change_stage(w, claim->slot, claim->epoch, Stage::claimed, Stage::exempt);
+  else
+    w.gate.table().abandon(*claim);
+}
+void expire_unlooked(World& w) {
+  const StateWord state = w.gate.table().state(w.refs[0].slot);
+  if (w.gate.table().last_activity_ms(w.refs[0].slot) <= kIdleSince_ms)
+    w.gate.remove(w.refs[0].slot, state.generation);
+}
+// Reaches fewer of the device's slots than there are by now.
+void device_claimed_elsewhere(World& w) {
+  const RecordImage record = w.record_of(1);
+  const auto claim = w.gate.table().claim(0, record.user_hash, {1, 1});  // of the user's home
+  w.gate.table().write_record(*claim, record);
+  if (!w.gate.add(*claim, w.rules_of(1)).done()) w.gate.table().abandon(*claim);
+}
+void device_login(World& w) {
+  w.won[0] = w.device_login(1);
+}
+
 struct Flawed {
   Scenario scenario;                  // its first actor is the flawed one
   std::function<void(World&)> right;  // what it should do
@@ -349,6 +401,13 @@ struct Flawed {
 std::vector<Flawed> flawed() {
   const Actor right_add{"add 2", add_2, 2};
   const Actor right_release{"release", release};
+  const Actor right_login{"log in", [](World& w) { w.device_login(2); }, 2};
+  const auto of_device = [](const std::function<void(World&)>& then) {
+    return [=](World& w) {
+      of_one_device(w);
+      then(w);
+    };
+  };
   return {
       {{.name = "an ADD that does not settle",
         .prepare = scene(3, 1, true, true),
@@ -533,6 +592,39 @@ std::vector<Flawed> flawed() {
             },
         .actors = {{"flawed", add_without_held_back}}},
        add},
+      {{.name = "a device that is looked for before the gate is loaded",
+        .prepare = of_device(prepared(3, 0)),
+        .actors = {{"flawed", device_added_unlooked}, right_login}},
+       device_login},
+      {{.name = "a device whose session stands where nobody looks for it",
+        .prepare = of_device(prepared(3, 0)),
+        .actors = {{"flawed", device_claimed_elsewhere}, right_login}},
+       device_login},
+      {{.name = "a device's seat given up and taken again",
+        .prepare = of_device(prepared(1, 1)),
+        .actors = {{"flawed", device_in_two_steps}, {"another", [](World& w) { w.admit(3); }}},
+        .check =
+            [](World& w) {
+              if (!w.won[0]) throw Broken("who had a seat by that device was refused");
+            }},
+       device_login},
+      {{.name = "a device's parked session dropped behind the admission",
+        .prepare = of_device(prepared_with_parked(false, false)),
+        .actors = {{"flawed", device_parked_dropped_last},
+                   {"release", [](World& w) { w.release(w.refs[1]); }}}},
+       device_login},
+      {{.name = "a device listed as exempt without the gate",
+        .prepare = of_device(prepared(3, 0)),
+        .actors = {{"flawed", device_exempt_without_gate}, right_login}},
+       [](World& w) { w.device_exempt(1); }},
+      {{.name = "expired by a look of before the gate was loaded",
+        .prepare = of_device([](World& w) {
+          w.traits[kOld].idle_after_s = World::kIdle_s;
+          prepared(2, 1)(w);
+        }),
+        .actors = {{"flawed", expire_unlooked}, {"wake", wake}},
+        .check = demand_awake},
+       [](World& w) { w.expire(kOld, w.refs[0], kIdleSince_ms); }},
   };
 }
 

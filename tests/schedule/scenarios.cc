@@ -8,18 +8,6 @@ void demand(bool condition, const char* what) {
   if (!condition) throw Broken(what);
 }
 
-// `seats` of `limit` taken, by kOld and kOlder; their refs in refs[0] and refs[1].
-auto prepared(std::int32_t limit, std::uint32_t seats) {
-  return [limit, seats](World& w) {
-    w.begin();
-    w.gate.set_configured(w.gate.configured(), {1, limit});
-    if (w.group_limit >= 0) w.gate.note_group_limit(0, w.group_limit);
-    for (std::uint32_t i = 0; i < seats; ++i) {
-      const auto claim = w.claim(kOld + i);
-      if (claim && w.add(*claim)) w.refs[i] = *claim;
-    }
-  };
-}
 // Besides, claims of those actors that only have to add, so that schedules spend nothing on
 // records: of 1 in refs[2], of 2 in refs[3].
 auto prepared_with_claims(std::int32_t limit, std::uint32_t seats, bool of_1, bool of_2) {
@@ -201,6 +189,17 @@ auto near_the_last_generation(std::uint32_t after, const std::function<void(Worl
 
 }  // namespace
 
+std::function<void(World&)> prepared(std::int32_t limit, std::uint32_t seats) {
+  return [limit, seats](World& w) {
+    w.begin();
+    w.gate.set_configured(w.gate.configured(), {1, limit});
+    if (w.group_limit >= 0) w.gate.note_group_limit(0, w.group_limit);
+    for (std::uint32_t i = 0; i < seats; ++i) {
+      const auto claim = w.claim(kOld + i);
+      if (claim && w.add(*claim)) w.refs[i] = *claim;
+    }
+  };
+}
 std::function<void(World&)> prepared_with_parked(bool of_1, bool of_2) {
   return [=](World& w) {
     prepared_with_claims(2, 2, of_1, of_2)(w);
@@ -765,6 +764,8 @@ std::vector<Scenario> scenarios() {
                    .actors = {touch, replace, reader},
                    .preemptions = 1});
   }
+  for (Scenario& scenario : device_scenarios())
+    all.push_back(std::move(scenario));
   return all;
 }
 

@@ -10,6 +10,12 @@
 inline constexpr std::uint32_t kOld = 4, kOlder = 5, kLeft = 6, kNew = 7;
 
 std::vector<Scenario> scenarios();
+// Of sessions with device keys; among scenarios().
+std::vector<Scenario> device_scenarios();
+// 1, 2 and kOld log in by one device of one user's.
+void of_one_device(World& w);
+// `seats` of `limit` taken, by kOld and kOlder; their refs in refs[0] and refs[1].
+std::function<void(World&)> prepared(std::int32_t limit, std::uint32_t seats);
 // kOld is seated (refs[0]) and kNew has a reservation (refs[4]), which fills the limit of 2; with a
 // claim of 2 (refs[3]).
 void prepare_with_slow_login(World& w);

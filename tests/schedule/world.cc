@@ -21,6 +21,7 @@ constexpr std::size_t kGroupsWord = offsetof(RecordImage, groups) / 8;
 constexpr std::size_t kIdleWord = offsetof(RecordImage, idle_after_s) / 8;
 constexpr std::size_t kKindWord = offsetof(RecordImage, kind) / 8;
 constexpr std::size_t kUserLimitWord = offsetof(RecordImage, user_limit) / 8;
+constexpr std::size_t kDeviceWord = offsetof(RecordImage, leader_start_ticks) / 8;
 constexpr std::size_t kOpenedWord = offsetof(RecordImage, opened_boottime_ms) / 8;
 static_assert(offsetof(RecordImage, epoch) % 8 == 0 && offsetof(RecordImage, ttl_s) % 8 == 4 &&
               offsetof(RecordImage, uid) % 8 == 0 && offsetof(RecordImage, flags) % 8 == 4);
@@ -28,7 +29,7 @@ static_assert(offsetof(RecordImage, epoch) % 8 == 0 && offsetof(RecordImage, ttl
 bool is_of_pattern(std::size_t word) {
   return word != kWhoWord && word != kEpochWord && word != kVictimGenerationWord &&
          word != kGroupsWord && word != kIdleWord && word != kKindWord && word != kUserLimitWord &&
-         word != kOpenedWord;
+         word != kOpenedWord && word != kDeviceWord && word != kDeviceWord + 1;
 }
 
 std::uint64_t pattern(std::uint64_t who, std::size_t word) {
@@ -64,6 +65,11 @@ RecordImage World::record_of(std::uint32_t who, const Traits& its) const {
   record.kind = its.reservation ? RecordKind::reservation : RecordKind::session;
   record.user_limit = its.user != 0 && its.user == limited_user ? user_limit : -1;
   record.flags = RecordFlags::none;
+  if (its.device != 0) {
+    record.flags = RecordFlags::no_process;
+    record.leader_start_ticks = its.device;
+    record.parent_start_ticks = ~std::uint64_t{its.device};
+  }
   record.opened_boottime_ms = active_ms(who);
   return record;
 }
@@ -72,13 +78,15 @@ RecordImage World::record_of(std::uint32_t who, const Traits& its) const {
 
 std::optional<SlotRef> World::claim(std::uint32_t who) {
   const RecordImage record = record_of(who);
-  const auto claimed = gate.table().claim(0, record.user_hash, Claimer{who, 1});
+  const Home home = traits[who].device != 0 ? Home::of_devices : Home::of_user;
+  const auto claimed = gate.table().claim(0, record.user_hash, Claimer{who, 1}, home);
   if (claimed) gate.table().write_record(*claimed, record);
   return claimed;
 }
 
 Rules World::rules_of(std::uint32_t who) {
   Rules rules{gate.configured(), traits[who].held_back, record_of(who).user_hash, -1, {}};
+  if (traits[who].device != 0) rules.device = device_of(record_of(who));
   if (traits[who].user != 0 && traits[who].user == limited_user) rules.user_limit = user_limit;
   group_rule_[0] = {0, group_limit};
   if (group_limit >= 0 && (traits[who].groups & 1) != 0) rules.groups = group_rule_;
@@ -184,6 +192,84 @@ void World::vacate(std::uint32_t who, SlotRef ref) {
   }
 }
 
+void World::end_device(const Decision& found) {
+  if (found.outcome == Outcome::device_seated) gate.remove(found.slot, found.generation);
+  if (found.outcome == Outcome::device_parked) gate.drop(found.slot, found.generation);
+  if (found.outcome == Outcome::device_exempt) gate.unlist_exempt(found.slot, found.generation);
+}
+
+bool World::device_login(std::uint32_t who) {
+  const auto claimed = claim(who);
+  if (!claimed) fail("no free slot");
+  clock_ms[acting] = active_ms(who);
+  while (claimed) {
+    const Decision decision = gate.add(*claimed, rules_of(who));
+    if (decision.done()) return true;
+    if (decision.outcome == Outcome::stale_configuration) continue;
+    if (decision.outcome == Outcome::device_seated) {
+      const Victim old{decision.slot, decision.generation};
+      if (gate.hand_over(*claimed, old, VictimFate::freed, rules_of(who)).done()) return true;
+      continue;
+    }
+    if (decision.is_of_device()) {
+      end_device(decision);
+      continue;
+    }
+    if (!is_true(decision.outcome, who, 1)) fail("a device refused, though at no instant it was full");
+    gate.table().abandon(*claimed);
+    break;
+  }
+  return false;
+}
+
+bool World::device_use(std::uint32_t who) {
+  std::optional<SlotRef> claimed;
+  clock_ms[acting] = active_ms(who);
+  for (;;) {
+    const Decision decision =
+        claimed ? gate.add(*claimed, rules_of(who)) : gate.find_device(rules_of(who));
+    if (decision.is_of_device()) {
+      Snapshot held;
+      if (!gate.table().snapshot(decision.slot, held) ||
+          held.state.generation != decision.generation)
+        continue;
+      const std::uint32_t user = user_at(decision.slot);
+      const bool was_there = gate.touch(held.ref, held.record.opened_boottime_ms);
+      if (was_there && user != record_of(who).user_hash[4]) fail("another's session was used");
+      if (claimed) gate.table().abandon(*claimed);
+      return was_there;
+    }
+    if (decision.outcome == Outcome::stale_configuration) continue;
+    if (!claimed) {
+      claimed = claim(who);
+      if (!claimed) fail("no free slot");
+      continue;
+    }
+    if (decision.done()) return true;
+    if (!is_true(decision.outcome, who, 1)) fail("a use refused, though at no instant it was full");
+    gate.table().abandon(*claimed);
+    return false;
+  }
+}
+
+void World::device_exempt(std::uint32_t who) {
+  const auto claimed = claim(who);
+  if (!claimed) return fail("no free slot");
+  clock_ms[acting] = active_ms(who);
+  for (;;) {
+    const Decision decision = gate.list_exempt(*claimed, rules_of(who));
+    if (decision.done()) return;
+    end_device(decision);
+  }
+}
+
+bool World::expire(std::uint32_t who, SlotRef ref, std::uint64_t unused_since_ms) {
+  const StateWord state = gate.table().state(ref.slot);
+  if (state.claimer_pid != who || (state.stage != Stage::seated && state.stage != Stage::parked))
+    return false;
+  return gate.expire(ref.slot, state, unused_since_ms);
+}
+
 bool World::drop(SlotRef parked) {
   return gate.drop(parked.slot, parked_generation(parked));
 }
@@ -217,6 +303,7 @@ void World::reap() {
     }
     if (held.state.stage == Stage::parked) gate.drop(slot, generation);
     if (held.state.stage == Stage::evicted) gate.unlist_evicted(slot, generation);
+    if (held.state.stage == Stage::exempt) gate.unlist_exempt(slot, generation);
   }
 }
 
@@ -300,6 +387,8 @@ World::States World::settled(const GateWord& named, States slots) const {
     case GateOp::park:
       if (is_at(slot, generation, Stage::parked))
         move_on(slot, generation, Stage::parked, Stage::evicted);
+      else if (is_at(slot, generation, Stage::claimed))
+        move_on(slot, generation, Stage::claimed, Stage::exempt);
       else
         move_on(slot, generation, Stage::seated, Stage::parked);
       break;
@@ -369,6 +458,11 @@ std::uint32_t World::claimer_at(std::uint32_t slot) const {
 
 std::uint32_t World::user_at(std::uint32_t slot) const {
   return static_cast<std::uint32_t>(memory.slots[slot].record[kUserWord].peek() >> 32);
+}
+
+// 0: none, or nothing that means anything.
+std::uint32_t World::device_at(std::uint32_t slot) const {
+  return static_cast<std::uint32_t>(device_of(record_at(slot))[0]);
 }
 
 std::uint64_t World::groups_at(std::uint32_t slot) const {
@@ -475,7 +569,24 @@ void World::check() {
     seen |= seen_now_;
 }
 
+// Whatever is unsettled: of each user's device there is one session.
+void World::check_devices(const States& slots) const {
+  for (std::uint32_t a = 0; a < kSlots; ++a)
+    for (std::uint32_t b = a + 1; b < kSlots; ++b) {
+      const auto is_session = [&](std::uint32_t slot) {
+        const Stage stage = slots[slot].stage;
+        return (stage == Stage::seated || stage == Stage::parked || stage == Stage::exempt) &&
+               device_at(slot) != 0;
+      };
+      demand(!is_session(a) || !is_session(b) || device_at(a) != device_at(b) ||
+                 user_at(a) != user_at(b),
+             "a device has two sessions");
+    }
+}
+
 void World::check_seats(const States& now) const {
+  check_devices(now);
+  check_devices(settled(gate_word(), now));
   std::int32_t seated = 0;
   std::uint32_t sessions = 0;
   for (const StateWord& state : now) {
@@ -547,8 +658,8 @@ void World::check_gate_change(const States& now) {
       check_gives_way(before);
       break;
     case GateOp::park:
-      if (now[after.slot].stage == Stage::parked) {
-        demand(more == 0, "a parked session barred changes the count");
+      if (now[after.slot].stage != Stage::seated) {
+        demand(more == 0, "a session barred, or listed as exempt, changes the count");
         break;
       }
       demand(more == -1, "a PARK that does not remove one");
@@ -606,8 +717,10 @@ void World::check_slot_change(std::uint32_t slot, const StateWord& before,
   demand(named.generation == before.generation, "a transition that is not the one the gate names");
   const bool needs_no_gate = (before.stage == Stage::free && now.stage == Stage::claimed) ||
                              (before.stage == Stage::claimed && now.stage == Stage::free) ||
-                             (before.stage == Stage::claimed && now.stage == Stage::exempt) ||
+                             (before.stage == Stage::claimed && now.stage == Stage::exempt &&
+                              device_at(slot) == 0) ||
                              (before.stage == Stage::exempt && now.stage == Stage::free) ||
+                             (before.stage == Stage::exempt && now.stage == Stage::evicted) ||
                              (before.stage == Stage::evicted && now.stage == Stage::free);
   demand(needs_no_gate, "a seat was taken, given up or parked without the gate");
 }
@@ -641,6 +754,9 @@ void World::check_end() {
         break;
       case Stage::evicted:
         gate.unlist_evicted(slot, state.generation);
+        break;
+      case Stage::exempt:
+        gate.unlist_exempt(slot, state.generation);
         break;
       default:
         break;

@@ -46,6 +46,7 @@ class World {
     std::uint32_t idle_after_s = 0;
     std::int32_t held_back = 0;  // seats that are not for it
     bool reservation = false;
+    std::uint32_t device = 0;  // of its user; 0: none
   };
   // `who` is the process and the session; its record is a pattern of it.
   std::optional<sessreg::SlotRef> claim(std::uint32_t who);
@@ -75,6 +76,12 @@ class World {
     clock_ms[acting] = at_ms;
     return gate.touch(ref, at_ms, told);
   }
+  // As Registry::admit, use and list_exempt do it with a device; false: refused.
+  bool device_login(std::uint32_t who);
+  bool device_use(std::uint32_t who);
+  void device_exempt(std::uint32_t who);
+  // Its time to live is over, if it was not used since.
+  bool expire(std::uint32_t who, sessreg::SlotRef ref, std::uint64_t unused_since_ms);
   // Whatever its stage is, and becomes meanwhile.
   void leave(std::uint32_t who, sessreg::SlotRef ref);
   void set_limit(std::int32_t limit) {
@@ -184,6 +191,7 @@ class World {
   bool has_seen(Is is) const;
   std::uint32_t claimer_at(std::uint32_t slot) const;
   std::uint32_t user_at(std::uint32_t slot) const;
+  std::uint32_t device_at(std::uint32_t slot) const;
   std::uint64_t groups_at(std::uint32_t slot) const;
   std::int32_t held_by_limited_user(const States& slots) const;
   std::int32_t held_by_group(const States& slots, std::size_t group) const;
@@ -191,6 +199,8 @@ class World {
   bool is_true(sessreg::Outcome outcome, std::uint32_t who, std::int32_t more) const;
   void check_gate_change(const States& now);
   void check_room(const sessreg::GateWord& after, bool is_return);
+  void check_devices(const States& slots) const;
+  void end_device(const sessreg::Decision& found);
   void check_gives_way(const sessreg::GateWord& before) const;
   void check_slot_change(std::uint32_t slot, const sessreg::StateWord& before,
                          const sessreg::StateWord& now) const;

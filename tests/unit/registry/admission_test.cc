@@ -93,8 +93,8 @@ TEST_CASE("eviction takes the unused shell, and spares the upload that nobody se
   const Admission upload = f.open("a", three);
   const Admission later_upload = f.open("a", three);
   const Admission shell = f.open("a", three);
-  f.age(upload.ref, 5'000'000);
-  f.age(later_upload.ref, 4'000'000);
+  f.age(upload.ref, 200'000);
+  f.age(later_upload.ref, 150'000);
   f.make_idle(shell.ref, 60);
   CHECK(f.registry.foresee(f.login("a", 9000), three, f.processes).displaced.at(0).session.ref ==
         shell.ref);
