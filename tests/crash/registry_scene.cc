@@ -61,8 +61,8 @@ bool RegistryScene::admit_other() {
   return registry_.admit(other("other"), terms, RealProcesses()).admitted();
 }
 
-SlotRef RegistryScene::admit_idle(const std::string& user, const Terms& terms) {
-  const Admission admitted = registry_.admit(other(user), terms, RealProcesses());
+SlotRef RegistryScene::admit_idle(const Login& login, const Terms& terms) {
+  const Admission admitted = registry_.admit(login, terms, RealProcesses());
   demand(admitted.admitted(), "the scene cannot be set");
   // Opened, and so last used, some time ago.
   constexpr std::size_t kOpenedWord = offsetof(RecordImage, opened_boottime_ms) / 8;

@@ -60,7 +60,10 @@ class RegistryScene {
   sessreg::Login other(const std::string& user) const { return login_of(test_, user); }
   bool admit_other();
   // A session of this process that is idle for anybody who sees its terminal.
-  sessreg::SlotRef admit_idle(const std::string& user, const sessreg::Terms& terms);
+  sessreg::SlotRef admit_idle(const std::string& user, const sessreg::Terms& terms) {
+    return admit_idle(other(user), terms);
+  }
+  sessreg::SlotRef admit_idle(const sessreg::Login& login, const sessreg::Terms& terms);
   // A reservation of this process that is old enough to give way.
   void make_slow(sessreg::SlotRef reservation);
   // Claims without more, as a process leaves it that died inside a login.
