@@ -11,7 +11,8 @@
 namespace sessreg {
 namespace {
 
-// More often than any session changes its stage during a call; a damaged one may never stop.
+// More often than any session, or that of a device, changes during a call; in a damaged file it may
+// never stop.
 constexpr int kReleaseTurns = 1000;
 
 }  // namespace
@@ -124,14 +125,14 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   Rules rules;
   rules.user = record.user_hash;
   rules.device = device_of(record);
-  for (;;) {
-    const Decision bound =
-        parts_->gate.bind(*claim, {reservation.slot, held.state.generation}, rules);
-    if (bound.done()) break;
-    if (bound.is_of_device()) {  // with a seat only if it was opened since the reservation was made
-      parts_->end_session_of_device(bound);
-      continue;
-    }
+  Decision bound;
+  for (int turn = 0; turn < kReleaseTurns; ++turn) {
+    bound = parts_->gate.bind(*claim, {reservation.slot, held.state.generation}, rules);
+    if (!bound.is_of_device()) break;
+    // With a seat only if it was opened since the reservation was made.
+    parts_->end_session_of_device(bound);
+  }
+  if (!bound.done()) {
     parts_->table().abandon(*claim);
     return std::nullopt;
   }
@@ -163,14 +164,17 @@ bool Registry::list_exempt(const Login& login, Admission& ret, const Terms& term
   Rules rules;
   rules.user = record.user_hash;
   rules.device = device_of(record);
-  if (rules.device == kNoDevice)
-    parts_->gate.list_exempt(*claim);
-  else
-    for (;;) {
-      const Decision listed = parts_->gate.list_exempt(*claim, rules);
-      if (listed.done()) break;
-      parts_->end_session_of_device(listed);
-    }
+  Decision listed;
+  if (rules.device == kNoDevice) parts_->gate.list_exempt(*claim);
+  for (int turn = 0; rules.device != kNoDevice && turn < kReleaseTurns; ++turn) {
+    listed = parts_->gate.list_exempt(*claim, rules);
+    if (listed.done()) break;
+    parts_->end_session_of_device(listed);
+  }
+  if (!listed.done()) {
+    parts_->table().abandon(*claim);
+    return false;
+  }
   ret.ref = *claim;
   ret.id = record.id;
   return true;

@@ -56,6 +56,19 @@ inline void exercise_registry(const std::string& path, const sessreg::HostIdenti
     if (admitted.admitted()) registry->release(admitted.ref);
     registry->foresee(login, terms, processes);
   }
+  Login device = login;
+  device.no_process = true;
+  device.device = "x";
+  for (const int turn : {0, 1}) {
+    const auto admitted = registry->admit(device, terms, processes);
+    registry->use(device, terms, processes);
+    Admission listed;
+    registry->list_exempt(device, listed, terms);
+    device.take_over = admitted.ref;
+    const auto reserved = registry->reserve(device, terms, processes, ~0ull);
+    if (reserved.admitted()) registry->bind(reserved.ref, device, terms, processes);
+    if (turn == 0) registry->vacate(listed.ref);
+  }
   Admission exempt;
   registry->list_exempt(login, exempt);
   std::vector<SlotRef> refs;
@@ -65,6 +78,9 @@ inline void exercise_registry(const std::string& path, const sessreg::HostIdenti
     refs.push_back(session.ref);
     (void)reason_of(session);
     (void)expiry_ms(session, true);
+    (void)leader_of(session.record);
+    (void)end_of_note_ms(session);
+    (void)registry->is_device_of(session.record, "x");
     (void)registry->is_user_of(session.record, "a");
   });
   registry->reap(processes, ~0ull);
@@ -74,6 +90,7 @@ inline void exercise_registry(const std::string& path, const sessreg::HostIdenti
     registry->touch(ref, 1'000'000);
     registry->touch(ref, ~0ull >> 20, sessreg::UseIsTold::yes);
     registry->mark_revoked(ref, "no reason");
+    registry->vacate(ref);
     registry->return_to_seat(ref, terms, true);
     registry->release(ref);
   }

@@ -15,6 +15,7 @@
 #include "../../support/temp_dir.h"
 #include "../../support/version2.h"
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/hash.h"
 #include "registry/registry.h"
 
@@ -211,6 +212,121 @@ TEST_CASE("whatever the slots of an earlier layout say, nothing breaks") {
   auto registry = scene.open();
   REQUIRE(registry);
   CHECK(registry->count() <= registry->capacity());
+}
+
+TEST_CASE("a registry of version 3 is carried over whole") {
+  Scene scene;
+  const SystemProcesses processes;
+  const auto login = [](const char* user, const char* service) {
+    Login from;
+    from.user = user;
+    from.uid = 1000;
+    from.service = service;
+    from.host = "192.0.2.7";
+    from.tty = "pts/1";
+    from.self = from.parent = self_id();
+    return from;
+  };
+  Terms terms(ConfiguredLimit{5, 7});
+  Admission alice, bob, carol, root;
+  {
+    auto registry = Registry::open_or_create(scene.path, scene.host, kCapacity);
+    REQUIRE(registry);
+    registry->publish_limit(registry->published_limit(), terms.site);
+    registry->group_index("others", 9);
+    terms.groups = {{*registry->group_index("staff", 2), 2}};
+    terms.user_limit = 3;
+    terms.ttl_s = 600;
+    alice = registry->admit(login("alice", "sshd"), terms, processes);
+    bob = registry->admit(login("bob", "web"), terms, processes);
+    terms.groups.clear();
+    carol = registry->admit(login("carol", "sshd"), terms, processes);
+    REQUIRE(registry->list_exempt(login("root", "sshd"), root));
+    REQUIRE(registry->touch(alice.ref, now().boottime_ms, UseIsTold::yes));
+    REQUIRE(registry->mark_revoked(bob.ref, "by bob", 7, MarkStage::revoked_by_its_user));
+    registry->reserve(login("dora", "sshd"), terms, processes, ~0ull);
+    registry->set_override(4);
+  }
+  {
+    const Fd fd(open(scene.path.c_str(), O_RDWR | O_CLOEXEC));
+    HeaderImage header{};
+    REQUIRE(pread(fd.get(), &header, sizeof header, 0) == sizeof header);
+    header.version = 3;
+    scene.old.set_header(header);
+    header = scene.old.header();
+    REQUIRE(pwrite(fd.get(), &header, sizeof header, 0) == sizeof header);
+  }
+  CHECK(Registry::open(scene.path, scene.host).error().code == Errc::older_layout);
+  auto registry = scene.open();
+  REQUIRE(registry);
+  const auto sessions = sessions_of(*registry);
+  CHECK(sessions.size() == 4);
+  CHECK(registry->count() == 3);
+  CHECK(registry->override_limit() == 4);
+  REQUIRE(sessions.contains("alice"));
+  const Snapshot& of_alice = sessions.at("alice");
+  CHECK(of_alice.record.id == alice.id);
+  CHECK(of_alice.record.ttl_s == 600);
+  CHECK(of_alice.record.user_limit == 3);
+  CHECK(of_alice.use_is_told);
+  CHECK(leader_of(of_alice.record) == self_id());
+  CHECK(text_of(of_alice.record.host) == "192.0.2.7");
+  CHECK(registry->is_user_of(of_alice.record, "alice"));
+  const Snapshot& of_bob = sessions.at("bob");
+  CHECK(of_bob.mark == MarkStage::revoked_by_its_user);
+  CHECK(reason_of(of_bob) == "by bob");
+  CHECK(of_bob.grace_s == 7);
+  CHECK_FALSE(of_bob.use_is_told);
+  CHECK(sessions.at("root").state.stage == Stage::exempt);
+  // Those of the group fill it still.
+  registry->publish_limit(registry->published_limit(), {6, -1});
+  registry->set_override(std::nullopt);
+  Terms staff(ConfiguredLimit{6, -1});
+  staff.groups = {{*registry->group_index("staff", 2), 2}};
+  CHECK(registry->admit(login("erin", "sshd"), staff, processes).refusal == Refusal::group_full);
+  staff.groups = {{*registry->group_index("others", 9), 9}};
+  CHECK(registry->admit(login("erin", "sshd"), staff, processes).admitted());
+}
+
+TEST_CASE("whatever stands in a registry of version 3, nothing breaks") {
+  Scene scene;
+  {
+    REQUIRE(Registry::open_or_create(scene.path, scene.host, kCapacity));
+  }
+  const Fd fd(open(scene.path.c_str(), O_RDWR | O_CLOEXEC));
+  struct stat st {};
+  REQUIRE(fstat(fd.get(), &st) == 0);
+  HeaderImage header{};
+  REQUIRE(pread(fd.get(), &header, sizeof header, 0) == sizeof header);
+  std::vector<std::uint64_t> words(static_cast<std::size_t>(st.st_size) / 8);
+  std::uint64_t word = 88172645463325252;
+  for (std::uint64_t& each : words) {
+    word ^= word << 13;
+    word ^= word >> 7;
+    word ^= word << 17;
+    each = word;
+  }
+  header.version = 3;
+  bool is_usable = true;
+  SECTION("with good sizes") {}
+  SECTION("with a capacity of nothing") {
+    header.capacity = 0;
+    is_usable = false;
+  }
+  SECTION("with other slots than the capacity has") {
+    ++header.slots;
+    is_usable = false;
+  }
+  scene.old.set_header(header);
+  const HeaderImage good = scene.old.header();
+  std::memcpy(words.data(), &good, sizeof good);
+  REQUIRE(pwrite(fd.get(), words.data(), words.size() * 8, 0) == st.st_size);
+  auto registry = scene.open();
+  REQUIRE(static_cast<bool>(registry) == is_usable);
+  if (is_usable)
+    CHECK(registry->count() <= registry->capacity());
+  else
+    CHECK(registry.error().code == Errc::corrupt);
 }
 
 TEST_CASE("a layout of the future is not touched") {
