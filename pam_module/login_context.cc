@@ -116,6 +116,10 @@ int LoginContext::code_of(const LoginAnswer& answer, int code_if_passed) const {
       return PAM_SUCCESS;
     case LoginAnswer::What::refused:
       return refuse(answer.refused);
+    case LoginAnswer::What::ended:
+      log(LOG_NOTICE, "refused", "why=" + log_value(answer.reason), "revoked");
+      tell_user(answer.refused.message.c_str());
+      return PAM_PERM_DENIED;
     case LoginAnswer::What::failed:
       break;
   }

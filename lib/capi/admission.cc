@@ -8,6 +8,7 @@
 #include "capi/boundary.h"
 #include "capi/handles.h"
 #include "capi/refusal_codes.h"
+#include "base/text.h"
 #include "capi/structures.h"
 #include "host/account.h"
 #include "token/token.h"
@@ -16,8 +17,6 @@ using namespace sessreg;        // NOLINT
 using namespace sessreg::capi;  // NOLINT
 
 namespace {
-
-constexpr std::size_t kMaxNameBytes = 255;
 
 sessreg_standing to_c(Standing standing) {
   switch (standing) {
@@ -40,11 +39,60 @@ std::optional<Answer> fault_of(const sessreg_login& login) {
     return fault;
   if (auto fault = fault_of(login.tty, "login.tty", kMaxNameBytes, Presence::optional))
     return fault;
-  if ((login.flags & ~SESSREG_NAME_AS_GIVEN) == 0) return std::nullopt;
-  Answer answer;
-  answer.code = SESSREG_EUNSUPPORTED;
-  answer.text = "login.flags has bits that this libsessreg does not know: upgrade the library";
-  return answer;
+  if (auto fault = fault_of(login.device, "login.device", kMaxNameBytes, Presence::optional))
+    return fault;
+  if (login.take_over != nullptr)
+    if (auto fault = fault_of_id(login.take_over, "login.take_over")) return fault;
+  if ((login.flags & ~(SESSREG_NAME_AS_GIVEN | SESSREG_NO_PROCESS)) != 0) {
+    Answer answer;
+    answer.code = SESSREG_EUNSUPPORTED;
+    answer.text = "login.flags has bits that this libsessreg does not know: upgrade the library";
+    return answer;
+  }
+  if ((login.flags & SESSREG_NO_PROCESS) != 0) return std::nullopt;
+  const char* const only = login.device != nullptr      ? "device"
+                           : login.take_over != nullptr ? "take_over"
+                           : login.ttl_s != 0           ? "ttl_s"
+                                                        : nullptr;
+  if (only == nullptr) return std::nullopt;
+  return invalid(std::string("login.") + only +
+                 " is for sessions without a process: set SESSREG_NO_PROCESS in login.flags");
+}
+
+// Of that id; nullopt: there is none, so its seat is free.
+std::optional<SlotRef> session_to_take_over(const sessreg_site& site, const char* id) {
+  std::optional<SlotRef> found;
+  const auto config = site.read_config();
+  if (!config) return found;  // which the login itself finds
+  auto registry = open_existing_registry(config->registry);
+  if (registry)
+    registry->for_each([&](const Snapshot& held) {
+      if (to_hex(held.record.id) == id) found = held.ref;
+    });
+  return found;
+}
+
+// A session for a login that was checked, before anything is taken for it.
+std::unique_ptr<sessreg_session> session_for(const sessreg_site& site, const sessreg_login& login) {
+  auto session = std::make_unique<sessreg_session>();
+  session->site = site;
+  session->login.user = login.user;
+  session->login.service = login.service;
+  session->login.host = text_or_empty(login.host);
+  session->login.tty = text_or_empty(login.tty);
+  session->login.no_process = (login.flags & SESSREG_NO_PROCESS) != 0;
+  session->login.device = text_or_empty(login.device);
+  session->ttl = Seconds(login.ttl_s);
+  if (login.take_over != nullptr)
+    session->login.take_over = session_to_take_over(site, login.take_over);
+  session->is_account = (login.flags & SESSREG_NAME_AS_GIVEN) == 0;
+  if (session->is_account) {
+    const Account account = find_account(session->login.user);
+    session->login.user = account.name;
+    session->login.uid = account.uid.value_or(kNoUid);
+    session->primary_group = account.primary_group;
+  }
+  return session;
 }
 
 // How a program learns what the procedure of a login does.
@@ -58,7 +106,21 @@ class Gateway final : public LoginService {
     return answer_of(procedure().reserve(nullptr));
   }
 
-  Answer bind(const ProcessId& leader, bool is_shared) {
+  Answer use() {
+    session_.login.parent = self_id();
+    const LoginAnswer told = procedure().use();
+    Answer answer = answer_of(told);
+    if (told.what == LoginAnswer::What::ended) {
+      answer.code = SESSREG_REVOKED;
+      answer.text =
+          told.reason.empty() ? "the session was revoked" : escape_for_terminal(told.reason);
+    }
+    session_.progress = sessreg_session::Progress::bound;
+    return answer;
+  }
+
+  // `leader` unset: no process is its own.
+  Answer bind(const std::optional<ProcessId>& leader, bool is_shared) {
     session_.login.leader = leader;
     session_.login.has_shared_leader = is_shared;
     const std::optional<Seat> reserved = session_.seat;
@@ -91,6 +153,7 @@ class Gateway final : public LoginService {
     if (!session_.site.conf_file.empty()) options_.config_path = session_.site.conf_file;
     options_.is_account = session_.is_account;
     options_.serves_many = true;
+    options_.ttl = session_.ttl;
     return {options_, session_.login, session_.primary_group, *this};
   }
 
@@ -146,20 +209,33 @@ int sessreg_admit(const sessreg_site* site, const sessreg_login* login,
     if (taken == Taken::unknown_members) return unknown_members("login");
     if (auto fault = fault_of(known)) return *fault;
 
-    auto session = std::make_unique<sessreg_session>();
-    session->site = *site;
-    session->login.user = known.user;
-    session->login.service = known.service;
-    session->login.host = text_or_empty(known.host);
-    session->login.tty = text_or_empty(known.tty);
-    session->is_account = (known.flags & SESSREG_NAME_AS_GIVEN) == 0;
-    if (session->is_account) {
-      const Account account = find_account(session->login.user);
-      session->login.user = account.name;
-      session->login.uid = account.uid.value_or(kNoUid);
-      session->primary_group = account.primary_group;
-    }
+    auto session = session_for(*site, known);
     Answer answer = Gateway(*session).admit();
+    if (answer.code == SESSREG_OK) *ret_session = session.release();
+    return answer;
+  });
+}
+
+int sessreg_use(const sessreg_site* site, const sessreg_login* login, sessreg_session** ret_session,
+                sessreg_error* error) {
+  if (ret_session != nullptr) *ret_session = nullptr;
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(site, "site")) return *fault;
+    if (auto fault = fault_of_owner(site->owner)) return *fault;
+    if (auto fault = fault_of_pointer(login, "login")) return *fault;
+    if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
+    sessreg_login known = SESSREG_LOGIN_INIT;
+    const Taken taken = take(*login, known);
+    if (taken == Taken::too_small) return too_small("login", "SESSREG_LOGIN_INIT");
+    if (taken == Taken::unknown_members) return unknown_members("login");
+    if (auto fault = fault_of(known)) return *fault;
+    if (text_or_empty(known.device).empty())
+      return invalid("login.device is missing: a use is of a device's session");
+    if (known.take_over != nullptr)
+      return invalid("login.take_over is for sessreg_admit: a use ends no session");
+
+    auto session = session_for(*site, known);
+    Answer answer = Gateway(*session).use();
     if (answer.code == SESSREG_OK) *ret_session = session.release();
     return answer;
   });
@@ -177,6 +253,10 @@ int sessreg_bind(sessreg_session* session, const sessreg_binding* binding, sessr
     }
     if (auto fault = fault_of(known.tty, "binding.tty", kMaxNameBytes, Presence::optional))
       return *fault;
+    const bool no_process = session->login.no_process;
+    if (no_process && known.leader != 0)
+      return invalid("binding.leader is " + std::to_string(known.leader) +
+                     ", and no process is the session's own: pass 0");
     const auto leader = leader_of(known);
     if (!leader)
       return invalid("binding.leader " + std::to_string(known.leader) +
@@ -192,6 +272,7 @@ int sessreg_bind(sessreg_session* session, const sessreg_binding* binding, sessr
     }
     if (known.tty != nullptr) session->login.tty = known.tty;
     // Who leaves the leader out has no process to give, and serves others too.
-    return Gateway(*session).bind(*leader, known.leader == 0);
+    return Gateway(*session).bind(no_process ? std::nullopt : leader,
+                                  !no_process && known.leader == 0);
   });
 }

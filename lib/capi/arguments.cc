@@ -40,10 +40,10 @@ std::optional<Answer> fault_of(const char* text, const char* name, std::size_t m
   return std::nullopt;
 }
 
-std::optional<Answer> fault_of_id(const char* id) {
-  if (auto fault = fault_of(id, "id", 32, Presence::required)) return fault;
+std::optional<Answer> fault_of_id(const char* id, const char* name) {
+  if (auto fault = fault_of(id, name, 32, Presence::required)) return fault;
   if (strspn(id, "0123456789abcdef") == 32) return std::nullopt;
-  return invalid("id '" + escape_for_terminal(id) +
+  return invalid(std::string(name) + " '" + escape_for_terminal(id) +
                  "' is not one of a session: pass 32 hex digits, as sessreg_session_id gives them");
 }
 

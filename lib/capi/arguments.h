@@ -13,6 +13,8 @@ namespace sessreg::capi {
 
 enum class Presence { optional, required };
 
+inline constexpr std::size_t kMaxNameBytes = 255;  // of services, hosts, terminals and devices
+
 // What is wrong with a text that is called `name`: NULL or empty though required, more than
 // `max_bytes`, control characters or others that could forge a log. nullopt: nothing.
 std::optional<Answer> fault_of(const char* text, const char* name, std::size_t max_bytes,
@@ -23,8 +25,8 @@ inline std::string text_or_empty(const char* text) {
   return text == nullptr ? std::string() : std::string(text);
 }
 
-// A session's id: 32 hex digits. nullopt: it is one.
-std::optional<Answer> fault_of_id(const char* id);
+// A session's id, called `name`: 32 hex digits. nullopt: it is one.
+std::optional<Answer> fault_of_id(const char* id, const char* name = "id");
 
 // A pointer that must not be NULL.
 std::optional<Answer> fault_of_pointer(const void* pointer, const char* name);

@@ -5,6 +5,11 @@
  *
  * Each line of input is a use of the session. It authenticates nobody: a real service does that
  * first. Exit status: 0 done, 1 refused, 2 usage, 3 something does not work.
+ *
+ * As a web application's worker: one request of a browser, whose session lasts longer than any worker.
+ *
+ *     ./gateway --no-process USER DEVICE [CONF-FILE]
+ *     ./gateway --log-out TOKEN [CONF-FILE]
  */
 #include <sessreg.h>
 #include <stdio.h>
@@ -58,6 +63,63 @@ static int serve(const sessreg_site *site, sessreg_session *session) {
   return status;
 }
 
+/* One request that the user of that browser has been authenticated for. */
+static int serve_request(const sessreg_site *site, const char *user, const char *device) {
+  sessreg_error error = SESSREG_ERROR_INIT;
+  sessreg_login login = SESSREG_LOGIN_INIT;
+  sessreg_session *session = NULL;
+  const char *token;
+  int code;
+  login.user = user;
+  login.service = "gateway";
+  login.tty = "a browser"; /* to be shown */
+  login.flags = SESSREG_NO_PROCESS | SESSREG_NAME_AS_GIVEN;
+  login.device = device; /* from a cookie that names the browser */
+  code = sessreg_use(site, &login, &session, &error);
+  if (code == SESSREG_REVOKED) {
+    printf("Your session has been ended: %s\n", error.text);
+    return kRefused;
+  }
+  if (code != SESSREG_OK) return fail("use", &error);
+  token = sessreg_session_token(session); /* of a session that was opened now */
+  printf("session %s %s\n", sessreg_session_id(session), token[0] != '\0' ? token : "used");
+  sessreg_session_free(session);
+  return kDone;
+}
+
+static int log_out(const sessreg_site *site, const char *token) {
+  sessreg_error error = SESSREG_ERROR_INIT;
+  sessreg_session *session = NULL;
+  int status = kDone;
+  if (sessreg_find_token(site, token, &session, &error) != SESSREG_OK) return fail("find", &error);
+  if (sessreg_close(session, &error) != SESSREG_OK) status = fail("close", &error);
+  sessreg_session_free(session);
+  return status;
+}
+
+static int usage(void) {
+  fprintf(stderr, "usage: gateway USER [HOST [CONF-FILE]]\n"
+                  "       gateway --no-process USER DEVICE [CONF-FILE]\n"
+                  "       gateway --log-out TOKEN [CONF-FILE]\n");
+  return kUsage;
+}
+
+/* The other ways to call it. */
+static int main_without_process(int argc, char **argv) {
+  sessreg_error error = SESSREG_ERROR_INIT;
+  sessreg_site *site = NULL;
+  const int is_request = strcmp(argv[1], "--no-process") == 0;
+  const int conf = is_request ? 4 : 3;
+  int status;
+  if (argc < conf || argc > conf + 1 || (!is_request && strcmp(argv[1], "--log-out") != 0))
+    return usage();
+  if (sessreg_open(NULL, argc > conf ? argv[conf] : NULL, &site, &error) != SESSREG_OK)
+    return fail("open", &error);
+  status = is_request ? serve_request(site, argv[2], argv[3]) : log_out(site, argv[2]);
+  sessreg_site_free(site);
+  return status;
+}
+
 int main(int argc, char **argv) {
   sessreg_error error = SESSREG_ERROR_INIT;
   sessreg_login login = SESSREG_LOGIN_INIT;
@@ -65,10 +127,8 @@ int main(int argc, char **argv) {
   sessreg_session *session = NULL;
   int status = kDone;
 
-  if (argc < 2 || argc > 4) {
-    fprintf(stderr, "usage: gateway USER [HOST [CONF-FILE]]\n");
-    return kUsage;
-  }
+  if (argc > 1 && argv[1][0] == '-') return main_without_process(argc, argv);
+  if (argc < 2 || argc > 4) return usage();
   login.user = argv[1];
   login.service = "gateway";
   login.host = argc > 2 ? argv[2] : NULL;

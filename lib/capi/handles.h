@@ -14,6 +14,20 @@
 #include "session/sessions.h"
 #include "token/paseto.h"
 
+namespace sessreg::capi {
+
+// A session with the texts that a program is given.
+struct Shown {
+  Session session;
+  std::string id, user, service, host, tty;
+};
+// list.cc
+Shown shown(const Session& session);
+// Its texts belong to `shown`.
+sessreg_entry entry_of(const Shown& shown);
+
+}  // namespace sessreg::capi
+
 struct sessreg_site {
   pid_t owner;
   std::string name;
@@ -37,15 +51,12 @@ struct sessreg_session {
   std::optional<sessreg::Seat> seat;  // unset: nothing is recorded
   std::string id_text;                // once it is bound
   std::string token;
+  sessreg::Seconds ttl{0};                         // the program's; 0: none
+  std::optional<sessreg::capi::Shown> shown;  // as it was last looked at
 };
 
 struct sessreg_list {
-  // With the texts that a program is given.
-  struct Listed {
-    sessreg::Session session;
-    std::string id, user, service, host, tty;
-  };
-  std::vector<Listed> sessions;
+  std::vector<sessreg::capi::Shown> sessions;
   std::uint32_t seats = 0;
   std::int32_t limit = -1;
 };

@@ -5,6 +5,7 @@
 #include "capi/boundary.h"
 #include "capi/handles.h"
 #include "capi/structures.h"
+#include "token/token.h"
 
 using namespace sessreg;        // NOLINT
 using namespace sessreg::capi;  // NOLINT
@@ -31,7 +32,9 @@ int to_c(State state) {
   return SESSREG_ENDING;
 }
 
-sessreg_list::Listed listed(const Session& session) {
+}  // namespace
+
+Shown sessreg::capi::shown(const Session& session) {
   return {session,
           session.id(),
           std::string(session.user()),
@@ -40,7 +43,7 @@ sessreg_list::Listed listed(const Session& session) {
           std::string(session.tty())};
 }
 
-sessreg_entry to_c(const sessreg_list::Listed& listed) {
+sessreg_entry sessreg::capi::entry_of(const Shown& listed) {
   const Session& session = listed.session;
   sessreg_entry entry = SESSREG_ENTRY_INIT;
   entry.id = listed.id.c_str();
@@ -57,16 +60,22 @@ sessreg_entry to_c(const sessreg_list::Listed& listed) {
   entry.last_activity_s = session.last_activity_realtime_ms / 1000;
   entry.expires_s = session.expires_realtime_ms.value_or(0) / 1000;
   entry.idle_s = static_cast<std::int64_t>(session.idle_ms / 1000);
+  entry.has_process = session.leader ? 1 : 0;
   return entry;
 }
 
-}  // namespace
-
 int sessreg_list_new(const sessreg_site* site, sessreg_list** ret_list, sessreg_error* error) {
+  return sessreg_list_of(site, nullptr, nullptr, ret_list, error);
+}
+
+int sessreg_list_of(const sessreg_site* site, const char* user, const char* service,
+                    sessreg_list** ret_list, sessreg_error* error) {
   if (ret_list != nullptr) *ret_list = nullptr;
   return guarded(error, [&]() -> Answer {
     if (auto fault = fault_of_pointer(site, "site")) return *fault;
     if (auto fault = fault_of_owner(site->owner)) return *fault;
+    if (auto fault = fault_of(user, "user", kMaxTokenUserBytes, Presence::optional)) return *fault;
+    if (auto fault = fault_of(service, "service", kMaxNameBytes, Presence::optional)) return *fault;
     if (auto fault = fault_of_pointer(ret_list, "ret_list")) return *fault;
     const auto config = site->read_config();
     if (!config) return answer_of(config.error(), SESSREG_ECONFIG);
@@ -74,8 +83,12 @@ int sessreg_list_new(const sessreg_site* site, sessreg_list** ret_list, sessreg_
     list->limit = config->sessions_limit;
     auto registry = open_existing_registry(config->registry);
     if (registry) {
-      for (const Session& session : read_sessions(*registry, *config, ProcessTable::read()))
-        list->sessions.push_back(listed(session));
+      for (const Session& session : read_sessions(*registry, *config, ProcessTable::read())) {
+        const RecordImage& record = session.snapshot.record;
+        if ((user == nullptr || registry->is_user_of(record, user)) &&
+            (service == nullptr || registry->is_service_of(record, service)))
+          list->sessions.push_back(shown(session));
+      }
       list->seats = registry->count();
       list->limit = registry->limit_in_force(config->sessions_limit);
     } else if (!is_absent(registry.error())) {
@@ -102,7 +115,7 @@ int sessreg_list_get(const sessreg_list* list, size_t index, sessreg_entry* ret_
   if (list == nullptr || index >= list->sessions.size() || ret_entry == nullptr ||
       ret_entry->size < kFirst<sessreg_entry>)
     return SESSREG_EINVAL;
-  give(to_c(list->sessions[index]), ret_entry);
+  give(entry_of(list->sessions[index]), ret_entry);
   return SESSREG_OK;
 }
 

@@ -2,13 +2,16 @@
 #include <sodium/utils.h>
 #include <string.h>
 
+#include <array>
 #include <memory>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "capi/arguments.h"
 #include "capi/boundary.h"
 #include "capi/handles.h"
+#include "capi/structures.h"
 #include "session/activity.h"
 #include "token/token_key.h"
 #include "token/token_verify.h"
@@ -18,12 +21,20 @@ using namespace sessreg::capi;  // NOLINT
 
 namespace {
 
-constexpr std::size_t kMaxServiceBytes = 255;
+// More than the registry keeps of it.
+constexpr std::size_t kMaxReasonBytes = 1000;
 
 Answer no_session(const char* text) {
   Answer answer;
   answer.code = SESSREG_NO_SESSION;
   answer.text = text;
+  return answer;
+}
+
+Answer bad_token(const std::string& what) {
+  Answer answer;
+  answer.code = SESSREG_BAD_TOKEN;
+  answer.text = what;
   return answer;
 }
 
@@ -72,36 +83,98 @@ Answer about_unknown(const Config& config, const char* token) {
       keys.push_back(each.key);
   const auto verified = verify_token(token, keys, config.site, now().realtime_ms / 1000);
   if (verified) return ended();
-  Answer answer;
-  answer.code = verified.error().fault == TokenFault::expired ? SESSREG_EXPIRED : SESSREG_BAD_TOKEN;
-  answer.text = verified.error().what;
+  Answer answer = bad_token(verified.error().what);
+  if (verified.error().fault == TokenFault::expired) answer.code = SESSREG_EXPIRED;
   return answer;
 }
 
-Answer touch(const sessreg_session& session) {
+// A session that is bound, in its registry; or what there is to say.
+struct Found {
+  std::optional<Registry> registry;
+  Snapshot held{};
+  Answer fault{};
+};
+Found find_bound(const sessreg_session& session) {
+  Found found;
   if (session.progress != sessreg_session::Progress::bound) {
-    Answer answer;
-    answer.code = SESSREG_ESTATE;
-    answer.text = session.progress == sessreg_session::Progress::admitted
-                      ? "the session is not bound yet: call sessreg_bind first"
-                      : "the session was closed: admit its user anew";
-    return answer;
+    found.fault.code = SESSREG_ESTATE;
+    found.fault.text = session.progress == sessreg_session::Progress::admitted
+                           ? "the session is not bound yet: call sessreg_bind first"
+                           : "the session was closed: admit its user anew";
+    return found;
   }
-  if (!session.seat) return {};  // not recorded
+  if (!session.seat) {
+    found.fault = no_session("the session is not recorded");
+    return found;
+  }
   auto registry = open_existing_registry(session.seat->registry_path);
   if (!registry)
-    return is_absent(registry.error()) ? ended()
-                                       : capi::answer_of(registry.error(), SESSREG_EREGISTRY);
-  Snapshot held;
-  if (!snapshot_of(session, *registry, held)) return ended();
+    found.fault = is_absent(registry.error())
+                      ? ended()
+                      : capi::answer_of(registry.error(), SESSREG_EREGISTRY);
+  else if (!snapshot_of(session, *registry, found.held))
+    found.fault = ended();
+  else
+    found.registry = std::move(*registry);
+  return found;
+}
+
+Answer touch(const sessreg_session& session) {
+  if (session.progress == sessreg_session::Progress::bound && !session.seat)
+    return {};  // not recorded
+  Found found = find_bound(session);
+  if (!found.registry) return found.fault;
   Config config;
   // Only a session without a seat needs the configuration; a fault in it must not hit the others.
-  if (held.state.stage == Stage::parked) {
+  if (found.held.state.stage == Stage::parked) {
     auto read = session.site.read_config();
     if (!read) return capi::answer_of(read.error(), SESSREG_ECONFIG);
     config = std::move(*read);
   }
-  return answer_of(mark_activity(*registry, config, held, SystemProcesses(), boottime_ms()));
+  return answer_of(
+      mark_activity(*found.registry, config, found.held, SystemProcesses(), boottime_ms()));
+}
+
+Answer look(sessreg_session& session, sessreg_entry* ret_entry) {
+  const Found found = find_bound(session);
+  if (!found.registry) return found.fault;
+  const SystemProcesses processes;
+  const Now at = now();
+  bool terminals_tell = false;
+  if (leader_of(found.held.record)) {
+    std::array terminals = {look_at(found.held.record)};
+    processes.look_at_terminals(terminals);
+    terminals_tell = terminals[0].tells_use();
+  }
+  const auto state =
+      StateReader(processes).state_of(found.held, terminals_tell, at.boottime_ms);
+  if (!state) return ended();
+  Answer answer;
+  if (*state == State::ending) {
+    const bool is_marked =
+        found.held.mark != MarkStage::none || found.held.state.stage == Stage::evicted;
+    answer = answer_of(Marked{
+        .what = is_marked ? Marked::What::revoked : Marked::What::expired,
+        .reason = reason_of(found.held)});
+  }
+  session.shown = shown(session_from(found.held, session.site.name, *state, terminals_tell, at));
+  give(entry_of(*session.shown), ret_entry);
+  return answer;
+}
+
+Answer revoke(const sessreg_session& session, const char* reason) {
+  Found found = find_bound(session);
+  if (!found.registry) return found.fault;
+  if (has_process(found.held.record)) {
+    Answer answer;
+    answer.code = SESSREG_ESTATE;
+    answer.text = "the session has a process: end that, and close the session, or use 'sessreg revoke'";
+    return answer;
+  }
+  if (!found.registry->mark_revoked(found.held.ref, text_or_empty(reason)) ||
+      !found.registry->vacate(found.held.ref))
+    return ended();
+  return {};
 }
 
 Answer close_session(sessreg_session& session) {
@@ -133,7 +206,7 @@ int sessreg_find(const sessreg_site* site, const char* id, const char* service,
     if (auto fault = fault_of_pointer(site, "site")) return *fault;
     if (auto fault = fault_of_owner(site->owner)) return *fault;
     if (auto fault = fault_of_id(id)) return *fault;
-    if (auto fault = fault_of(service, "service", kMaxServiceBytes, Presence::required))
+    if (auto fault = fault_of(service, "service", kMaxNameBytes, Presence::required))
       return *fault;
     if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
     const auto config = site->read_config();
@@ -175,12 +248,7 @@ int sessreg_touch_token(const sessreg_site* site, const char* token, sessreg_err
     if (auto fault = fault_of_pointer(token, "token")) return *fault;
     const std::string_view text(token, strnlen(token, kMaxTokenBytes + 1));
     const auto claims = inspect_token(text);
-    if (!claims) {
-      Answer answer;
-      answer.code = SESSREG_BAD_TOKEN;
-      answer.text = claims.error().what;
-      return answer;
-    }
+    if (!claims) return bad_token(claims.error().what);
     const auto config = site->read_config();
     if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
     auto registry = open_existing_registry(config->registry);
@@ -191,6 +259,59 @@ int sessreg_touch_token(const sessreg_site* site, const char* token, sessreg_err
         mark_activity(*registry, *config, claims->claimed.slot, registry->token_digest(text),
                       SystemProcesses(), boottime_ms());
     return marked.what == Marked::What::unknown ? about_unknown(*config, token) : answer_of(marked);
+  });
+}
+
+int sessreg_find_token(const sessreg_site* site, const char* token, sessreg_session** ret_session,
+                       sessreg_error* error) {
+  if (ret_session != nullptr) *ret_session = nullptr;
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(site, "site")) return *fault;
+    if (auto fault = fault_of_owner(site->owner)) return *fault;
+    if (auto fault = fault_of_pointer(token, "token")) return *fault;
+    if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
+    const std::string_view text(token, strnlen(token, kMaxTokenBytes + 1));
+    const auto claims = inspect_token(text);
+    if (!claims) return bad_token(claims.error().what);
+    const auto config = site->read_config();
+    if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
+    auto registry = open_existing_registry(config->registry);
+    if (!registry && !is_absent(registry.error()))
+      return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
+    Snapshot held;
+    if (!registry || !registry->session_of_token(claims->claimed.slot,
+                                                 registry->token_digest(text), held))
+      return about_unknown(*config, token);
+    auto session = std::make_unique<sessreg_session>();
+    session->seat = {Seat::What::session, config->registry, held.ref, held.record.id, {}};
+    session->standing =
+        held.record.kind == RecordKind::exempt ? SESSREG_EXEMPT : SESSREG_COUNTED;
+    session->site = *site;
+    session->progress = sessreg_session::Progress::bound;
+    session->id_text = to_hex(held.record.id);
+    session->token = text;
+    *ret_session = session.release();
+    return {};
+  });
+}
+
+int sessreg_look(sessreg_session* session, sessreg_entry* ret_entry, sessreg_error* error) {
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(session, "session")) return *fault;
+    if (auto fault = fault_of_owner(session->site.owner)) return *fault;
+    if (auto fault = fault_of_pointer(ret_entry, "ret_entry")) return *fault;
+    if (ret_entry->size < kFirst<sessreg_entry>)
+      return too_small("ret_entry", "SESSREG_ENTRY_INIT");
+    return look(*session, ret_entry);
+  });
+}
+
+int sessreg_revoke(sessreg_session* session, const char* reason, sessreg_error* error) {
+  return guarded(error, [&]() -> Answer {
+    if (auto fault = fault_of_pointer(session, "session")) return *fault;
+    if (auto fault = fault_of_owner(session->site.owner)) return *fault;
+    if (auto fault = fault_of(reason, "reason", kMaxReasonBytes, Presence::optional)) return *fault;
+    return revoke(*session, reason);
   });
 }
 

@@ -138,11 +138,52 @@ int sessreg_open(const char* name, const char* conf_file, sessreg_site** ret_sit
 /* Frees the handle; NULL is fine. Sessions, also open ones, and lists stay as they are. */
 void sessreg_site_free(sessreg_site* site);
 
+/* --- What is told of a session --- */
+
+enum sessreg_state {
+  SESSREG_ACTIVE = 0,   /* holds a seat */
+  SESSREG_PARKED = 1,   /* lives on without one, which somebody else needed while it was idle */
+  SESSREG_RESERVED = 2, /* a seat that is not bound to a session yet */
+  SESSREG_ORPHANED = 3, /* its leader is gone, but other processes of it still run */
+  SESSREG_ENDING = 4,   /* has to end, but its processes have not gone yet */
+  SESSREG_LISTED = 5,   /* exempt */
+  SESSREG_LEFT = 6      /* as orphaned, where what a session leaves running is to count */
+};
+
+/* Texts are never NULL, and belong to whatever gave the entry; a long one was cut when it was recorded (user 40 bytes,
+ * service 24, host 48, tty 16). */
+typedef struct sessreg_entry {
+  size_t size;
+  const char* id;
+  const char* user;
+  const char* service;
+  const char* host;
+  const char* tty;    /* of a session without a process: a label of its device */
+  const char* reason; /* why it has to end */
+  int state;          /* enum sessreg_state */
+  int has_seat;
+  int64_t uid; /* -1: no account of the system */
+  pid_t leader; /* 0: it has no process */
+  int64_t opened_s;
+  int64_t last_activity_s;
+  int64_t expires_s; /* 0: never */
+  int64_t idle_s;    /* since the last activity */
+  int has_process;
+} sessreg_entry;
+#define SESSREG_ENTRY_INIT \
+  { sizeof(sessreg_entry), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0, 0 }
+
 /* --- Logging in and out --- */
 
 /* No account of the system is looked up for `user`: only the name counts, it has no uid and is in
  * no group, and nothing waits for the name service. */
 #define SESSREG_NAME_AS_GIVEN 1u
+
+/* No process is the session's own: a browser's session, or a mail client's, which lasts for days while
+ * processes come and go. It ends by sessreg_close, by being revoked or evicted, or by its own times,
+ * and by nothing else. It has a time to live, and can be idle, from its opening on: touch it at each
+ * request. Revoked or evicted its seat is free at once, and for a day sessreg_touch says why. */
+#define SESSREG_NO_PROCESS 2u
 
 typedef struct sessreg_login {
   size_t size;
@@ -151,10 +192,20 @@ typedef struct sessreg_login {
       service;      /* 255; as of a PAM service: sections and lists of the configuration name it */
   const char* host; /* 255; where the user comes from, best an address. NULL: from here */
   const char* tty;  /* 255; terminal, display or the like, to be shown. NULL: none */
-  uint32_t flags;   /* SESSREG_NAME_AS_GIVEN or 0 */
+  uint32_t flags;   /* SESSREG_NAME_AS_GIVEN, SESSREG_NO_PROCESS; 0: neither */
+
+  /* The others are for SESSREG_NO_PROCESS alone. */
+
+  /* Names the browser or client, and proves nothing: 255 bytes at most. Of one user and service at
+   * most one session has a given key: a login with it takes the seat of the one there is, whose token
+   * and id are over then, whatever the limits. NULL: none. */
+  const char* device;
+  /* The id of a session of the same user that is to give way to this login, and ends. NULL: none. */
+  const char* take_over;
+  uint32_t ttl_s; /* the time to live, if it is shorter than the configured one; 0: that one */
 } sessreg_login;
 #define SESSREG_LOGIN_INIT \
-  { sizeof(sessreg_login), NULL, NULL, NULL, NULL, 0 }
+  { sizeof(sessreg_login), NULL, NULL, NULL, NULL, 0, NULL, NULL, 0 }
 
 typedef struct sessreg_session sessreg_session;
 
@@ -193,10 +244,19 @@ typedef struct sessreg_binding {
  * the session is kept by the calling process, which serves others too and is never signalled; nor
  * is one that leads several sessions. Such a session is marked, and gives up its seat at once:
  * touch it, and when the answer is REVOKED or EXPIRED, stop serving its user. Leader 1 is refused
- * (EINVAL).
+ * (EINVAL). With SESSREG_NO_PROCESS the leader must be 0.
  * Errors: as sessreg_admit, and ESTATE. */
 int sessreg_bind(sessreg_session* session, const sessreg_binding* binding,
                  sessreg_error* error) SESSREG_CHECK_RESULT;
+
+/* For a service that is told the user at each request, as by HTTP's passwords: marks the session of
+ * login->device as used, or opens one, in one call. login->flags has SESSREG_NO_PROCESS, and a device.
+ * The session is bound. Any number of these at once, with one device, leave one session.
+ * Errors: as sessreg_admit, and REVOKED: the device's session was revoked or evicted; it is told so
+ * for a day, or its time to live, or until it logs in by sessreg_admit. A site_full that the session
+ * of the device meets because it was parked is the refusal of that limit. */
+int sessreg_use(const sessreg_site* site, const sessreg_login* login, sessreg_session** ret_session,
+                sessreg_error* error) SESSREG_CHECK_RESULT;
 
 int sessreg_session_standing(const sessreg_session* session); /* enum sessreg_standing */
 /* 32 hex digits; "" before it is bound, and for what is not recorded. The session's. */
@@ -211,6 +271,11 @@ const char* sessreg_session_token(const sessreg_session* session);
 int sessreg_find(const sessreg_site* site, const char* id, const char* service,
                  sessreg_session** ret_session, sessreg_error* error) SESSREG_CHECK_RESULT;
 
+/* The session whose token that is, at the cost of a look at one record.
+ * Errors: as sessreg_touch_token. */
+int sessreg_find_token(const sessreg_site* site, const char* token, sessreg_session** ret_session,
+                       sessreg_error* error) SESSREG_CHECK_RESULT;
+
 /* Marks the session as used now; from the first time on it can also be idle and expire. One that
  * was parked takes a seat again; if there is none, the answer is a refusal, for its user, and what
  * becomes of it is configured (on_return). Errors: NO_SESSION (it has ended), REVOKED, EXPIRED,
@@ -222,6 +287,19 @@ int sessreg_touch(sessreg_session* session, sessreg_error* error) SESSREG_CHECK_
  * check. Errors: also BAD_TOKEN, EINVAL, EKEY; not ESTATE. */
 int sessreg_touch_token(const sessreg_site* site, const char* token,
                         sessreg_error* error) SESSREG_CHECK_RESULT;
+
+/* What sessreg_touch would answer, and the session as a list shows it, without marking it: for what
+ * happens without the user, such as a page that refreshes itself. *ret_entry holds until the next call
+ * with this session; it is left alone unless the session is there. Errors: as sessreg_touch, without
+ * the refusals: for a session that has lost its seat, *ret_entry is SESSREG_PARKED. */
+int sessreg_look(sessreg_session* session, sessreg_entry* ret_entry,
+                 sessreg_error* error) SESSREG_CHECK_RESULT;
+
+/* Ends a session without a process: its seat is free, and its holder is told `reason` (63 bytes are
+ * kept; NULL: none) for a day. Errors: ESTATE (it has a process: see sessreg_close and sessreg(8)),
+ * NO_SESSION, EINVAL, EFORKED, EREGISTRY, EPERMISSION, ENOMEM, ESYSTEM. */
+int sessreg_revoke(sessreg_session* session, const char* reason,
+                   sessreg_error* error) SESSREG_CHECK_RESULT;
 
 /* Frees the seat of a reservation or a session; what the process does is its own affair. Closing it
  * again, or closing a session that has ended by itself, is no error. Errors: EINVAL, EFORKED,
@@ -235,43 +313,14 @@ void sessreg_session_free(sessreg_session* session);
 
 typedef struct sessreg_list sessreg_list;
 
-enum sessreg_state {
-  SESSREG_ACTIVE = 0,   /* holds a seat */
-  SESSREG_PARKED = 1,   /* lives on without one, which somebody else needed while it was idle */
-  SESSREG_RESERVED = 2, /* a seat that is not bound to a session yet */
-  SESSREG_ORPHANED = 3, /* its leader is gone, but other processes of it still run */
-  SESSREG_ENDING = 4,   /* has to end, but its processes have not gone yet */
-  SESSREG_LISTED = 5,   /* exempt */
-  SESSREG_LEFT = 6      /* as orphaned, where what a session leaves running is to count */
-};
-
-/* Texts are the list's and never NULL; a long one was cut when it was recorded (user 40 bytes,
- * service 24, host 48, tty 16). */
-typedef struct sessreg_entry {
-  size_t size;
-  const char* id;
-  const char* user;
-  const char* service;
-  const char* host;
-  const char* tty;
-  const char* reason; /* why it has to end */
-  int state;          /* enum sessreg_state */
-  int has_seat;
-  int64_t uid; /* -1: no account of the system */
-  pid_t leader;
-  int64_t opened_s;
-  int64_t last_activity_s;
-  int64_t expires_s; /* 0: never */
-  int64_t idle_s;    /* since the last activity */
-} sessreg_entry;
-#define SESSREG_ENTRY_INIT \
-  { sizeof(sessreg_entry), NULL, NULL, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0 }
-
 /* The site's sessions as they are now, stalest first. Frees the seats of what has ended, and takes
  * typing on terminals as activity, as sessreg(8) does. A site without a registry has none.
  * Errors: EINVAL, EFORKED, ECONFIG, EREGISTRY, EPERMISSION, ENOMEM, ESYSTEM. */
 int sessreg_list_new(const sessreg_site* site, sessreg_list** ret_list,
                      sessreg_error* error) SESSREG_CHECK_RESULT;
+/* The same, of one user, one service, or both; NULL: any. Errors: the same. */
+int sessreg_list_of(const sessreg_site* site, const char* user, const char* service,
+                    sessreg_list** ret_list, sessreg_error* error) SESSREG_CHECK_RESULT;
 size_t sessreg_list_count(const sessreg_list* list);
 uint32_t sessreg_list_seats(const sessreg_list* list); /* that were taken */
 int32_t sessreg_list_limit(const sessreg_list* list);  /* that was in force; -1: none */

@@ -196,6 +196,7 @@ class Parser {
     const bool at_top = config_.sections.empty();
     const Place place = at_top ? kTop : place_of(config_.sections.back().kind);
     if ((key.places & place) == 0) {
+      if (at_top) return name + " cannot be set for the whole site; " + where_allowed(key);
       return name + " cannot be set in a [" +
              std::string(section_word(config_.sections.back().kind)) + " NAME] section; " +
              where_allowed(key);

@@ -43,7 +43,9 @@ struct SectionSettings {
   std::optional<Seconds> session_ttl;
   std::optional<Seconds> idle_after;
   std::optional<CountLeftovers> count_leftovers;
-  std::optional<std::int32_t> sessions_limit;  // [group NAME] only
+  std::optional<std::int32_t> sessions_limit;  // [group NAME] and [service NAME] only
+  // [service NAME] only: whose processes may open sessions of this service over the daemon's socket.
+  std::optional<NameList> clients;
 };
 
 enum class SectionKind { user, group, service };

@@ -52,7 +52,7 @@ std::string set_message(std::string_view value, Target target) {
 
 // In the order of the manual page.
 constexpr Key kKeys[] = {
-    {"sessions_limit", kTop | kGroup, ValueShape::single,
+    {"sessions_limit", kTop | kGroup | kService, ValueShape::single,
      [](std::string_view value, Target target) {
        return store(parse_count(value, -1, kMaxCapacity, kWriteLimit), target,
                     &Config::sessions_limit, &SectionSettings::sessions_limit);
@@ -136,6 +136,13 @@ constexpr Key kKeys[] = {
     {"reattach_services", kTop, ValueShape::list,
      [](std::string_view value, Target target) {
        return store(parse_services(value), target, &Config::reattach_services);
+     }},
+    {"clients", kService, ValueShape::list,
+     [](std::string_view value, Target target) {
+       auto names = parse_names(value);
+       if (!names) return names.error().what;
+       target.section->clients = std::move(*names);
+       return std::string();
      }},
     {"max_failed_auth_per_host", kTop, ValueShape::single,
      [](std::string_view value, Target target) {

@@ -47,7 +47,21 @@ std::vector<gid_t> group_ids(const std::string& user, gid_t primary) {
   return ids;
 }
 
+// nullopt: the section sets none.
+std::optional<GroupLimit> limit_of(const Section& section) {
+  const std::int32_t limit = section.settings.sessions_limit.value_or(-1);
+  if (limit < 0) return std::nullopt;
+  return GroupLimit{section.name, limit, section.kind == SectionKind::service};
+}
+
 }  // namespace
+
+std::vector<GroupLimit> limited_groups(const Config& config) {
+  std::vector<GroupLimit> limits;
+  for (const Section& section : config.sections)
+    if (auto limit = limit_of(section)) limits.push_back(std::move(*limit));
+  return limits;
+}
 
 const char* text(Standing standing) {
   switch (standing) {
@@ -84,10 +98,10 @@ Rulebook rules_for(const Config& config, std::string_view user, std::string_view
   for (const Section& section : config.sections) {
     if (section.kind == SectionKind::user && section.name == user) of_user = &section;
     if (section.kind == SectionKind::service && section.name == service) of_service = &section;
-    if (section.kind != SectionKind::group || !in_group(section.name)) continue;
-    of_groups.push_back(&section);
-    const auto& limit = section.settings.sessions_limit;
-    if (limit && *limit >= 0) rules.group_limits.push_back({section.name, *limit});
+    const bool is_group = section.kind == SectionKind::group && in_group(section.name);
+    if (is_group) of_groups.push_back(&section);
+    if (!is_group && of_service != &section) continue;
+    if (const auto limit = limit_of(section)) rules.group_limits.push_back(*limit);
   }
   std::vector<const Section*> order;
   if (of_user != nullptr) order.push_back(of_user);

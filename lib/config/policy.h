@@ -34,11 +34,18 @@ struct Setting {
   const Section* from = nullptr;
 };
 
-// A limit of the seats that a group's members may hold together.
+// A limit of the seats that a group's members, or the sessions of a service, may hold together.
 struct GroupLimit {
-  std::string group;
+  std::string name;
   std::int32_t limit;
+  bool is_of_service = false;
+
+  // What the registry knows it by: of a service one that no group can have.
+  std::string entry() const { return is_of_service ? "service\n" + name : name; }
 };
+
+// Those of all sections, whoever they hold for.
+std::vector<GroupLimit> limited_groups(const Config& config);
 
 // What holds for one login.
 struct Rulebook {
@@ -49,8 +56,11 @@ struct Rulebook {
   Setting<Seconds> session_ttl;
   Setting<Seconds> idle_after;
   Setting<CountLeftovers> count_leftovers;
-  std::vector<GroupLimit> group_limits;  // of every limited group that the user is in
+  // Of every limited group that the user is in, and of the service.
+  std::vector<GroupLimit> group_limits;
   bool may_use_reserved = false;
+  // Only sessions of these services are ended for it; unset: any of the user's.
+  std::optional<std::vector<std::string>> evictable_services{};
 };
 
 // Precedence, key by key: the user's section, then the service's, then that of the first group in

@@ -212,6 +212,20 @@ std::optional<SlotRef> Registry::find_session(const Login& login, std::string_vi
   return found;
 }
 
+std::optional<SlotRef> Registry::find_device(const Login& login) {
+  Rules rules;
+  rules.device = parts_->device_hash(login);
+  rules.user = parts_->user_hash(login.user);
+  for (int turn = 0; turn < kReleaseTurns; ++turn) {
+    const Decision found = parts_->gate.find_device(rules);
+    if (!found.is_of_device()) break;
+    Snapshot session;
+    if (snapshot(found.slot, session) && session.state.generation == found.generation)
+      return session.ref;
+  }
+  return std::nullopt;
+}
+
 bool Registry::release(SlotRef ref) {
   Snapshot held;
   // It may lose its seat or take one again in between.
@@ -244,8 +258,12 @@ std::size_t Registry::group_entries_with(std::span<const std::string_view> names
   return entries.size();
 }
 
-Failures Registry::failures(FailureRules rules) {
-  return {parts_->mapped.failures(), parts_->hash_key(), rules};
+Failures Registry::failures(FailureRules rules, std::string_view service) {
+  // Under another key no host or user of theirs is one of ours.
+  const HashKey key = service.empty() ? parts_->hash_key()
+                                      : hash128(parts_->hash_key(),
+                                                "failures of the service " + std::string(service));
+  return {parts_->mapped.failures(), key, rules};
 }
 
 void Registry::count(Counter counter) {

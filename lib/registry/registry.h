@@ -112,8 +112,8 @@ class Registry {
   // Takes a seat for a session at once. A session of the same device hands its seat to it, whatever
   // the limits of site and user; a parked one goes. `login.take_over` is evicted.
   Admission admit(const Login& login, const Terms& terms, const Processes& processes);
-  // Finds the session of that device (`found`), or admits one. The caller touches what was found, which
-  // may have no seat, be revoked or gone by then.
+  // Finds the session of that device (`found`), or a note that tells why there is none, or admits one.
+  // The caller touches what was found, which may have no seat, be revoked or gone by then.
   Admission use(const Login& login, const Terms& terms, const Processes& processes);
   // Turns a reservation into a session; the seat stays taken all the while. nullopt: the
   // reservation has gone; reserve and bind in one step with admit(). Refused (table_full): there
@@ -135,6 +135,9 @@ class Registry {
   // The session (bound or exempt) of that id, if this process opened it for this user and service.
   std::optional<SlotRef> find_session(const Login& login, std::string_view id_hex);
 
+  // The session of the login's device.
+  std::optional<SlotRef> find_device(const Login& login);
+
   // Frees that occupancy, if it is still there.
   bool release(SlotRef ref);
   // Releases a reservation that was not bound; never a session. Whoever lost a seat
@@ -151,8 +154,9 @@ class Registry {
 
   // --- Upkeep ---
 
-  // Failed authentications by remote host. Valid as long as this object.
-  Failures failures(FailureRules rules);
+  // Failed authentications by remote host. Valid as long as this object. `service`: those of that
+  // service alone, which count for no other; empty: of all others together.
+  Failures failures(FailureRules rules, std::string_view service = {});
 
   // Statistics.
   void count(Counter counter);

@@ -71,7 +71,10 @@ Admission Registry::Attempt::decide() {
       if (!decision.done()) continue;
       return admitted(decision);
     }
-    if (is_use && !claim) decision = gate().find_device(rules);
+    if (is_use && !claim) {
+      decision = gate().find_device(rules);
+      if (decision.done() && find_note()) return std::move(result);
+    }
     // Look first: while the site is full nobody needs a claim to be refused.
     if (!decision.is_of_device())
       decision = claim ? gate().add(*claim, rules) : gate().check_room(rules);
@@ -120,12 +123,31 @@ bool Registry::Attempt::replace_device(Decision& decision) {
   return decision.outcome == Outcome::gone;
 }
 
+// The latest note of the device: as long as there is one, whoever uses it is told, and gets no other
+// session. (A login does.)
+bool Registry::Attempt::find_note() {
+  std::optional<Snapshot> latest;
+  gate().table().for_each_behind(
+      gate().table().home(rules.user, Home::of_devices),
+      [&](std::uint32_t slot, const StateWord& state) {
+        Snapshot note;
+        if (state.stage == Stage::evicted && gate().table().is_device(slot, rules.device) &&
+            registry.snapshot(slot, note) && is_note(note) &&
+            boottime_ms() < end_of_note_ms(note) &&
+            (!latest || note.last_activity_ms > latest->last_activity_ms))
+          latest = note;
+      });
+  return latest && find(*latest);
+}
+
 // Found by use(). False: it has gone meanwhile.
 bool Registry::Attempt::find_of_device(const Decision& decision) {
   Snapshot session;
-  if (!registry.snapshot(decision.slot, session) ||
-      session.state.generation != decision.generation)
-    return false;
+  return registry.snapshot(decision.slot, session) &&
+         session.state.generation == decision.generation && find(session);
+}
+
+bool Registry::Attempt::find(const Snapshot& session) {
   if (claim) gate().table().abandon(*claim);
   result.token.clear();
   result.found = true;
@@ -134,13 +156,21 @@ bool Registry::Attempt::find_of_device(const Decision& decision) {
   return true;
 }
 
+bool Registry::Attempt::may_evict(std::uint64_t service_hash) const {
+  return !terms.evictable_services ||
+         std::ranges::any_of(*terms.evictable_services, [&](const std::string& service) {
+           return parts().service_hash(service) == service_hash;
+         });
+}
+
 // The session that the login names gives way, if it has a seat and every limit has room for the login
 // then. True: the login has its seat (decision.done()), or it may be different now.
 bool Registry::Attempt::take_over(Decision& decision) {
   Snapshot session;
   if (!registry.snapshot(*login.take_over, session) ||
       session.record.kind != RecordKind::session || session.state.stage != Stage::seated ||
-      !registry.is_user_of(session.record, login.user))
+      !registry.is_user_of(session.record, login.user) ||
+      !may_evict(session.record.service_hash))
     return false;
   const Victim victim{session.ref.slot, session.state.generation};
   const Decision look = gate().check_room(rules, {&victim, 1});
@@ -329,7 +359,8 @@ bool Registry::Attempt::foresee_idle(std::span<const Candidate> chosen, Decision
 
 bool Registry::Attempt::evict(Decision& decision) {
   const auto& after_ms = terms.evict_after_ms;
-  const std::vector<Candidate>& victims = own;
+  std::vector<Candidate> victims = own;
+  std::erase_if(victims, [&](const Candidate& c) { return !may_evict(c.service); });
   const auto needed = static_cast<std::size_t>(needed_for(decision));
   if (!after_ms || needed > victims.size()) return false;
   const std::uint64_t now_ms = boottime_ms();

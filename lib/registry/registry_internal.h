@@ -91,6 +91,7 @@ struct Candidate {
   std::uint64_t last_activity_ms;
   std::uint64_t opened_ms;
   std::uint64_t groups;
+  std::uint64_t service;
   bool idle;
 };
 
@@ -141,9 +142,12 @@ struct Registry::Attempt {
   Gate<ProcessAtom>& gate() const { return parts().gate; }
 
   bool take_claim();
+  bool may_evict(std::uint64_t service_hash) const;
   bool take_over(Decision& decision);
   bool replace_device(Decision& decision);
   bool find_of_device(const Decision& decision);
+  bool find_note();
+  bool find(const Snapshot& session);
   bool ended_parked_of_device();
   void search_table();
   void search_user();

@@ -255,6 +255,7 @@ void Registry::Search::consider(const Snapshot& session, bool tells_use, std::ui
                   last_ms,
                   session.record.opened_boottime_ms,
                   session.record.groups,
+                  session.record.service_hash,
                   idle});
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace sessreg {
@@ -32,6 +33,8 @@ struct Terms {
   // At the user's limit the user's stalest session gives way if it was opened at least this long
   // ago; unset: the newcomer is refused.
   std::optional<std::uint64_t> evict_after_ms;
+  // Only sessions of these services are evicted for it, or taken over; unset: of any.
+  std::optional<std::vector<std::string>> evictable_services;
   std::vector<GroupRule> groups;
   std::uint32_t idle_after_s = 0;  // 0: never idle
   std::uint32_t ttl_s = 0;         // 0: none

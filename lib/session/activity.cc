@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "registry/refusal.h"
+#include "session/messages.h"
 #include "session/returning.h"
 #include "token/token_key.h"
 
@@ -65,12 +66,14 @@ Marked mark(Registry& registry, const Config& config, Snapshot session, const Pr
   if (back.what == Return::What::waits || back.what == Return::What::ended) {
     MessageValues values;
     values.limit = result.limit = back.decision.limit;
-    values.count = back.decision.count;
+    values.count = result.count = back.decision.count;
+    result.refusal = refusal_of(back.decision);
     values.site = config.site;
     values.user = text_of(session.record.user);
     values.service = text_of(session.record.service);
     result.what = Marked::What::site_full;
-    result.message = format_message(config.*facts_of(refusal_of(back.decision)).message, values);
+    result.message = format_message(
+        message_for(result.refusal, back.decision.group, config, registry), values);
   }
   return result;
 }

@@ -27,7 +27,9 @@ struct Marked {
   What what = What::unknown;
   std::string reason;
   std::string message;
+  Refusal refusal = Refusal::site_full;  // site_full: which limit it is
   std::int32_t limit = -1;
+  std::uint32_t count = 0;
   Snapshot session{};  // unless unknown: as it was before
 };
 

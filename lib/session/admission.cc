@@ -11,6 +11,7 @@
 #include "base/undo.h"
 #include "config/remote_host.h"
 #include "host/process_table.h"
+#include "session/activity.h"
 #include "session/login.h"
 #include "session/messages.h"
 #include "session/send_off.h"
@@ -26,9 +27,9 @@ bool is_root(const Login& login, bool is_account) {
   return login.uid == 0 || (is_account && login.uid == kNoUid && login.user == "root");
 }
 
-Refused refused_by(const Site& site, const Admission& admission, const Login& login) {
+Refused refused_by(Site& site, const Admission& admission, const Login& login) {
   return {admission.refusal, admission.limit, admission.count, wait_seconds(admission),
-          message_of(admission, site.config, login)};
+          message_of(admission, site.config, *site.registry, login)};
 }
 
 Refused refused_by(const Site& site, const FailureStatus& status, const Login& login) {
@@ -122,6 +123,10 @@ LoginAnswer LoginProcedure::reserve(const Seat* held) {
   return until_steady([&] { return try_reserve(held); });
 }
 
+LoginAnswer LoginProcedure::use() {
+  return until_steady([&] { return try_use(); });
+}
+
 LoginAnswer LoginProcedure::open(const Seat* held, std::optional<SlotRef> hint) {
   return until_steady([&] { return try_open(held, hint); });
 }
@@ -177,13 +182,14 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   if (in_vain) give_back(*held);
   if (standing_ == Standing::ignored) return answer(What::not_counted);
   const auto& shared = config->shared_services;
+  const bool has_own_process = !login_.leader && !login_.no_process;
   const bool is_shared =
-      !login_.leader && std::find(shared.begin(), shared.end(), login_.service) != shared.end();
+      has_own_process && std::find(shared.begin(), shared.end(), login_.service) != shared.end();
   login_.has_shared_leader |= is_shared;
   // Not root's: what an administrator starts goes on, and serves others.
-  if (!login_.leader && login_.uid != kNoUid && login_.uid != 0)
+  if (has_own_process && login_.uid != kNoUid && login_.uid != 0)
     login_.audit_session = own_audit_session().value_or(0);
-  if (standing_ == Standing::exempt) return list_exempt(*config, held);
+  if (standing_ == Standing::exempt) return list_exempt(*config, held, false);
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
 
@@ -197,7 +203,7 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   // It may not have been through the account phase, which another line's success skips.
   if (!is_reserved)
     if (auto why = blacklisted(*site)) return refused(std::move(*why));
-  if (is_of_sshd()) note_success(*site);
+  if (is_of_sshd() || (login_.no_process && !is_reserved)) note_success(*site);
   // What was reserved is bound also where `observe` would let anybody through.
   if (!is_reserved)
     if (auto observed = observe(*site)) return observed;
@@ -212,8 +218,59 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   return answer(What::opened);
 }
 
+std::optional<LoginAnswer> LoginProcedure::try_use() {
+  const auto config = read_config();
+  if (!config) return failed(config.error(), nullptr);
+  standing_ = standing(*config);
+  if (standing_ == Standing::ignored) return answer(What::not_counted);
+  if (standing_ == Standing::exempt) return list_exempt(*config, nullptr, true);
+  auto site = open_site(*config);
+  if (!site) return failed(site.error(), &*config);
+  if (auto why = blacklisted(*site)) return refused(std::move(*why));
+  note_success(*site);
+  if (auto observed = observe(*site)) return observed;
+  issue_tokens_in(*site);
+  const auto admission = sessreg::use(*site, login_, rules(*config));
+  if (!admission) return failed(admission.error(), &*config);
+  if (admission->stale_configuration) return std::nullopt;
+  if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
+  if (admission->found) return use_found(*site, admission->ref);
+  take(*site, *admission, Seat::What::session);
+  return answer(What::opened);
+}
+
+// nullopt: it has gone, or is out of time: there is none.
+std::optional<LoginAnswer> LoginProcedure::use_found(Site& site, SlotRef ref) {
+  Snapshot session;
+  if (!site.registry->snapshot(ref, session)) return std::nullopt;
+  const Marked marked =
+      mark_activity(*site.registry, site.config, session, SystemProcesses(), boottime_ms());
+  LoginAnswer result = answer(What::already);
+  switch (marked.what) {
+    case Marked::What::unknown:
+    case Marked::What::expired:
+      return std::nullopt;
+    case Marked::What::revoked:
+      result.what = What::ended;
+      result.reason = marked.reason;
+      result.refused.message =
+          message_of_end(marked.reason, site.config, *site.registry, session.record, 0);
+      return result;
+    case Marked::What::site_full:
+      result.what = What::refused;
+      result.refused = {marked.refusal, marked.limit, marked.count, 0, marked.message};
+      return result;
+    case Marked::What::marked:
+      break;
+  }
+  if (session.record.kind == RecordKind::exempt) result.standing = Standing::exempt;
+  service_.keep({Seat::What::session, site.config.registry, ref, session.record.id, login_.self},
+                {});
+  return result;
+}
+
 // Rule 4.
-LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held) {
+LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held, bool is_use) {
   auto site = open_site(config);
   if (!site) {
     service_.say_not_listed(site.error());
@@ -222,9 +279,12 @@ LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held) 
   if (is_of_sshd()) note_success(*site);
   if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
     return answer(What::already);
+  if (is_use)
+    if (const auto there = site->registry->find_device(login_))
+      if (auto used = use_found(*site, *there)) return std::move(*used);
   issue_tokens_in(*site);
   Admission listed;
-  if (site->registry->list_exempt(login_, listed))
+  if (sessreg::list_exempt(*site, login_, rules(config), listed))
     take(*site, listed, Seat::What::session);
   else
     service_.say_not_listed({Errc::no_space, "no free slot: raise 'capacity'"});
@@ -275,7 +335,7 @@ Result<std::optional<CountedFailure>> LoginProcedure::count_failure() {
   auto site = open_site(*config);
   if (!site) return site.error();
   const RemoteHost host = RemoteHost::from_rhost(login_.host);
-  auto failures = failures_of(*site, host);
+  auto failures = failures_from(*site, host);
   if (!failures) return counted;
   const FailureStatus status = failures->failed(host, login_.user, boottime_ms());
   site->registry->count(kFailedAuths);
@@ -320,7 +380,7 @@ std::optional<SlotRef> LoginProcedure::find_latest(Registry& registry) const {
 
 std::optional<Refused> LoginProcedure::blacklisted(Site& site) {
   const RemoteHost host = RemoteHost::from_rhost(login_.host);
-  auto failures = failures_of(site, host);
+  auto failures = failures_from(site, host);
   if (!failures) return std::nullopt;
   const FailureStatus status = failures->attempt(host, boottime_ms());
   if (!status.blacklisted) return std::nullopt;
@@ -339,9 +399,13 @@ bool LoginProcedure::is_of_sshd() const {
   return !login_.connection.empty();
 }
 
+std::optional<Failures> LoginProcedure::failures_from(Site& site, const RemoteHost& host) const {
+  return failures_of(site, host, options_.is_of_application ? login_.service : std::string());
+}
+
 void LoginProcedure::note_success(Site& site) {
   const RemoteHost host = RemoteHost::from_rhost(login_.host);
-  if (auto failures = failures_of(site, host))
+  if (auto failures = failures_from(site, host))
     failures->succeeded(host, login_.user, boottime_ms());
 }
 
@@ -379,11 +443,22 @@ Result<Site> LoginProcedure::open_site(Config config) const {
 }
 
 Standing LoginProcedure::standing(const Config& config) const {
-  return standing_of(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
+  const Standing its =
+      standing_of(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
+  if (!options_.is_of_application || its == Standing::ignored) return its;
+  return options_.exempt ? Standing::exempt : Standing::counted;
 }
 
 Rulebook LoginProcedure::rules(const Config& config) const {
-  return rules_for(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
+  Rulebook book =
+      rules_for(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
+  if (options_.is_of_application) {
+    book.may_use_reserved = config.reserved_sessions == 0;
+    book.evictable_services = options_.evictable_services;
+  }
+  Seconds& ttl = book.session_ttl.value;
+  if (options_.ttl.count() != 0 && (ttl.count() == 0 || options_.ttl < ttl)) ttl = options_.ttl;
+  return book;
 }
 
 bool LoginProcedure::is_ours(const Registry& registry, const Seat& seat) const {

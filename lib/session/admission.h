@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "config/config.h"
@@ -60,6 +61,7 @@ struct LoginAnswer {
     opened,    // also an exempt session; if it could not be listed, no seat is kept
     already,   // by an earlier call
     refused,
+    ended,   // of use(): the device's session was revoked or evicted; `reason` says why
     failed,  // it could not be decided
   };
   enum class OnFailure {
@@ -72,7 +74,8 @@ struct LoginAnswer {
 
   What what = What::not_counted;
   Standing standing = Standing::counted;
-  Refused refused{};  // What::refused
+  Refused refused{};   // What::refused; of What::ended the message alone
+  std::string reason{};  // What::ended: as it was given, maybe empty
   // What::failed
   std::optional<Error> error{};
   bool is_of_registry = false;  // else of the configuration
@@ -110,6 +113,16 @@ struct LoginOptions {
   // The calling process is the login service of many users at once: it binds only the reservation
   // that it names, and gives no other one back.
   bool serves_many = false;
+
+  // The user is one of an application that opens sessions of its own services, and which is not to be
+  // trusted with others': `exempt` and `reserved_for` of the file are about the host's users, only
+  // sessions of `evictable_services` are ended for this login, and its failures are counted for its
+  // service alone. The application itself says who is `exempt`.
+  bool is_of_application = false;
+  bool exempt = false;
+  std::vector<std::string> evictable_services{};
+  // The time to live, if it is shorter than the configured one; 0: none.
+  Seconds ttl{0};
 };
 
 class LoginProcedure {
@@ -126,6 +139,10 @@ class LoginProcedure {
   // Opens the session. `hint`: a reservation made in another process,
   // checked before it is believed.
   LoginAnswer open(const Seat* held, std::optional<SlotRef> hint);
+
+  // Marks the session of the login's device as used, or opens one (opened). What was there is kept, too
+  // (already).
+  LoginAnswer use();
 
   // Before authentication. If it cannot be decided, not_counted, as reserve() decides.
   LoginAnswer refuse_blacklisted();
@@ -145,6 +162,8 @@ class LoginProcedure {
   // nullopt: begin again.
   std::optional<LoginAnswer> try_reserve(const Seat* held);
   std::optional<LoginAnswer> try_open(const Seat* held, std::optional<SlotRef> hint);
+  std::optional<LoginAnswer> try_use();
+  std::optional<LoginAnswer> use_found(Site& site, SlotRef ref);
   template <class Try>
   LoginAnswer until_steady(Try attempt);
 
@@ -156,7 +175,8 @@ class LoginProcedure {
   LoginAnswer answer(What what) const;
   LoginAnswer refused(Refused why) const;
   LoginAnswer failed(const Error& error, const Config* config) const;
-  LoginAnswer list_exempt(const Config& config, const Seat* held);
+  LoginAnswer list_exempt(const Config& config, const Seat* held, bool is_use);
+  std::optional<Failures> failures_from(Site& site, const RemoteHost& host) const;
   bool is_of_sshd() const;
   // Forgets the user's failed authentications from this host: in the account phase, or of sshd in
   // the opening of the session.

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "host/signals.h"
 #include "host/terminals.h"
+#include "session/messages.h"
 
 namespace sessreg {
 namespace {
@@ -41,15 +42,7 @@ bool is_in(const Leftovers& leftovers) {
 bool tell(Registry& registry, const Config& config, const RecordImage& session,
           const std::vector<ProcessTable::Entry>& processes, std::string_view reason,
           std::chrono::milliseconds grace) {
-  MessageValues values;
-  values.limit = registry.limit_in_force(config.sessions_limit);
-  values.count = registry.count();
-  values.seconds = seconds_of(grace);
-  values.site = config.site;
-  values.user = text_of(session.user);
-  values.service = text_of(session.service);
-  std::string line = format_message(config.message_revoked, values);
-  if (!reason.empty()) line += " (" + escape_for_terminal(reason) + ")";
+  const std::string line = message_of_end(reason, config, registry, session, seconds_of(grace));
   std::set<std::string> told;
   for (const auto& process : processes) {
     const auto terminal = ProcessTerminal::find(process, uid_of(session));

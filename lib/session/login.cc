@@ -34,14 +34,15 @@ Result<Terms> terms_of(Site& site, const Rulebook& rules) {
   if (policy == UserLimitPolicy::lock_then_evict)
     terms.evict_after_ms = milliseconds(rules.user_lock.value);
   for (const GroupLimit& limit : rules.group_limits) {
-    const auto index = site.registry->group_index(limit.group, limit.limit);
+    const auto index = site.registry->group_index(limit.entry(), limit.limit);
     if (!index)
       return Error{Errc::system,
                    config.registry + ": more than " + std::to_string(kMaxGroups) +
-                       " groups were given a limit since it was made: remove some of those limits, "
+                       " groups and services were given a limit since it was made: remove some of those limits, "
                        "and reboot (or log everybody out and remove the file)"};
     terms.groups.push_back({*index, limit.limit});
   }
+  terms.evictable_services = rules.evictable_services;
   terms.idle_after_s = seconds(rules.idle_after.value);
   terms.ttl_s = seconds(rules.session_ttl.value);
   terms.lifetime_ms = milliseconds(rules.session_lifetime.value);
@@ -99,6 +100,13 @@ Result<Admission> bind_or_admit(Site& site, const Login& login, const Rulebook& 
   }
   return with_current_limit(
       site, rules, [&](const Terms& terms) { return registry.admit(login, terms, processes); });
+}
+
+Result<Admission> use(Site& site, const Login& login, const Rulebook& rules) {
+  const SystemProcesses processes;
+  return with_current_limit(site, rules, [&](const Terms& terms) {
+    return site.registry->use(login, terms, processes);
+  });
 }
 
 Result<Admission> find_and_bind_or_admit(Site& site, const Login& login, const Rulebook& rules,
@@ -160,13 +168,21 @@ void issue_tokens(Site& site, const std::string& user, std::function<void(const 
   });
 }
 
-std::optional<Failures> failures_of(Site& site, const RemoteHost& host) {
+bool list_exempt(Site& site, const Login& login, const Rulebook& rules, Admission& ret) {
+  Terms times;
+  times.ttl_s = seconds(rules.session_ttl.value);
+  times.lifetime_ms = milliseconds(rules.session_lifetime.value);
+  return site.registry->list_exempt(login, ret, times);
+}
+
+std::optional<Failures> failures_of(Site& site, const RemoteHost& host, std::string_view service) {
   const Config& config = site.config;
   if (config.max_failed_auth_per_host == 0 || host.kind() == RemoteHost::Kind::none ||
       host.is_in_any(config.blacklist_exempt))
     return std::nullopt;
   return site.registry->failures({static_cast<std::uint32_t>(config.max_failed_auth_per_host),
-                                  milliseconds(config.blacklist_time)});
+                                  milliseconds(config.blacklist_time)},
+                                 service);
 }
 
 }  // namespace sessreg

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "config/policy.h"
@@ -18,7 +19,7 @@
 
 namespace sessreg {
 
-// If one of the next four answers stale_configuration, the file has changed: read it and begin
+// If one of the next five answers stale_configuration, the file has changed: read it and begin
 // again. `rules` are those of this login under site.config.
 
 // Takes a seat until the session is opened, for reservation_time at most.
@@ -27,7 +28,9 @@ Result<Admission> reserve(Site& site, const Login& login, const Rulebook& rules)
 // Opens the session: binds `reservation` or, if that is not given or has gone, takes a seat.
 Result<Admission> bind_or_admit(Site& site, const Login& login, const Rulebook& rules,
                                 const std::optional<SlotRef>& reservation);
-// As above, but looks for the reservation that this process or its child made for the same user and
+// Finds the session of the login's device, or takes a seat for it (Registry::use).
+Result<Admission> use(Site& site, const Login& login, const Rulebook& rules);
+// As bind_or_admit(), but looks for the reservation that this process or its child made for the same user and
 // service, if it is not the one given; and gives back what this process reserved for other users.
 // Not for a process that is the login service of many users at once.
 Result<Admission> find_and_bind_or_admit(Site& site, const Login& login, const Rulebook& rules,
@@ -46,8 +49,14 @@ Result<Admission> foresee(Site& site, const Login& login, const Rulebook& rules)
 // be read or made, and of what a token cannot say; those sessions get none.
 void issue_tokens(Site& site, const std::string& user, std::function<void(const Error&)> tell);
 
+// Lists a session of an exempt user. Of the rules only the times count, of a session without a process.
+// False: the table is full.
+bool list_exempt(Site& site, const Login& login, const Rulebook& rules, Admission& ret);
+
 // Failed authentications of that remote host. Unset where none are counted: because the
-// configuration says so, or because there is no remote host, or it is exempt.
-std::optional<Failures> failures_of(Site& site, const RemoteHost& host);
+// configuration says so, or because there is no remote host, or it is exempt. `service`: those of that
+// service alone; empty: of all whose failures are not kept apart.
+std::optional<Failures> failures_of(Site& site, const RemoteHost& host,
+                                    std::string_view service = {});
 
 }  // namespace sessreg

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "config/policy.h"
 
 namespace sessreg {
 namespace {
@@ -29,12 +30,36 @@ std::uint32_t wait_seconds(const FailureStatus& blacklisted) {
   return blacklisted.until_ms > now_ms ? seconds_up(blacklisted.until_ms - now_ms) : 0;
 }
 
-std::string message_of(const Admission& refused, const Config& config, const Login& login) {
+const std::string& message_for(Refusal refusal, std::uint32_t group, const Config& config,
+                               Registry& registry) {
+  if (refusal == Refusal::group_full)
+    for (const GroupLimit& limit : limited_groups(config))
+      if (limit.is_of_service && registry.group_index(limit.entry(), limit.limit) == group)
+        return config.message_site_full;
+  return config.*facts_of(refusal).message;
+}
+
+std::string message_of(const Admission& refused, const Config& config, Registry& registry,
+                       const Login& login) {
   MessageValues values = values_for(config, login);
   values.limit = refused.limit;
   values.count = refused.count;
   values.seconds = wait_seconds(refused);
-  return format_message(config.*facts_of(refused.refusal).message, values);
+  return format_message(message_for(refused.refusal, refused.group, config, registry), values);
+}
+
+std::string message_of_end(std::string_view reason, const Config& config, Registry& registry,
+                           const RecordImage& session, std::int64_t seconds) {
+  MessageValues values;
+  values.limit = registry.limit_in_force(config.sessions_limit);
+  values.count = registry.count();
+  values.seconds = seconds;
+  values.site = config.site;
+  values.user = text_of(session.user);
+  values.service = text_of(session.service);
+  std::string line = format_message(config.message_revoked, values);
+  if (!reason.empty()) line += " (" + escape_for_terminal(reason) + ")";
+  return line;
 }
 
 std::string message_of(const FailureStatus& blacklisted, const Config& config, const Login& login) {

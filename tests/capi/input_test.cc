@@ -142,7 +142,7 @@ TEST_CASE("ids, leaders and flags that cannot be are refused") {
           SESSREG_EINVAL);
 
   sessreg_login login = Gateway::login_of("daemon");
-  login.flags = 2;
+  login.flags = 4;
   CHECK(site.admit(login) == SESSREG_EUNSUPPORTED);
   REQUIRE(site.admit("daemon") == SESSREG_OK);
   Child gone([] { return 0; });

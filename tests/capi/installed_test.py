@@ -111,6 +111,26 @@ class Installed(unittest.TestCase):
         after = run(*self.command("bin"), env=self.environment, stdin=subprocess.DEVNULL)
         self.assertEqual(after.returncode, 0, after.stdout + after.stderr)
 
+    def test_the_example_serves_a_browser_in_any_process(self):
+        conf = str(self.site / "site.conf")
+
+        def request(user, device):
+            return run(self.program, "--no-process", user, device, conf, env=self.environment)
+        first = request("alice", "x").stdout.split()
+        self.assertEqual(first[0], "session")
+        self.assertTrue(first[2].startswith("v4.public."), first)
+        self.assertEqual(request("alice", "x").stdout.split(), ["session", first[1], "used"])
+        refused = request("bob", "y")
+        self.assertEqual(refused.stdout, "There are more than 1 active user sessions. Please try "
+                                         "again later.\n")
+        self.assertEqual(refused.returncode, 1)
+        must(self.program, "--log-out", first[2], conf, env=self.environment)
+        self.assertEqual(request("bob", "y").returncode, 0)
+        again = run(self.program, "--log-out", first[2], conf, env=self.environment)
+        self.assertEqual(again.returncode, 3)
+        self.assertIn("the session has ended", again.stderr)
+        self.assertEqual(run(self.program, "--nonsense", "x", env=self.environment).returncode, 2)
+
     def test_the_example_says_what_is_wrong(self):
         self.configure("sessions_limit = ten\n")
         broken = run(*self.command(), env=self.environment, stdin=subprocess.DEVNULL)

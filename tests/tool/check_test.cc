@@ -504,9 +504,9 @@ TEST_CASE("a registry that cannot be used is found, with the mend for its site")
     CHECK(host.findings() == "no findings\n");
     host.sandbox().configure("[group daemon]\nsessions_limit = 5\n");
     CHECK(host.findings() ==
-          "~/test.reg: has room for 32 groups with a limit, and there are 33 with those of earlier "
-          "configurations; give fewer groups a limit; those of earlier configurations are "
-          "forgotten at the next boot\n");
+          "~/test.reg: has room for 32 groups and services with a limit, and there are 33 with "
+          "those of earlier configurations; give fewer of them a limit; those of earlier "
+          "configurations are forgotten at the next boot\n");
   }
 }
 

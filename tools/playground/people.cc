@@ -119,7 +119,7 @@ void log_in(Site& site, const Login& login) {
   const auto admission = find_and_bind_or_admit(site, login, rules(site, login), std::nullopt);
   if (!admission) die(admission.error().what);
   if (!admission->admitted())
-    die(login.user + " was refused: " + message_of(*admission, site.config, login));
+    die(login.user + " was refused: " + message_of(*admission, site.config, *site.registry, login));
 }
 
 void reserve(Site& site, const Login& login) {

@@ -185,8 +185,10 @@ std::vector<Rule> rules_of(const Site& open, Site& site, const Rulebook& book,
   for (const GroupLimit& limit : book.group_limits)
     rules.add_from(
         "sessions_limit", limit.limit,
-        fmt::format("[group {}]", escape_for_terminal(in_file(limit.group))),
-        held_text(seats_of_group(sessions, site.registry->group_index(limit.group, limit.limit))));
+        fmt::format("[{} {}]", limit.is_of_service ? "service" : "group",
+                    escape_for_terminal(in_file(limit.name))),
+        held_text(
+            seats_of_group(sessions, site.registry->group_index(limit.entry(), limit.limit))));
   rules.add_limit("user_sessions_limit", book.user_sessions_limit,
                   held_text(so_far.holders.size()));
   rules.add("user_limit_policy", policy_text(book.user_limit_policy.value),
@@ -338,7 +340,7 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
   } else if (!admission->admitted()) {
     told.verdict = Verdict::refused;
     told.refusal = text(admission->refusal);
-    told.message = message_of(*admission, config, login);
+    told.message = message_of(*admission, config, *site->registry, login);
   } else {
     told.displaced = admission->displaced;
   }

@@ -101,9 +101,9 @@ TEST_CASE("every matching group's own limit holds; -1 is none") {
   const InGroup most = [](const std::string& group) { return group != "d"; };
   const Rulebook rules = rules_for(limits, "alice", "sshd", most);
   REQUIRE(rules.group_limits.size() == 2);
-  CHECK(rules.group_limits[0].group == "a");
+  CHECK(rules.group_limits[0].name == "a");
   CHECK(rules.group_limits[0].limit == 5);
-  CHECK(rules.group_limits[1].group == "c");
+  CHECK(rules.group_limits[1].name == "c");
   CHECK(rules.group_limits[1].limit == 0);
 }
 

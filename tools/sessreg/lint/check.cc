@@ -218,18 +218,18 @@ class Check {
 
   // A login cannot be decided if one of its groups finds no entry left in the registry.
   void check_groups(const Config& config, const Registry& registry) {
-    std::vector<std::string_view> limited;
-    for (const Section& section : config.sections)
-      if (section.kind == SectionKind::group && section.settings.sessions_limit.value_or(-1) >= 0)
-        limited.push_back(section.name);
-    const std::size_t entries = registry.group_entries_with(limited);
+    std::vector<std::string> limited;
+    for (const GroupLimit& limit : limited_groups(config))
+      limited.push_back(limit.entry());
+    const std::vector<std::string_view> names(limited.begin(), limited.end());
+    const std::size_t entries = registry.group_entries_with(names);
     if (entries <= kMaxGroups) return;
     findings_.push_back(
         {place_of(config.registry, 0),
-         fmt::format("has room for {} groups with a limit, and there are {} with those of earlier "
-                     "configurations",
+         fmt::format("has room for {} groups and services with a limit, and there are {} with "
+                     "those of earlier configurations",
                      kMaxGroups, entries),
-         "give fewer groups a limit; those of earlier configurations are forgotten at the next "
+         "give fewer of them a limit; those of earlier configurations are forgotten at the next "
          "boot"});
   }
 
