@@ -109,6 +109,15 @@ std::string one_line(std::string_view text) {
   return escape(text, Backslash::alone);
 }
 
+bool is_safe_to_show(std::string_view text) {
+  while (!text.empty()) {
+    const Utf8Char next = decode_utf8(text);
+    if (next.size_bytes != 0 && is_unsafe_to_show(next.code)) return false;
+    text.remove_prefix(next.size_bytes == 0 ? 1 : next.size_bytes);
+  }
+  return true;
+}
+
 void append_hex(std::string& out, std::string_view bytes) {
   static constexpr std::string_view kDigits = "0123456789abcdef";
   for (const char c : bytes) {

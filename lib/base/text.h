@@ -20,6 +20,10 @@ bool append_escaped(std::string& out, std::string_view text);
 // Escaped as above, but every backslash left alone: for a text whose parts are escaped already.
 std::string one_line(std::string_view text);
 
+// Whether it has no character that could forge a line of a log or a terminal: control characters and
+// those that change the direction. What is not UTF-8 is shown as escapes, and so is safe.
+bool is_safe_to_show(std::string_view text);
+
 // Each byte as \xNN.
 void append_hex(std::string& out, std::string_view bytes);
 

@@ -5,25 +5,9 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "base/utf8.h"
 #include "config/config.h"
 
 namespace sessreg::capi {
-namespace {
-
-bool has_unsafe_character(std::string_view text) {
-  while (!text.empty()) {
-    const Utf8Char next = decode_utf8(text);
-    // Other encodings are shown as escapes.
-    const bool is_utf8 = next.size_bytes != 0;
-    if (is_utf8 && is_unsafe_to_show(next.code)) return true;
-    text.remove_prefix(is_utf8 ? next.size_bytes : 1);
-  }
-  return false;
-}
-
-}  // namespace
-
 std::optional<Answer> fault_of(const char* text, const char* name, std::size_t max_bytes,
                                Presence presence) {
   const std::string called(name);
@@ -34,7 +18,7 @@ std::optional<Answer> fault_of(const char* text, const char* name, std::size_t m
   const std::size_t bytes = strnlen(text, max_bytes + 1);
   if (bytes > max_bytes)
     return invalid(called + " is too long: pass " + std::to_string(max_bytes) + " bytes at most");
-  if (has_unsafe_character({text, bytes}))
+  if (!is_safe_to_show({text, bytes}))
     return invalid(called + " has control characters: '" +
                    escape_for_terminal(utf8_prefix({text, bytes}, 60)) + "'; pass it without");
   return std::nullopt;

@@ -13,6 +13,7 @@
 #include "capi/handles.h"
 #include "capi/structures.h"
 #include "session/activity.h"
+#include "session/ended.h"
 #include "token/token_key.h"
 #include "token/token_verify.h"
 
@@ -174,6 +175,11 @@ Answer revoke(const sessreg_session& session, const char* reason) {
   if (!found.registry->mark_revoked(found.held.ref, text_or_empty(reason)) ||
       !found.registry->vacate(found.held.ref))
     return ended();
+  const EndedSession gone = ended_session(found.held.record);
+  const auto config = session.site.read_config();
+  if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
+  if (const auto error = note_ended(*config, {&gone, 1}, now().realtime_ms / 1000))
+    return capi::answer_of(*error, SESSREG_ESYSTEM);
   return {};
 }
 

@@ -226,6 +226,19 @@ std::optional<SlotRef> Registry::find_device(const Login& login) {
   return std::nullopt;
 }
 
+std::vector<std::uint32_t> Registry::slots_of_devices(std::string_view user) {
+  const UserHash hash = parts_->user_hash(user);
+  std::vector<std::uint32_t> slots;
+  parts_->gate.count();  // settles
+  parts_->table().for_each_behind(
+      parts_->table().home(hash, Home::of_devices), [&](std::uint32_t slot, const StateWord& at) {
+        if (at.stage != Stage::claimed && parts_->table().is_user(slot, hash) &&
+            !parts_->table().has_process_in(slot))
+          slots.push_back(slot);
+      });
+  return slots;
+}
+
 bool Registry::release(SlotRef ref) {
   Snapshot held;
   // It may lose its seat or take one again in between.

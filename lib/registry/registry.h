@@ -138,6 +138,15 @@ class Registry {
   // The session of the login's device.
   std::optional<SlotRef> find_device(const Login& login);
 
+  // Calls visit(snapshot) with each session, and note, that the user has by devices.
+  template <class Visit>
+  void for_each_device(std::string_view user, Visit visit) {
+    for (const std::uint32_t slot : slots_of_devices(user)) {
+      Snapshot held;
+      if (snapshot(slot, held)) visit(static_cast<const Snapshot&>(held));
+    }
+  }
+
   // Frees that occupancy, if it is still there.
   bool release(SlotRef ref);
   // Releases a reservation that was not bound; never a session. Whoever lost a seat
@@ -268,6 +277,7 @@ class Registry {
   // The first occupied slot at or after `slot`; false: there is none.
   bool find_snapshot(std::uint32_t& slot, Snapshot& ret) const;
   bool find_glance(std::uint32_t& slot, Glance& ret) const;
+  std::vector<std::uint32_t> slots_of_devices(std::string_view user);
 
   std::unique_ptr<Parts> parts_;
 };

@@ -80,6 +80,13 @@ Marked mark(Registry& registry, const Config& config, Snapshot session, const Pr
 
 }  // namespace
 
+std::int64_t token_end_s(const RecordImage& record) {
+  const std::int64_t issued_s = record.opened_realtime_ms / 1000;
+  if (record.ends_boottime_ms == 0) return issued_s + kUsualTokenLife_s;
+  return issued_s +
+         static_cast<std::int64_t>((record.ends_boottime_ms - record.opened_boottime_ms) / 1000);
+}
+
 Result<std::string> token_for(const RecordImage& record, std::uint32_t slot,
                               const std::string& site, const std::string& user,
                               const SigningKey& key) {
@@ -88,11 +95,7 @@ Result<std::string> token_for(const RecordImage& record, std::uint32_t slot,
   claims.user = user;
   claims.session = record.id;
   claims.issued_s = record.opened_realtime_ms / 1000;
-  claims.expires_s = claims.issued_s + kUsualTokenLife_s;
-  if (record.ends_boottime_ms != 0)
-    claims.expires_s =
-        claims.issued_s +
-        static_cast<std::int64_t>((record.ends_boottime_ms - record.opened_boottime_ms) / 1000);
+  claims.expires_s = token_end_s(record);
   claims.slot = slot;
   return issue_token(key, claims);
 }

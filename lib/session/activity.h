@@ -33,6 +33,9 @@ struct Marked {
   Snapshot session{};  // unless unknown: as it was before
 };
 
+// When its token ends, in seconds since 1970.
+std::int64_t token_end_s(const RecordImage& record);
+
 // The token for a session whose record lacks nothing else. Errors as issue_token().
 Result<std::string> token_for(const RecordImage& record, std::uint32_t slot,
                               const std::string& site, const std::string& user,

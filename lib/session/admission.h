@@ -116,11 +116,11 @@ struct LoginOptions {
 
   // The user is one of an application that opens sessions of its own services, and which is not to be
   // trusted with others': `exempt` and `reserved_for` of the file are about the host's users, only
-  // sessions of `evictable_services` are ended for this login, and its failures are counted for its
-  // service alone. The application itself says who is `exempt`.
+  // sessions of `evictable_services` are ended for this login (unset: any), and its failures are
+  // counted for its service alone. The application itself says who is `exempt`.
   bool is_of_application = false;
   bool exempt = false;
-  std::vector<std::string> evictable_services{};
+  std::optional<std::vector<std::string>> evictable_services{};
   // The time to live, if it is shorter than the configured one; 0: none.
   Seconds ttl{0};
 };

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "host/signals.h"
 #include "host/terminals.h"
+#include "session/ended.h"
 #include "session/messages.h"
 
 namespace sessreg {
@@ -96,6 +97,7 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
     if (!options_.include_own || ancestor.id.pid == getpid()) untouchable_.insert(ancestor.id.pid);
 
   const auto grace_s = static_cast<std::uint32_t>(seconds_of(options_.grace));
+  std::vector<EndedSession> ended;
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
     Ending ending{session.snapshot.ref, session.leader.value_or(ProcessId{}),
@@ -111,9 +113,11 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
     if (!ending.closed && has(ending.flags, RecordFlags::no_process)) {
       registry_.vacate(ending.ref);
       ending.closed = true;
+      if (options_.is_revocation) ended.push_back(ended_session(session.snapshot.record));
     }
     endings_.push_back(std::move(ending));
   }
+  not_noted_ = note_ended(config, ended, now().realtime_ms / 1000);
   vacate_shared();
   // Told before asked: the terminal is gone with the session.
   for (std::size_t i = 0; i < endings_.size(); ++i) {

@@ -84,6 +84,7 @@ struct EndingOptions {
   bool include_own = false;
   bool tell = true;             // false: its user knows already
   bool is_by_its_user = false;  // rule 5
+  bool is_revocation = true;    // false: it is out of time, so a reboot brings nothing back
 };
 
 // Whether a session that is to go was revoked by its user, and nothing else ends it: who goes on
@@ -113,6 +114,9 @@ class Ender {
 
   // In the order of `chosen`.
   std::vector<Ended> results() const;
+
+  // Why sessions without a process could not be noted as ended for good (ended.h).
+  const std::optional<Error>& not_noted() const { return not_noted_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -149,6 +153,7 @@ class Ender {
   EndingOptions options_;
   std::vector<Ending> endings_;
   std::set<pid_t> untouchable_;
+  std::optional<Error> not_noted_;
   Sent sent_ = Sent::nothing;
   Clock::time_point due_;                // of what is sent next
   std::chrono::milliseconds pause_{10};  // most end within some milliseconds of the first signal

@@ -44,11 +44,12 @@ constexpr int kMostWatchers = 16;
 constexpr std::size_t kMostUsersReasonBytes = 64;
 
 constexpr std::string_view kDescription = R"(# The user sessions of this host.
-# Root sees and ends all of them, anybody else the own ones.
+# Root sees and ends all of them, anybody else the own ones, and an application those of its services.
 interface org.sessreg.Sessions
 
 # Times are RFC 3339 in UTC. state: active, parked, reserved, orphaned, left, ending or exempt.
-# can_idle: it can be told whether the session is used.
+# can_idle: it can be told whether the session is used. process: false, and pid 0, if it has none; tty is
+# a label of its device then.
 type Session (
   id: string,
   site: string,
@@ -63,29 +64,66 @@ type Session (
   expires: ?string,
   idle_seconds: int,
   pid: int,
+  process: ?bool,
   seat: bool,
   reason: ?string,
   can_idle: bool
 )
 
+# A session of the user that may be taken over. label: of its device.
+type Own (
+  id: string,
+  service: string,
+  host: ?string,
+  label: ?string,
+  opened: ?string,
+  idle_seconds: int
+)
+
 # index: in the list of tokens that was sent. error: as Touch would have answered.
 type Failed (index: int, error: string)
 
-# Marks the token's session as used now. One that was parked takes a seat again.
-method Touch(token: string) -> ()
+# Logs a user in, for the application that is a client of the service (see sessreg.conf(5)), or root.
+# The session has no process: it ends by being closed, revoked or evicted, and by its times. The user is
+# a name as given. device names the browser or client: a login by one that has a session takes its place
+# and its seat. ttl_seconds: if it is shorter than the configured time to live. take_over: the id of a
+# session of the same user that gives way. exempt: listed, neither counted nor refused. token: null if
+# the site has none.
+method Admit(site: ?string, service: string, user: string, host: ?string, label: ?string,
+  device: ?string, ttl_seconds: ?int, take_over: ?string, exempt: ?bool)
+  -> (session: Session, token: ?string)
+
+# Marks the session that the user has by that device as used, or opens one: for services that are told
+# the user at each request.
+method Use(site: ?string, service: string, user: string, host: ?string, label: ?string, device: string)
+  -> (session: Session, opened: bool)
+
+# Counts a failed authentication (failed), or asks before one, which renews a blacklisting. Those of a
+# service are counted apart. blacklisted_seconds: 0 if it is not.
+method Attempt(site: ?string, service: string, user: ?string, host: string, failed: ?bool)
+  -> (failures: int, blacklisted_seconds: int)
+
+# Marks the token's session as used now. One that was parked takes a seat again. passive: marks nothing,
+# and answers when it may be parked (yields_in), when it is over, and its state.
+method Touch(token: string, passive: ?bool)
+  -> (idle_seconds: ?int, yields_in: ?int, expires_in: ?int, state: ?string)
+
+# One session, by one of the two.
+method Show(token: ?string, id: ?string) -> (session: Session)
 
 # The same for many, 4096 at most. Those that fail do not keep the others from being marked. Of the
 # tokens that no session knows, the signatures of the first 100 are checked, to tell whether they are
 # TokenInvalid; the others are NoSuchSession.
 method TouchMany(tokens: []string) -> (marked: int, failed: []Failed)
 
-# Closes the token's session: for root, and the process that opened it, at once; for its own user by
-# ending its processes, and answers when they are gone.
+# Closes the token's session: for root, and for the application whose it is, at once; for its own user
+# by ending its processes, and answers when they are gone.
 method Close(token: string) -> ()
 
 # Of one site, or of all. More than a thousand sessions need a call with 'more', and come in
 # several answers. limit: -1 is none.
-method List(site: ?string) -> (site: string, limit: int, active: int, sessions: []Session)
+# user, service: only those.
+method List(site: ?string, user: ?string, service: ?string) -> (site: string, limit: int, active: int, sessions: []Session)
 
 # Ends a session: its user is told, and its processes are asked, then made to go. Answers when it is
 # over. Asked by its user, no process is forced that this user could not signal. grace_seconds: 10 if
@@ -104,30 +142,24 @@ error SiteFull (limit: int, message: string)
 error PermissionDenied ()
 # A user watches often enough already.
 error TooManyWatchers (most: int)
-error NoSuchSession ()
+# lost: the token is good, and the registry that knew its session is gone, as by a reboot: its user may
+# log in again without more.
+error NoSuchSession (lost: ?bool)
+# Why there is no seat; message is for the user. seconds: until another try may succeed; 0 if that is not
+# known. own: sessions of the user that Admit may take over.
+error Refused (reason: string, message: string, limit: int, count: int, seconds: int, own: []Own)
+# let_through: the configuration has on_error = allow.
+error CannotDecide (reason: string, let_through: bool)
 error NoSuchSite (site: string)
 )";
 
-CallError error_named(std::string_view name, Json parameters = Json::object()) {
-  return CallError(fmt::format("{}.{}", kInterface, name), std::move(parameters));
-}
-
-Json json_of(const Session& session) {
-  Json json = to_json(session);
-  json["can_idle"] = session.can_idle;
-  return json;
-}
-
-bool may_see(const varlink::Peer& peer, std::optional<std::uint32_t> uid) {
-  return peer.uid == 0 || (uid && *uid == peer.uid);
-}
 
 // Once for each change: not for a session that is ending already, unless root now does what its user
 // began.
 void audit_end(const char* event, const Session& session, const std::string& reason,
                const varlink::Peer& peer) {
   if (is_to_go(session.snapshot) &&
-      (peer.uid != 0 || session.snapshot.mark != MarkStage::revoked_by_its_user))
+      (!is_master(peer) || session.snapshot.mark != MarkStage::revoked_by_its_user))
     return;
   audit_session(event, session, reason,
                 {{"for_uid", std::to_string(peer.uid)}, {"for_pid", std::to_string(peer.pid)}});
@@ -152,6 +184,16 @@ bool is_marked(const Marked& marked) {
 
 }  // namespace
 
+CallError error_named(std::string_view name, Json parameters) {
+  return CallError(fmt::format("{}.{}", kInterface, name), std::move(parameters));
+}
+
+Json json_of(const Session& session) {
+  Json json = to_json(session);
+  json["can_idle"] = session.can_idle;
+  return json;
+}
+
 std::string_view SessionsService::interface_name() const {
   return kInterface;
 }
@@ -162,9 +204,19 @@ std::string_view SessionsService::description() const {
 
 void SessionsService::call(const Call& call, Exchange& exchange) {
   if (call.member == "Touch") {
+    const Parameters parameters(call, {"token", "passive"});
+    if (parameters.boolean("passive", false)) return look(parameters.string("token"), exchange);
     std::size_t signatures_left = 1;
-    touch(Parameters(call, {"token"}).string("token"), signatures_left);
+    touch(parameters.string("token"), signatures_left);
     exchange.reply_formatted("{}");
+  } else if (call.member == "Admit") {
+    admit(site_of_login(call), rights_at_login(call, exchange), call, exchange);
+  } else if (call.member == "Use") {
+    use(site_of_login(call), rights_at_login(call, exchange), call, exchange);
+  } else if (call.member == "Attempt") {
+    attempt(site_of_login(call), rights_at_login(call, exchange), call, exchange);
+  } else if (call.member == "Show") {
+    show(call, exchange);
   } else if (call.member == "TouchMany") {
     touch_many(call, exchange);
   } else if (call.member == "Close") {
@@ -212,7 +264,9 @@ void SessionsService::refuse_unknown(std::string_view token, WatchedSite& site,
   const auto keys = site.public_keys();
   if (!keys) throw error_named("TokenInvalid", {{"reason", keys.error().what}});
   const auto verified = verify_token(token, *keys, site.name(), now().realtime_ms / 1000);
-  if (verified) throw error_named("NoSuchSession");
+  if (verified)
+    throw error_named("NoSuchSession",
+                      {{"lost", site.is_lost(verified->claims().session, verified->claims().issued_s)}});
   if (verified.error().fault == TokenFault::expired) throw error_named("SessionExpired");
   throw error_named("TokenInvalid", {{"reason", verified.error().what}});
 }
@@ -272,15 +326,18 @@ void SessionsService::close(std::string_view token, Exchange& exchange) {
   const auto session = site->session_of_token(claimed->claimed.slot, token);
   std::size_t signatures_left = 1;
   if (!session) refuse_unknown(token, *site, signatures_left);
-  const varlink::Peer peer = exchange.peer();
-  if (!may_see(peer, session->uid)) throw error_named("PermissionDenied");
-  if (peer.uid == 0) {
+  const Rights rights = site->rights_of(exchange.peer());
+  const RecordImage& record = session->snapshot.record;
+  const Registry& registry = *site->site().registry;
+  if (!rights.may_see(record, registry)) throw error_named("PermissionDenied");
+  if (rights.is_master() || rights.is_of_application(record, registry)) {
     site->release(*session);
     exchange.reply();
     return;
   }
   EndingOptions options;
   options.reason = "closed by its user";
+  options.is_by_its_user = true;
   end("close", *site, *session, std::move(options), exchange,
       [exchange](const Ended*) mutable { exchange.reply(); });
 }
@@ -288,7 +345,7 @@ void SessionsService::close(std::string_view token, Exchange& exchange) {
 // --- Sessions ---
 
 void SessionsService::list(const Call& call, Exchange& exchange) {
-  const Parameters parameters(call, {"site"});
+  const Parameters parameters(call, {"site", "user", "service"});
   std::vector<std::string> names;
   if (const auto name = parameters.optional_string("site")) {
     if (site_named(*name) == nullptr) throw error_named("NoSuchSite", {{"site", *name}});
@@ -297,8 +354,17 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
     for (const auto& site : sites_)
       names.push_back(site->name());
   }
-  const varlink::Peer peer = exchange.peer();
-  const auto may_list = [peer](const RecordImage& record) { return may_see(peer, uid_of(record)); };
+  const auto user = parameters.optional_string("user");
+  const auto service = parameters.optional_string("service");
+  const auto wanted = [this, peer = exchange.peer(), user = user ? std::optional<std::string>(*user) : std::nullopt,
+                       service = service ? std::optional<std::string>(*service) : std::nullopt](
+                          WatchedSite& site) {
+    return [rights = site.rights_of(peer), user, service, &site](const RecordImage& record) {
+      const Registry& registry = *site.site().registry;
+      return rights.may_see(record, registry) && (!user || registry.is_user_of(record, *user)) &&
+             (!service || registry.is_service_of(record, *service));
+    };
+  };
   const auto answer = [](WatchedSite& site, const std::vector<Session>& sessions) {
     Json list = Json::array();
     for (const Session& session : sessions)
@@ -313,13 +379,13 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
     if (names.size() != 1) throw varlink::expected_more();
     WatchedSite& site = *site_named(names[0]);
     std::uint32_t slot = 0;
-    const auto sessions = site.sessions(slot, kMostAtOnce, kNoSlot, may_list);
+    const auto sessions = site.sessions(slot, kMostAtOnce, kNoSlot, wanted(site));
     if (slot != kNoSlot) throw varlink::expected_more();
     exchange.reply(answer(site, sessions));
     return;
   }
   // A site may go while it is listed.
-  exchange.stream([this, names, may_list, answer, at = std::size_t{0},
+  exchange.stream([this, names, wanted, answer, at = std::size_t{0},
                    slot = std::uint32_t{0}](bool& ret_last) mutable -> std::optional<Json> {
     while (at < names.size()) {
       WatchedSite* const site = site_named(names[at]);
@@ -328,7 +394,7 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
         slot = 0;
         continue;
       }
-      const auto sessions = site->sessions(slot, kBatch, kSlotsPerBatch, may_list);
+      const auto sessions = site->sessions(slot, kBatch, kSlotsPerBatch, wanted(*site));
       if (slot == kNoSlot) {
         ++at;
         slot = 0;
@@ -349,15 +415,19 @@ void SessionsService::revoke(const Call& call, Exchange& exchange) {
   if (options.reason.size() > kMostReasonBytes) throw varlink::invalid_parameter("reason");
   const varlink::Peer peer = exchange.peer();
   if (const auto grace = parameters.optional_integer("grace_seconds")) {
-    const std::int64_t most_s = peer.uid == 0 ? kMostGrace_s : kMostUsersGrace_s;
+    const std::int64_t most_s = is_master(peer) ? kMostGrace_s : kMostUsersGrace_s;
     if (*grace < 0 || *grace > most_s) throw varlink::invalid_parameter("grace_seconds");
     options.grace = std::chrono::seconds(*grace);
   }
   for (const auto& site : sites_) {
     const auto session = site->find(id);
     if (!session) continue;
-    if (!may_see(peer, session->uid)) throw error_named("PermissionDenied");
-    if (peer.uid != 0 && !options.reason.empty())
+    const Rights rights = site->rights_of(peer);
+    const RecordImage& record = session->snapshot.record;
+    const Registry& registry = *site->site().registry;
+    if (!rights.may_see(record, registry)) throw error_named("PermissionDenied");
+    options.is_by_its_user = !rights.is_master() && !rights.is_of_application(record, registry);
+    if (options.is_by_its_user && !options.reason.empty())
       options.reason = fmt::format("reason given by {}: {}", session->user(),
                                    utf8_prefix(options.reason, kMostUsersReasonBytes));
     const auto answer = [exchange](const Ended* ended) mutable {
@@ -378,7 +448,6 @@ void SessionsService::end(const char* event, WatchedSite& site, const Session& s
                           EndingOptions options, Exchange& exchange, Endings::OnEnded done) {
   const varlink::Peer peer = exchange.peer();
   audit_end(event, session, options.reason, peer);
-  options.is_by_its_user = peer.uid != 0;
   const std::uint64_t caller = site.end(session, std::move(options), std::move(done));
   // By its name: the site may go first, and has answered everybody then.
   exchange.on_close([this, name = site.name(), caller] {
@@ -397,7 +466,7 @@ void SessionsService::watch(const Call& call, Exchange& exchange) {
   const auto mine = std::count_if(watchers_.begin(), watchers_.end(), [&](const Watcher& watcher) {
     return watcher.exchange.peer().uid == exchange.peer().uid;
   });
-  if (exchange.peer().uid != 0 && mine >= kMostWatchers)
+  if (!is_master(exchange.peer()) && mine >= kMostWatchers)
     throw error_named("TooManyWatchers", {{"most", kMostWatchers}});
   if (exchange.push(Json::object()))
     watchers_.push_back({exchange, std::string(name.value_or(""))});
@@ -408,9 +477,85 @@ void SessionsService::changed(Change change, const Session& session) {
   const Json event = {{"event", text(change)}, {"session", json_of(session)}};
   std::erase_if(watchers_, [&](Watcher& watcher) {
     const bool wants = (watcher.site.empty() || watcher.site == session.site) &&
-                       may_see(watcher.exchange.peer(), session.uid);
+                       may_see(watcher.exchange.peer(), session);
     return wants ? !watcher.exchange.push(event) : !watcher.exchange.is_open();
   });
+}
+
+bool SessionsService::may_see(const varlink::Peer& peer, const Session& session) const {
+  if (is_master(peer) || session.uid == peer.uid) return true;
+  WatchedSite* const site = site_named(session.site);
+  return site != nullptr && site->site().registry &&
+         site->rights_of(peer).may_see(session.snapshot.record, *site->site().registry);
+}
+
+WatchedSite& SessionsService::site_of_login(const Call& call) const {
+  const std::string_view name =
+      Parameters::any(call).optional_string("site").value_or("default");
+  WatchedSite* const site = site_named(name);
+  if (site == nullptr) throw error_named("NoSuchSite", {{"site", name}});
+  site->refresh();
+  return *site;
+}
+
+Rights SessionsService::rights_at_login(const Call& call, const Exchange& exchange) const {
+  return site_of_login(call).rights_of(exchange.peer());
+}
+
+// What Touch would answer, and how long it has, without a mark.
+void SessionsService::look(std::string_view token, Exchange& exchange) {
+  const auto claimed = inspect_token(token);
+  if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
+  WatchedSite* const site = site_named(claimed->claimed.site);
+  if (site == nullptr)
+    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
+  const auto session = site->session_of_token(claimed->claimed.slot, token);
+  std::size_t signatures_left = 1;
+  if (!session) refuse_unknown(token, *site, signatures_left);
+  if (is_to_go(session->snapshot))
+    throw error_named("SessionRevoked", {{"reason", session->reason}});
+  if (session->state == State::ending) throw error_named("SessionExpired");
+  const RecordImage& record = session->snapshot.record;
+  Json answer = {{"idle_seconds", session->idle_ms / 1000},
+                 {"yields_in", nullptr},
+                 {"expires_in", nullptr},
+                 {"state", text(session->state)}};
+  const auto seconds_left = [&](std::uint64_t after_ms) {
+    return after_ms > session->idle_ms ? (after_ms - session->idle_ms) / 1000 : 0;
+  };
+  if (record.idle_after_s != 0 && session->can_idle && session->state == State::active)
+    answer["yields_in"] = seconds_left(std::uint64_t{record.idle_after_s} * 1000);
+  if (session->expires_realtime_ms)
+    answer["expires_in"] =
+        std::max<std::int64_t>(0, *session->expires_realtime_ms - now().realtime_ms) / 1000;
+  exchange.reply(answer);
+}
+
+void SessionsService::show(const Call& call, Exchange& exchange) {
+  const Parameters parameters(call, {"token", "id"});
+  const auto token = parameters.optional_string("token");
+  const auto id = parameters.optional_string("id");
+  if (token.has_value() == id.has_value()) throw varlink::invalid_parameter(token ? "id" : "token");
+  const auto answer = [&](WatchedSite& site, const Session& session) {
+    if (!site.rights_of(exchange.peer())
+             .may_see(session.snapshot.record, *site.site().registry))
+      throw error_named("PermissionDenied");
+    exchange.reply({{"session", json_of(session)}});
+  };
+  if (id) {
+    for (const auto& site : sites_)
+      if (const auto session = site->find(*id)) return answer(*site, *session);
+    throw error_named("NoSuchSession");
+  }
+  const auto claimed = inspect_token(*token);
+  if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
+  WatchedSite* const site = site_named(claimed->claimed.site);
+  if (site == nullptr)
+    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
+  const auto session = site->session_of_token(claimed->claimed.slot, *token);
+  std::size_t signatures_left = 1;
+  if (!session) refuse_unknown(*token, *site, signatures_left);
+  answer(*site, *session);
 }
 
 WatchedSite* SessionsService::site_named(std::string_view name) const {

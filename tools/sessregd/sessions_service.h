@@ -2,8 +2,10 @@
 //
 // Who may do what (the kernel says who the peer is, SO_PEERCRED):
 //   1. root MAY do everything.
+//      So MAY who runs the daemon: it is that user's own registry then.
 //   2. Anybody else MUST see and end only sessions of their own uid. A session without a uid is
-//      root's.
+//      root's. A client of a service (`clients` in its section) MAY open sessions of that service
+//      without a process, and see and end those, and no others; see login_calls.h and applications.h.
 //   3. Anybody who has a token MAY mark that one session, whoever they are: that is what a token is
 //      for. It MUST NOT show or change anything else.
 //   4. A seat MUST NOT become free while its session goes on: whoever closes a session ends it, and
@@ -26,6 +28,8 @@
 #include <string_view>
 #include <vector>
 
+#include "sessregd/login_calls.h"
+#include "sessregd/rights.h"
 #include "sessregd/watched_site.h"
 #include "varlink/server.h"
 
@@ -76,6 +80,11 @@ class SessionsService final : public varlink::Service {
   void end(const char* event, WatchedSite& site, const Session& session, EndingOptions options,
            varlink::Exchange& exchange, Endings::OnEnded done);
   void watch(const varlink::Call& call, varlink::Exchange& exchange);
+  void look(std::string_view token, varlink::Exchange& exchange);
+  void show(const varlink::Call& call, varlink::Exchange& exchange);
+  WatchedSite& site_of_login(const varlink::Call& call) const;
+  Rights rights_at_login(const varlink::Call& call, const varlink::Exchange& exchange) const;
+  bool may_see(const varlink::Peer& peer, const Session& session) const;
   WatchedSite* site_named(std::string_view name) const;
 
   const Sites& sites_;

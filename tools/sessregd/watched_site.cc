@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "common/errors.h"
+#include "session/ended.h"
 #include "token/token_key.h"
 
 namespace sessreg {
@@ -54,13 +55,26 @@ WatchedSite::WatchedSite(sd_event* loop, Logind& logind, GlobalOptions global, O
       on_change_(std::move(on_change)),
       site_(site_without_registry(global_)),
       loop_(loop, name(), std::move(log)),
-      logind_(logind) {}
+      logind_(logind) {
+  applications_.read(site_.config, boottime_ms());
+}
+
+void WatchedSite::refresh() {
+  const auto config = load_config(name(), global_.conf);
+  if (!config || config->identity != site_.config.identity) reload();
+}
+
+Rights WatchedSite::rights_of(const varlink::Peer& peer) {
+  applications_.look_again(site_.config, boottime_ms());
+  return {peer, applications_.services_of(peer)};
+}
 
 void WatchedSite::reload() {
   try {
     const Config config = load_site_config(global_);
     if (config.registry != site_.config.registry) close_registry();
     site_.config = config;
+    applications_.read(config, boottime_ms());
   } catch (const Failure& failure) {
     loop_.log(LOG_ERR,
               fmt::format("{}; the site {} goes on with what it had", failure.what(), name()));
@@ -220,6 +234,30 @@ std::optional<Session> WatchedSite::find(std::string_view id) {
     return std::nullopt;
   StateReader states(processes_);
   return session_of(held, states);
+}
+
+std::optional<Session> WatchedSite::session_at(SlotRef ref) {
+  Snapshot held;
+  if (!open_registry() || !site_.registry->snapshot(ref, held)) return std::nullopt;
+  StateReader states(processes_);
+  return session_of(held, states);
+}
+
+std::vector<Session> WatchedSite::devices_of(const std::string& user) {
+  std::vector<Session> result;
+  if (!open_registry()) return result;
+  StateReader states(processes_);
+  site_.registry->for_each_device(user, [&](const Snapshot& held) {
+    if (auto session = session_of(held, states)) result.push_back(std::move(*session));
+  });
+  return result;
+}
+
+bool WatchedSite::is_lost(const SessionId& id, std::int64_t issued_s) {
+  if (open_registry() && issued_s >= site_.registry->created_realtime_ms() / 1000) return false;
+  const auto ended = was_ended(site_.config, id);
+  if (!ended) loop_.log(LOG_ERR, ended.error().what);
+  return ended && !*ended;
 }
 
 // --- Ending ---

@@ -38,7 +38,9 @@
 #include "session/sessions.h"
 #include "sessregd/desktops.h"
 #include "sessregd/endings.h"
+#include "sessregd/applications.h"
 #include "sessregd/leaders.h"
+#include "sessregd/rights.h"
 #include "sessregd/log.h"
 #include "sessregd/logind.h"
 #include "sessregd/roster.h"
@@ -59,10 +61,15 @@ class WatchedSite {
   WatchedSite& operator=(const WatchedSite&) = delete;
 
   const std::string& name() const { return site_.config.site; }
+  const std::string& config_path() const { return global_.conf; }
   Site& site() { return site_; }
 
   // Reads the configuration again.
   void reload();
+  // The same if the file has changed since.
+  void refresh();
+  // What that peer may do here, by the configuration as it is known.
+  Rights rights_of(const varlink::Peer& peer);
   // Called every kTick.
   void tick();
   static constexpr std::chrono::milliseconds kTick{200};
@@ -81,10 +88,18 @@ class WatchedSite {
   std::vector<Session> sessions(std::uint32_t& slot, std::size_t most, std::uint32_t most_slots,
                                 const std::function<bool(const RecordImage&)>& want);
   std::optional<Session> find(std::string_view id);
+  // nullopt: it has gone, or is over.
+  std::optional<Session> session_at(SlotRef ref);
+  // The sessions that a user has by devices: at a cost that does not depend on other users'.
+  std::vector<Session> devices_of(const std::string& user);
+  // Whether a token of that session, issued then and known to nobody, was lost with the registry it was
+  // issued under, so that its user may log in again without more.
+  bool is_lost(const SessionId& id, std::int64_t issued_s);
 
   // Ends that session; see endings.h. Returns what forget() takes: for a caller that has gone.
   std::uint64_t end(const Session& session, EndingOptions options, Endings::OnEnded done);
   void forget(std::uint64_t caller);
+  void log(int priority, const std::string& line) const { loop_.log(priority, line); }
   // Gives up its seat. For the service that opened the session and closes it.
   bool release(const Session& session);
 
@@ -128,6 +143,7 @@ class WatchedSite {
   Logind& logind_;
   const SystemProcesses processes_;
   KnownKeys known_keys_;
+  Applications applications_;
   FileState file_;                   // of the registry that is open, or could not be opened
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
   std::optional<std::string> why_not_served_;  // so that it is logged only once

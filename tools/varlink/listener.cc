@@ -23,7 +23,12 @@ std::optional<Peer> peer_of(const Fd& socket) {
   socklen_t size = sizeof credentials;
   if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
     return std::nullopt;
-  return Peer{credentials.uid, credentials.gid, credentials.pid};
+  Peer peer{credentials.uid, credentials.gid, credentials.pid, std::vector<gid_t>(kMostPeerGroups)};
+  size = static_cast<socklen_t>(peer.groups.size() * sizeof(gid_t));
+  if (getsockopt(socket.get(), SOL_SOCKET, SO_PEERGROUPS, peer.groups.data(), &size) != 0) size = 0;
+  peer.groups.resize(size / sizeof(gid_t));
+  peer.groups.shrink_to_fit();
+  return peer;
 }
 
 bool is_listening_unix_stream(const Fd& socket) {

@@ -125,6 +125,9 @@ class Parameters {
   // `names`: all that the method knows.
   Parameters(const Call& call, std::initializer_list<std::string_view> names);
 
+  // Whatever there is: for a look at one of them, before the method itself is called.
+  static Parameters any(const Call& call) { return Parameters(call); }
+
   std::string_view string(std::string_view name) const;
   std::optional<std::string_view> optional_string(std::string_view name) const;
   std::optional<std::int64_t> optional_integer(std::string_view name) const;
@@ -135,6 +138,8 @@ class Parameters {
                        const std::function<void(std::string_view)>& function) const;
 
  private:
+  explicit Parameters(const Call& call) : object_(call.parameters) {}
+
   const simdjson::dom::object* object_;
 };
 

@@ -18,6 +18,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/fd.h"
 #include "base/result.h"
@@ -36,7 +37,9 @@ struct Peer {
   uid_t uid;
   gid_t gid;
   pid_t pid;
+  std::vector<gid_t> groups;  // besides gid; none if there are more than kMostPeerGroups
 };
+inline constexpr std::size_t kMostPeerGroups = 256;
 
 // Answers one call, now or later: copy it to keep it. After the answer, or when the connection has
 // gone, every function may still be called, and does nothing. If the last copy is destroyed before

@@ -166,10 +166,13 @@ Session session_of(const Fields& json, const std::string& site, const ProcessTab
 
   // A process with that pid is the leader: the kernel does not reuse a pid while it is still the id
   // of a session of processes.
+  const bool has_process = !json.find("process") || json.boolean("process");
   const auto pid =
       static_cast<pid_t>(json.integer("pid", 0, std::numeric_limits<std::int32_t>::max()));
   const ProcessTable::Entry* const process = table.find(pid);
-  session.leader = process != nullptr ? process->id : ProcessId{pid, 0};
+  if (has_process) session.leader = process != nullptr ? process->id : ProcessId{pid, 0};
+  // By which it is known from then on, as the daemon knows it.
+  if (!has_process) record.flags = RecordFlags::no_process;
 
   // The times of a damaged registry may be outside any calendar.
   constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::min();

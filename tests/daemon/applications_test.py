@@ -1,0 +1,447 @@
+#!/usr/bin/env python3
+"""Applications that log users in over the socket: what a client of a service may, and may not.
+
+usage: SESSREG_MODULE=…/pam_sessreg.so SESSREG_TOOL=…/sessreg SESSREG_DAEMON=…/sessregd
+       applications_test.py [TestClass[.test]]…
+Needs root; exits with 77 where it cannot run.
+"""
+
+import os
+import pathlib
+import subprocess
+import threading
+import time
+import unittest
+
+import scene
+from scene import ALICE, BOB, DaemonTest, is_alive
+from varlink import CallFailed, Client
+
+NOBODY = 65534
+APP = ALICE  # whose uid the application's workers have
+OTHER_APP = BOB
+
+
+class ApplicationTest(DaemonTest):
+    SECTIONS = "[service shop]\nclients = alice\n[service wiki]\nclients = @bob\n"
+
+    def configure(self, sections=None, **keys):
+        self.site.configure(**keys)
+        with self.site.conf.open("a") as file:
+            file.write(self.SECTIONS if sections is None else sections)
+
+    def setUp(self):
+        super().setUp()
+        self.configure(sessions_limit=2)
+        self.start_daemon()
+
+    def admit(self, user, device=None, uid=APP, **more):
+        return self.call("Admit", uid, site=self.site.name, service=more.pop("service", "shop"),
+                         user=user, **({"device": device} if device else {}), **more)
+
+    def use(self, user, device, uid=APP, **more):
+        return self.call("Use", uid, site=self.site.name, service=more.pop("service", "shop"),
+                         user=user, device=device, **more)
+
+    def refusal(self, user, device=None, uid=APP, **more):
+        return self.assert_fails("Refused", "Admit", uid, site=self.site.name,
+                                 service=more.pop("service", "shop"), user=user,
+                                 **({"device": device} if device else {}), **more)
+
+    def seats(self):
+        return self.list()["active"]
+
+    def shown(self, session):
+        return self.call("Show", id=session["id"])["session"]
+
+
+class Logins(ApplicationTest):
+
+    def test_an_application_logs_in_uses_and_closes(self):
+        answer = self.admit("anna", "x", host="192.0.2.7", label="Firefox Linux")
+        session, token = answer["session"], answer["token"]
+        self.assertTrue(token.startswith("v4.public."))
+        self.assertEqual((session["user"], session["service"], session["host"], session["tty"]),
+                         ("anna", "shop", "192.0.2.7", "Firefox Linux"))
+        self.assertEqual((session["pid"], session["process"], session["uid"], session["seat"],
+                          session["state"]), (0, False, None, True, "active"))
+        self.assertEqual(self.call("Touch", NOBODY, token=token), {})
+        passive = self.call("Touch", NOBODY, token=token, passive=True)
+        self.assertEqual((passive["state"], passive["yields_in"]), ("active", None))
+        self.assertLessEqual(passive["idle_seconds"], 1)
+        self.assertAlmostEqual(passive["expires_in"], 14 * 24 * 3600, delta=5)
+        self.assertEqual(self.call("Show", APP, token=token)["session"]["id"], session["id"])
+        self.assertEqual(self.seats(), 1)
+        self.call("Close", APP, token=token)
+        self.assertEqual(self.seats(), 0)
+        self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=token), {"lost": False})
+
+    def test_of_a_device_there_is_one_session(self):
+        first = self.admit("anna", "x")
+        again = self.admit("anna", "x")
+        self.assertNotEqual(first["session"]["id"], again["session"]["id"])
+        self.assertEqual(self.seats(), 1)
+        self.assert_fails("NoSuchSession", "Touch", token=first["token"])
+        used = self.use("anna", "x")
+        self.assertEqual((used["session"]["id"], used["opened"]), (again["session"]["id"], False))
+        self.assertTrue(self.use("anna", "y")["opened"])
+        self.assertEqual(self.seats(), 2)
+
+    def test_a_refusal_says_why_and_which_sessions_could_give_way(self):
+        self.configure(sessions_limit=9, user_sessions_limit=1)
+        own = self.admit("anna", "x", host="192.0.2.7", label="laptop")["session"]
+        self.admit("otto", "x")
+        told = self.refusal("anna", "y")
+        self.assertEqual((told["reason"], told["limit"], told["count"], told["seconds"]),
+                         ("user_full", 1, 1, 0))
+        self.assertIn("at most 1 sessions", told["message"])
+        self.assertEqual([(s["id"], s["service"], s["host"], s["label"]) for s in told["own"]],
+                         [(own["id"], "shop", "192.0.2.7", "laptop")])
+        anew = self.admit("anna", "y", take_over=own["id"])["session"]
+        self.assertEqual(self.shown(own)["state"], "ending")
+        self.assertFalse(self.shown(own)["seat"])
+        self.assertEqual(self.shown(own)["reason"],
+                         "a newer login of the same user took its place")
+        self.assertTrue(self.shown(anew)["seat"])
+        self.assertEqual(self.seats(), 2)
+
+    def test_what_is_revoked_is_free_at_once_and_its_holder_is_told(self):
+        for uid in 0, APP:
+            with self.subTest(uid=uid):
+                answer = self.admit("anna", "x")
+                started = time.monotonic()
+                self.assertEqual(self.call("Revoke", uid, id=answer["session"]["id"],
+                                           reason="stolen laptop", grace_seconds=60),
+                                 {"result": "ended", "survivors": []})
+                self.assertLess(time.monotonic() - started, 20)
+                self.assertEqual(self.seats(), 0)
+                for passive in False, True:
+                    self.assertEqual(self.assert_fails("SessionRevoked", "Touch", NOBODY,
+                                                       token=answer["token"], passive=passive),
+                                     {"reason": "stolen laptop"})
+                self.assertEqual(self.assert_fails("SessionRevoked", "Use", APP, service="shop",
+                                                   site=self.site.name, user="anna", device="x"),
+                                 {"reason": "stolen laptop"})
+
+    def test_it_ends_by_its_times_and_the_daemon_frees_it(self):
+        watcher = self.watch()
+        token = self.admit("anna", "x", ttl_seconds=1)["token"]
+        self.assert_soon(lambda: self.seats() == 0)
+        self.assert_soon(lambda: watcher.events and watcher.events[-1][1]["event"] == "closed")
+        self.assertEqual([e["event"] for _, e in watcher.events], ["opened", "closed"])
+        self.assert_fails("NoSuchSession", "Touch", token=token)
+
+    def test_who_is_exempt_is_what_the_application_says(self):
+        # Not what the file says of the host's users.
+        self.configure(sessions_limit=1, exempt="root", reserved_sessions=1, reserved_for="root")
+        self.refusal("root")
+        session = self.admit("boss", "x", exempt=True)["session"]
+        self.assertEqual((session["state"], session["seat"]), ("exempt", False))
+        self.assertEqual(self.seats(), 0)
+        used = self.use("boss", "x")
+        self.assertEqual((used["opened"], used["session"]["id"]), (False, session["id"]))
+
+    def test_a_limit_of_the_service(self):
+        self.configure("[service shop]\nclients = alice\nsessions_limit = 1\n", sessions_limit=5)
+        self.admit("anna", "x")
+        told = self.refusal("otto", "y")
+        self.assertEqual((told["reason"], told["limit"], told["count"]), ("group_full", 1, 1))
+        self.assertEqual(told["message"], "There are more than 1 active user sessions. Please try "
+                                          "again later.")
+        self.log_in("bob")
+        self.assertEqual(self.seats(), 2)
+
+    def test_what_cannot_be_is_refused(self):
+        for parameters in ({"user": ""}, {"user": "a\nb"}, {"user": "a" * 513}, {"user": "a\0b"},
+                           {"service": ""}, {"device": "x" * 256}, {"label": "\x1b[2J"},
+                           {"host": "h" * 256}, {"ttl_seconds": 0}, {"ttl_seconds": -5},
+                           {"ttl_seconds": 1 << 32}, {"exempt": "yes"}, {"nonsense": 1}):
+            with self.subTest(parameters):
+                self.assert_fails("org.varlink.service.InvalidParameter", "Admit", 0,
+                                  **({"site": self.site.name, "service": "shop", "user": "anna"}
+                                     | parameters))
+        self.assert_fails("NoSuchSite", "Admit", 0, site="none", service="shop", user="anna")
+        self.assert_fails("org.varlink.service.InvalidParameter", "Use", 0, site=self.site.name,
+                          service="shop", user="anna")
+        self.assert_fails("org.varlink.service.InvalidParameter", "Show", 0)
+        self.assertEqual(self.seats(), 0)
+
+    def test_without_a_usable_configuration_it_is_said_so(self):
+        self.site.conf.write_text("nonsense\n")
+        told = self.assert_fails("CannotDecide", "Admit", APP, site=self.site.name, service="shop",
+                                 user="anna")
+        self.assertIn("nonsense", told["reason"])
+        self.assertFalse(told["let_through"])
+
+
+class Rights(ApplicationTest):
+
+    def test_only_clients_of_a_service_open_its_sessions(self):
+        for uid, service, allowed in ((0, "shop", True), (APP, "shop", True),
+                                      (APP, "wiki", False), (APP, self.site.service, False),
+                                      (APP, "none", False), (OTHER_APP, "wiki", True),
+                                      (OTHER_APP, "shop", False), (NOBODY, "shop", False)):
+            with self.subTest(uid=uid, service=service):
+                parameters = {"site": self.site.name, "service": service, "user": "anna",
+                              "device": "x"}
+                if allowed:
+                    self.call("Admit", uid, **parameters)
+                    self.call("Use", uid, **parameters)
+                    continue
+                for method in "Admit", "Use":
+                    self.assert_fails("PermissionDenied", method, uid, **parameters)
+                self.assert_fails("PermissionDenied", "Attempt", uid, site=self.site.name,
+                                  service=service, host="192.0.2.1", failed=True)
+
+    def test_a_client_that_is_added_to_the_file_needs_no_reload(self):
+        self.assert_fails("PermissionDenied", "Admit", NOBODY, site=self.site.name, service="shop",
+                          user="anna")
+        self.configure(f"[service shop]\nclients = {NOBODY}\n", sessions_limit=2)
+        self.admit("anna", uid=NOBODY)
+        self.assert_fails("PermissionDenied", "Admit", APP, site=self.site.name, service="shop",
+                          user="anna")
+
+    def test_a_client_sees_and_ends_the_sessions_of_its_services_alone(self):
+        self.configure(sessions_limit=9)
+        own = self.admit("anna", "x")
+        other = self.admit("anna", "x", uid=OTHER_APP, service="wiki")
+        by_pam = self.log_in("bob")
+        # Of its service, and with a process.
+        (self.directory / "pam" / "shop").write_text(
+            (self.directory / "pam" / self.site.service).read_text())
+        with_process = self.log_in("bob", site=type("S", (), {"service": "shop"})())
+        self.assertEqual([s["id"] for s in self.list(APP)["sessions"]], [own["session"]["id"]])
+        self.assertEqual([s["id"] for s in self.list(OTHER_APP)["sessions"]
+                          if not s["process"]], [other["session"]["id"]])
+        for session in other["session"]["id"], by_pam.id, with_process.id:
+            self.assert_fails("PermissionDenied", "Show", APP, id=session)
+            self.assert_fails("PermissionDenied", "Revoke", APP, id=session)
+        self.assert_fails("PermissionDenied", "Close", APP, token=other["token"])
+        self.assert_fails("PermissionDenied", "Show", NOBODY, token=own["token"])
+        self.assert_fails("PermissionDenied", "Close", NOBODY, token=own["token"])
+        self.assertTrue(is_alive(by_pam.pid) and is_alive(with_process.pid))
+        self.assertEqual(self.seats(), 4)
+
+    def test_a_client_takes_over_no_session_of_another_service(self):
+        self.configure(sessions_limit=9, user_sessions_limit=1)
+        other = self.admit("anna", "x", uid=OTHER_APP, service="wiki")
+        of_pam = self.log_in("bob")
+        self.assert_fails("PermissionDenied", "Admit", APP, site=self.site.name, service="shop",
+                          user="anna", take_over=other["session"]["id"])
+        self.assert_fails("PermissionDenied", "Admit", APP, site=self.site.name, service="shop",
+                          user="bob", take_over=of_pam.id)
+        self.assertEqual(self.refusal("anna", "y")["own"], [])
+
+    def test_a_policy_that_evicts_ends_no_session_of_another_service(self):
+        self.configure(sessions_limit=9, user_sessions_limit=1, user_limit_policy="evict")
+        of_pam = self.log_in("bob")
+        self.assertEqual(self.refusal("bob", "x")["reason"], "user_full")
+        self.assertTrue(is_alive(of_pam.pid))
+        first = self.admit("anna", "x")["session"]
+        second = self.admit("anna", "y")["session"]
+        self.assertEqual(self.shown(first)["state"], "ending")
+        self.assertEqual(self.shown(second)["state"], "active")
+
+    def test_bystanders_are_never_signalled(self):
+        self.configure(sessions_limit=9, user_sessions_limit=1, user_limit_policy="evict",
+                       idle_after="1s")
+        bystanders = [subprocess.Popen(["sleep", "300"]) for _ in range(5)]
+        try:
+            revoked = self.admit("anna", "x")["session"]
+            self.call("Revoke", id=revoked["id"], grace_seconds=0)
+            self.admit("otto", "x")
+            self.admit("otto", "y")  # evicts
+            self.admit("emma", "x", ttl_seconds=1)
+            expired = self.tool("revoke", "--user", "otto", "--yes")
+            self.assertEqual(expired.returncode, 0, expired.stderr)
+            self.assert_soon(lambda: self.seats() == 0)
+            self.tool("purge")
+            time.sleep(0.5)
+            self.assertEqual([p.poll() for p in bystanders], [None] * 5)
+            self.assertIsNone(self.daemon.process.poll())
+        finally:
+            for process in bystanders:
+                process.kill()
+                process.wait()
+
+    def test_failures_of_an_application_count_for_it_alone(self):
+        self.configure(sessions_limit=9, max_failed_auth_per_host=2, blacklist_time="1h",
+                       blacklist_exempt="")
+        host = "192.0.2.66"
+
+        def attempt(uid=APP, service="shop", **more):
+            return self.call("Attempt", uid, site=self.site.name, service=service, host=host, **more)
+        self.assertEqual(attempt(failed=True, user="anna"),
+                         {"failures": 1, "blacklisted_seconds": 0})
+        self.admit("anna", "x", host=host)  # forgets that user's
+        self.assertEqual(attempt(failed=True, user="anna")["failures"], 1)
+        self.assertEqual(attempt(failed=True, user="otto")["failures"], 2)
+        self.assertGreater(attempt()["blacklisted_seconds"], 3500)
+        self.assertEqual(self.refusal("anna", "x", host=host)["reason"], "blacklisted")
+        self.assertEqual(attempt(uid=OTHER_APP, service="wiki"),
+                         {"failures": 0, "blacklisted_seconds": 0})
+        self.log_in("bob", rhost=host)
+
+
+class Endings(ApplicationTest):
+
+    def test_sessions_outlive_the_application_and_the_daemon(self):
+        token = self.admit("anna", "x")["token"]
+        for _ in range(3):
+            self.daemon.kill()
+            self.start_daemon()
+            self.assertEqual(self.seats(), 1)
+            self.call("Touch", token=token)
+
+    def test_a_token_of_a_registry_that_is_gone_is_lost_unless_its_session_was_ended(self):
+        kept = self.admit("anna", "x")
+        ended = self.admit("otto", "y")
+        self.call("Revoke", id=ended["session"]["id"])
+        time.sleep(1.1)  # tokens are issued to the second
+        self.daemon.kill()
+        self.site.registry.unlink()  # as a reboot does
+        self.start_daemon()
+        self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=kept["token"]),
+                         {"lost": True})
+        self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=ended["token"]),
+                         {"lost": False})
+        self.admit("anna", "x")
+        self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=kept["token"]),
+                         {"lost": True})
+        later = self.admit("emma", "z")
+        self.call("Close", APP, token=later["token"])
+        self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=later["token"]),
+                         {"lost": False})
+        noted = self.directory / f"{self.site.name}.ended"
+        self.assertEqual(noted.stat().st_mode & 0o777, 0o600)
+        self.assertEqual(noted.read_text().split()[0], ended["session"]["id"])
+
+    def test_the_tool_lists_shows_and_revokes_it(self):
+        session = self.admit("anna", "x", label="Firefox Linux")["session"]
+        listed = self.tool("list")
+        self.assertIn("Firefox Linux", listed.stdout)
+        shown = self.tool("show", session["id"][:8])
+        self.assertIn("pid            -", shown.stdout.replace(":", " "), shown.stdout)
+        done = self.tool("revoke", session["id"][:8], "--reason", "stolen")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.seats(), 0)
+        self.assertEqual(self.shown(session)["reason"], "stolen")
+
+    def test_under_load_nobody_is_over_the_limit_and_no_seat_is_lost(self):
+        limit = 5
+        self.configure(sessions_limit=limit)
+        stop = time.monotonic() + 6
+        worst, faults = [0], []
+
+        def browser(number):
+            device, token = f"device{number}", None
+            while time.monotonic() < stop:
+                try:
+                    [connected] = self.service_of(number).connect(self.socket_path, APP)
+                    # A daemon that was killed answers nothing that it had not accepted.
+                    with Client(connected, timeout=3) as client:
+                        if number % 3 == 0:
+                            client.call("Use", site=self.site.name, service="shop",
+                                        user=f"u{number}", device=device)
+                            continue
+                        token = client.call("Admit", site=self.site.name, service="shop",
+                                            user=f"u{number}", device=device)["token"]
+                        client.call("Touch", token=token)
+                        if number % 2:
+                            client.call("Close", token=token)
+                except CallFailed as failed:
+                    if failed.name not in ("Refused", "NoSuchSession"):
+                        faults.append((failed.name, failed.parameters))
+                except OSError:
+                    pass  # the daemon is being killed
+                except EOFError:
+                    pass
+
+        self.services = [scene.LoginService() for _ in range(4)]
+        locks = [threading.Lock() for _ in self.services]
+
+        class Locked:
+            def __init__(self, service, lock):
+                self.service, self.lock = service, lock
+
+            def connect(self, *arguments):
+                with self.lock:
+                    return self.service.connect(*arguments)
+        self.service_of = lambda n: Locked(self.services[n % 4], locks[n % 4])
+        threads = [threading.Thread(target=browser, args=(n,)) for n in range(12)]
+        for thread in threads:
+            thread.start()
+        while time.monotonic() < stop:
+            out = self.tool("list", "--json").stdout
+            worst[0] = max(worst[0], out.count('"seat":true'))
+            if self.daemon.process.poll() is None and time.monotonic() < stop - 2:
+                self.daemon.kill()
+                self.start_daemon(wait=False)
+            time.sleep(0.3)
+        for thread in threads:
+            thread.join(60)
+        for service in self.services:
+            service.stop()
+        self.assertEqual(faults, [])
+        self.assertLessEqual(worst[0], limit)
+        self.daemon.wait_ready()
+        sessions = [s for s in self.list()["sessions"] if s["seat"]]
+        self.assertEqual(len(sessions), self.seats())
+        devices = {s["user"] for s in sessions}
+        self.assertEqual(len(devices), len(sessions), "one session a device")
+        for session in sessions:
+            self.call("Revoke", id=session["id"])
+        self.assertEqual(self.seats(), 0)
+
+
+class OwnRegistry(unittest.TestCase):
+    """A registry, a configuration and a daemon of an ordinary user's own."""
+
+    def test_its_daemon_serves_that_user_as_root(self):
+        folder = pathlib.Path("/run/home/alice/app")
+        folder.mkdir()
+        os.chown(folder, ALICE, ALICE)
+        conf = folder / "site.conf"
+        conf.write_text(f"registry = {folder}/site.reg\nkey_file = {folder}/site.key\n"
+                        "sessions_limit = 1\n")
+        os.chown(conf, ALICE, ALICE)
+        socket_path = folder / "sock"
+
+        def as_alice():
+            os.setgroups([])
+            os.setgid(ALICE)
+            os.setuid(ALICE)
+        log = open(folder / "log", "w")
+        daemon = subprocess.Popen([os.environ["SESSREG_DAEMON"], "--foreground", "--socket",
+                                   socket_path, "--site", "app", "--conf", conf],
+                                  preexec_fn=as_alice, stdout=log, stderr=log)
+        service = scene.LoginService()
+        try:
+            self.assertTrue(scene.wait_until(socket_path.exists), (folder / "log").read_text())
+
+            def call(method, uid=ALICE, **parameters):
+                with Client(service.connect(socket_path, uid)[0]) as client:
+                    return client.call(method, **parameters)
+            answer = call("Admit", site="app", service="web", user="anna", device="x")
+            self.assertEqual(answer["session"]["user"], "anna")
+            with self.assertRaises(CallFailed) as refused:
+                call("Admit", site="app", service="web", user="otto", device="y")
+            self.assertEqual(refused.exception.name, "Refused")
+            call("Touch", token=answer["token"])
+            self.assertEqual(len(call("List", site="app")["sessions"]), 1)
+            self.assertEqual(call("List", BOB, site="app")["sessions"], [])
+            with self.assertRaises(CallFailed) as denied:
+                call("Admit", BOB, site="app", service="web", user="anna")
+            self.assertEqual(denied.exception.name, "PermissionDenied")
+            call("Revoke", id=answer["session"]["id"])
+            self.assertEqual(call("List", site="app")["active"], 0)
+        finally:
+            daemon.terminate()
+            daemon.wait(30)
+            service.stop()
+            log.close()
+
+
+if __name__ == "__main__":
+    scene.private_host.enter()
+    scene.main()

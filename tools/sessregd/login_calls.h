@@ -1,0 +1,37 @@
+// Logins over the socket: Admit, Use and Attempt of org.sessreg.Sessions, for applications whose
+// sessions have no process.
+//
+// Rules:
+//   1. Who is neither the daemon's master nor a client of the service gets PermissionDenied, before
+//      anything is looked up.
+//   2. A call opens sessions without a process alone, of that service, for names that are taken as
+//      given.
+//   3. The configuration is read anew at each call, as at a login.
+//
+// Thread safety: none.
+#pragma once
+
+#include <string>
+
+#include "sessregd/rights.h"
+#include "sessregd/watched_site.h"
+#include "varlink/server.h"
+
+namespace sessreg {
+
+// All throw CallError. The site's applications are those of the file as it is now.
+void admit(WatchedSite& site, const Rights& rights, const varlink::Call& call,
+           varlink::Exchange& exchange);
+void use(WatchedSite& site, const Rights& rights, const varlink::Call& call,
+         varlink::Exchange& exchange);
+void attempt(WatchedSite& site, const Rights& rights, const varlink::Call& call,
+             varlink::Exchange& exchange);
+
+// An error of the interface.
+varlink::CallError error_named(std::string_view name,
+                               varlink::Json parameters = varlink::Json::object());
+
+// A session as the interface has it.
+varlink::Json json_of(const Session& session);
+
+}  // namespace sessreg
