@@ -4,11 +4,11 @@
 #include <memory>
 #include <utility>
 
+#include "base/text.h"
 #include "capi/arguments.h"
 #include "capi/boundary.h"
 #include "capi/handles.h"
 #include "capi/refusal_codes.h"
-#include "base/text.h"
 #include "capi/structures.h"
 #include "host/account.h"
 #include "token/token.h"

@@ -51,7 +51,7 @@ struct sessreg_session {
   std::optional<sessreg::Seat> seat;  // unset: nothing is recorded
   std::string id_text;                // once it is bound
   std::string token;
-  sessreg::Seconds ttl{0};                         // the program's; 0: none
+  sessreg::Seconds ttl{0};                    // the program's; 0: none
   std::optional<sessreg::capi::Shown> shown;  // as it was last looked at
 };
 

@@ -147,16 +147,14 @@ Answer look(sessreg_session& session, sessreg_entry* ret_entry) {
     processes.look_at_terminals(terminals);
     terminals_tell = terminals[0].tells_use();
   }
-  const auto state =
-      StateReader(processes).state_of(found.held, terminals_tell, at.boottime_ms);
+  const auto state = StateReader(processes).state_of(found.held, terminals_tell, at.boottime_ms);
   if (!state) return ended();
   Answer answer;
   if (*state == State::ending) {
     const bool is_marked =
         found.held.mark != MarkStage::none || found.held.state.stage == Stage::evicted;
-    answer = answer_of(Marked{
-        .what = is_marked ? Marked::What::revoked : Marked::What::expired,
-        .reason = reason_of(found.held)});
+    answer = answer_of(Marked{.what = is_marked ? Marked::What::revoked : Marked::What::expired,
+                              .reason = reason_of(found.held)});
   }
   session.shown = shown(session_from(found.held, session.site.name, *state, terminals_tell, at));
   give(entry_of(*session.shown), ret_entry);
@@ -169,7 +167,8 @@ Answer revoke(const sessreg_session& session, const char* reason) {
   if (has_process(found.held.record)) {
     Answer answer;
     answer.code = SESSREG_ESTATE;
-    answer.text = "the session has a process: end that, and close the session, or use 'sessreg revoke'";
+    answer.text =
+        "the session has a process: end that, and close the session, or use 'sessreg revoke'";
     return answer;
   }
   if (!found.registry->mark_revoked(found.held.ref, text_or_empty(reason)) ||
@@ -212,8 +211,7 @@ int sessreg_find(const sessreg_site* site, const char* id, const char* service,
     if (auto fault = fault_of_pointer(site, "site")) return *fault;
     if (auto fault = fault_of_owner(site->owner)) return *fault;
     if (auto fault = fault_of_id(id)) return *fault;
-    if (auto fault = fault_of(service, "service", kMaxNameBytes, Presence::required))
-      return *fault;
+    if (auto fault = fault_of(service, "service", kMaxNameBytes, Presence::required)) return *fault;
     if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
     const auto config = site->read_config();
     if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
@@ -285,13 +283,12 @@ int sessreg_find_token(const sessreg_site* site, const char* token, sessreg_sess
     if (!registry && !is_absent(registry.error()))
       return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
     Snapshot held;
-    if (!registry || !registry->session_of_token(claims->claimed.slot,
-                                                 registry->token_digest(text), held))
+    if (!registry ||
+        !registry->session_of_token(claims->claimed.slot, registry->token_digest(text), held))
       return about_unknown(*config, token);
     auto session = std::make_unique<sessreg_session>();
     session->seat = {Seat::What::session, config->registry, held.ref, held.record.id, {}};
-    session->standing =
-        held.record.kind == RecordKind::exempt ? SESSREG_EXEMPT : SESSREG_COUNTED;
+    session->standing = held.record.kind == RecordKind::exempt ? SESSREG_EXEMPT : SESSREG_COUNTED;
     session->site = *site;
     session->progress = sessreg_session::Progress::bound;
     session->id_text = to_hex(held.record.id);

@@ -162,7 +162,7 @@ typedef struct sessreg_entry {
   const char* reason; /* why it has to end */
   int state;          /* enum sessreg_state */
   int has_seat;
-  int64_t uid; /* -1: no account of the system */
+  int64_t uid;  /* -1: no account of the system */
   pid_t leader; /* 0: it has no process */
   int64_t opened_s;
   int64_t last_activity_s;

@@ -144,9 +144,9 @@ Seconds shortest_idle(const Config& config) {
 InGroup groups_of(const std::string& user, std::optional<unsigned> primary_group) {
   return [user, primary_group,
           ids = std::optional<std::vector<gid_t>>()](const std::string& group) mutable {
+    if (!primary_group) return false;  // nobody is asked about a name that is no account's
     const auto gid = gid_of(group);
     if (!gid) return false;
-    if (!primary_group) return false;
     if (!ids) ids = group_ids(user, *primary_group);  // looked up once, and only if a list asks
     return std::find(ids->begin(), ids->end(), *gid) != ids->end();
   };

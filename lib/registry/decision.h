@@ -7,15 +7,15 @@ namespace sessreg {
 
 enum class Outcome {
   done,
-  site_full,            // count >= limit
-  user_full,            // the user's own limit
-  group_full,           // a limit of one of the user's groups
-  table_full,           // count >= capacity
-  gone,                 // the session, or the victim, is no longer in the expected stage
-  not_idle,             // the victim was used meanwhile
-  has_room,             // nobody need give way: use add()
-  device_seated,        // the device has a session, in Decision::slot: with a seat
-  device_parked,        // without; there is room for a newcomer
+  site_full,      // count >= limit
+  user_full,      // the user's own limit
+  group_full,     // a limit of one of the user's groups
+  table_full,     // count >= capacity
+  gone,           // the session, or the victim, is no longer in the expected stage
+  not_idle,       // the victim was used meanwhile
+  has_room,       // nobody need give way: use add()
+  device_seated,  // the device has a session, in Decision::slot: with a seat
+  device_parked,  // without; there is room for a newcomer
   device_exempt,
   stale_configuration,  // the limit in the registry comes from another configuration than the
                         // caller's

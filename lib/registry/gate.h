@@ -646,7 +646,8 @@ class Gate {
     }
     // Last, so that the record was that session's.
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (!table_.is_at(session.slot, session.generation, Stage::seated)) site.outcome = Outcome::gone;
+    if (!table_.is_at(session.slot, session.generation, Stage::seated))
+      site.outcome = Outcome::gone;
     return site;
   }
 

@@ -140,9 +140,8 @@ std::optional<CarriedSession> carried(const Slot3& slot) {
   session.stage = stage;
   session.last_activity_ms = slot.record.opened_boottime_ms;
   if (slot.last_activity >> 32 == slot.record.epoch) {
-    session.last_activity_ms =
-        std::max(session.last_activity_ms,
-                 ((slot.last_activity & 0xffffffff) >> 2) * kActivityUnit_ms);
+    session.last_activity_ms = std::max(
+        session.last_activity_ms, ((slot.last_activity & 0xffffffff) >> 2) * kActivityUnit_ms);
     session.use_is_told = (slot.last_activity & kUseIsTold) != 0;
   }
   if (slot.mark >> 32 == slot.record.epoch) {

@@ -167,9 +167,8 @@ bool Registry::Attempt::may_evict(std::uint64_t service_hash) const {
 // then. True: the login has its seat (decision.done()), or it may be different now.
 bool Registry::Attempt::take_over(Decision& decision) {
   Snapshot session;
-  if (!registry.snapshot(*login.take_over, session) ||
-      session.record.kind != RecordKind::session || session.state.stage != Stage::seated ||
-      !registry.is_user_of(session.record, login.user) ||
+  if (!registry.snapshot(*login.take_over, session) || session.record.kind != RecordKind::session ||
+      session.state.stage != Stage::seated || !registry.is_user_of(session.record, login.user) ||
       !may_evict(session.record.service_hash))
     return false;
   const Victim victim{session.ref.slot, session.state.generation};
@@ -495,8 +494,8 @@ bool Registry::Attempt::drop_stalest_parked() {
   });
   if (parked.empty()) return false;
   // Those without a process have no terminals.
-  const auto with_process = std::partition(
-      parked.begin(), parked.end(), [](const Snapshot& p) { return !leader_of(p.record); });
+  const auto with_process = std::partition(parked.begin(), parked.end(),
+                                           [](const Snapshot& p) { return !leader_of(p.record); });
   const auto first = static_cast<std::size_t>(with_process - parked.begin());
   std::vector<TerminalLook> looks;
   looks.reserve(parked.size() - first);

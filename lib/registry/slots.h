@@ -132,7 +132,8 @@ class SlotTable {
   // --- Users ---
 
   std::uint32_t home(const UserHash& user, Home of = Home::of_user) const {
-    std::array<std::uint64_t, 2> halves;  // the hash is keyed, so each is as good as a hash of its own
+    std::array<std::uint64_t, 2>
+        halves;  // the hash is keyed, so each is as good as a hash of its own
     std::memcpy(halves.data(), user.data(), sizeof halves);
     return static_cast<std::uint32_t>(halves[of == Home::of_user ? 0 : 1] % size());
   }
@@ -190,8 +191,8 @@ class SlotTable {
                                                                  const DeviceHash& device) {
     std::optional<std::pair<std::uint32_t, StateWord>> found;
     for_each_behind(home(user, Home::of_devices), [&](std::uint32_t slot, const StateWord& at) {
-      const bool is_session = at.stage == Stage::seated || at.stage == Stage::parked ||
-                              at.stage == Stage::exempt;
+      const bool is_session =
+          at.stage == Stage::seated || at.stage == Stage::parked || at.stage == Stage::exempt;
       if (is_session && is_device(slot, device)) found = {slot, at};
     });
     return found;
@@ -339,7 +340,8 @@ class SlotTable {
   std::uint64_t longest_rest_ms(std::uint32_t slot) const {
     const std::uint64_t word = slots_[slot].record[kIdleWord].load(std::memory_order_relaxed);
     const std::uint64_t idle_s = word & 0xffffffff, ttl_s = word >> 32;
-    if (ttl_s == 0 || (idle_s != 0 && idle_s <= ttl_s) || has_process_in(slot)) return idle_s * 1000;
+    if (ttl_s == 0 || (idle_s != 0 && idle_s <= ttl_s) || has_process_in(slot))
+      return idle_s * 1000;
     return ttl_s * 1000;
   }
   std::uint64_t groups_of(std::uint32_t slot) const {

@@ -42,8 +42,7 @@ Marked mark(Registry& registry, const Config& config, Snapshot session, const Pr
             std::uint64_t now_ms, bool is_past) {
   Marked result;
   result.session = session;
-  if (!has_to_end(session) &&
-      (is_past || is_out_of_time(registry, session, processes, now_ms))) {
+  if (!has_to_end(session) && (is_past || is_out_of_time(registry, session, processes, now_ms))) {
     result.what = Marked::What::expired;
     // Without a process there is nothing to wait for.
     const std::uint32_t slot = session.ref.slot;
@@ -72,8 +71,8 @@ Marked mark(Registry& registry, const Config& config, Snapshot session, const Pr
     values.user = text_of(session.record.user);
     values.service = text_of(session.record.service);
     result.what = Marked::What::site_full;
-    result.message = format_message(
-        message_for(result.refusal, back.decision.group, config, registry), values);
+    result.message =
+        format_message(message_for(result.refusal, back.decision.group, config, registry), values);
   }
   return result;
 }

@@ -74,7 +74,7 @@ struct LoginAnswer {
 
   What what = What::not_counted;
   Standing standing = Standing::counted;
-  Refused refused{};   // What::refused; of What::ended the message alone
+  Refused refused{};     // What::refused; of What::ended the message alone
   std::string reason{};  // What::ended: as it was given, maybe empty
   // What::failed
   std::optional<Error> error{};

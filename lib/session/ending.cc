@@ -100,8 +100,10 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
   std::vector<EndedSession> ended;
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
-    Ending ending{session.snapshot.ref, session.leader.value_or(ProcessId{}),
-                  std::string(session.service()), {}};
+    Ending ending{session.snapshot.ref,
+                  session.leader.value_or(ProcessId{}),
+                  std::string(session.service()),
+                  {}};
     ending.flags = session.snapshot.record.flags;
     ending.leftovers = leftovers_of(session.snapshot.record);
     if (options_.is_by_its_user) ending.as = session.uid.value_or(kNoUid);

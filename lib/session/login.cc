@@ -36,10 +36,10 @@ Result<Terms> terms_of(Site& site, const Rulebook& rules) {
   for (const GroupLimit& limit : rules.group_limits) {
     const auto index = site.registry->group_index(limit.entry(), limit.limit);
     if (!index)
-      return Error{Errc::system,
-                   config.registry + ": more than " + std::to_string(kMaxGroups) +
-                       " groups and services were given a limit since it was made: remove some of those limits, "
-                       "and reboot (or log everybody out and remove the file)"};
+      return Error{Errc::system, config.registry + ": more than " + std::to_string(kMaxGroups) +
+                                     " groups and services were given a limit since it was made: "
+                                     "remove some of those limits, "
+                                     "and reboot (or log everybody out and remove the file)"};
     terms.groups.push_back({*index, limit.limit});
   }
   terms.evictable_services = rules.evictable_services;
@@ -104,9 +104,8 @@ Result<Admission> bind_or_admit(Site& site, const Login& login, const Rulebook& 
 
 Result<Admission> use(Site& site, const Login& login, const Rulebook& rules) {
   const SystemProcesses processes;
-  return with_current_limit(site, rules, [&](const Terms& terms) {
-    return site.registry->use(login, terms, processes);
-  });
+  return with_current_limit(
+      site, rules, [&](const Terms& terms) { return site.registry->use(login, terms, processes); });
 }
 
 Result<Admission> find_and_bind_or_admit(Site& site, const Login& login, const Rulebook& rules,

@@ -222,8 +222,7 @@ TEST_CASE("what does not go together is refused before anything is done") {
   refused(login, SESSREG_EINVAL, "login.device is too long: pass 255 bytes at most");
   CHECK(site.use("alice", nullptr) == nullptr);
   CHECK(site.code == SESSREG_EINVAL);
-  CHECK(std::string(site.told.text) ==
-        "login.device is missing: a use is of a device's session");
+  CHECK(std::string(site.told.text) == "login.device is missing: a use is of a device's session");
 
   REQUIRE(site.admit(WebApp::login_by("alice", "x")) == SESSREG_OK);
   sessreg_binding binding = SESSREG_BINDING_INIT;

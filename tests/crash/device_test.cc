@@ -32,8 +32,7 @@ void read_self(Scene&) {
   mine.parent = parent_id();
 }
 void object_is_open(Scene& scene) {
-  scene.object =
-      scene.registry().admit(by_device(scene.other("alice")), kTerms, scene.told()).ref;
+  scene.object = scene.registry().admit(by_device(scene.other("alice")), kTerms, scene.told()).ref;
 }
 void object_is_exempt(Scene& scene) {
   Admission listed;
@@ -96,8 +95,7 @@ const std::vector<RegistryOperation>& operations() {
        .prepare = object_is_parked,
        .enter = read_self,
        .act = [](Scene& s) { return int{s.registry().admit(mine, kTerms, s.told()).admitted()}; },
-       .happened =
-           [](Scene& s, pid_t) { return object_is_there(s) ? 0 : 1 + sessions(s); },
+       .happened = [](Scene& s, pid_t) { return object_is_there(s) ? 0 : 1 + sessions(s); },
        .complete = 2,
        .change = [](int happened) { return happened == 2 ? +1 : 0; }},
       {.name = "Registry: list_exempt by a device",
@@ -112,8 +110,7 @@ const std::vector<RegistryOperation>& operations() {
        .prepare = object_is_exempt,
        .enter = read_self,
        .act = [](Scene& s) { return int{s.registry().admit(mine, kTerms, s.told()).admitted()}; },
-       .happened =
-           [](Scene& s, pid_t) { return object_is_there(s) ? 0 : 1 + sessions(s); },
+       .happened = [](Scene& s, pid_t) { return object_is_there(s) ? 0 : 1 + sessions(s); },
        .complete = 2,
        .change = [](int happened) { return happened == 2 ? +1 : 0; }},
       {.name = "Registry: vacate of a session without a process",
@@ -170,18 +167,18 @@ TEST_CASE("of a device there is one session at most, wherever a process ends or 
 TEST_CASE("two log in by one device, and both have its seat, one after the other") {
   RegistryScene scene;
   const bool is_use = GENERATE(false, true);
-  Trial trial =
-      trial_of(scene, {.name = is_use ? "Registry: use, while the device logs in"
-                                      : "Registry: admit, while the device logs in",
-                       .seats = 2,
-                       .enter = read_self,
-                       .act =
-                           [is_use](Scene& s) {
-                             const Admission got = is_use ? s.registry().use(mine, kTerms, s.told())
-                                                          : s.registry().admit(mine, kTerms, s.told());
-                             return int{got.admitted()};
-                           },
-                       .happened = [](Scene& s, pid_t) { return sessions(s); }});
+  Trial trial = trial_of(scene, {.name = is_use ? "Registry: use, while the device logs in"
+                                                : "Registry: admit, while the device logs in",
+                                 .seats = 2,
+                                 .enter = read_self,
+                                 .act =
+                                     [is_use](Scene& s) {
+                                       const Admission got =
+                                           is_use ? s.registry().use(mine, kTerms, s.told())
+                                                  : s.registry().admit(mine, kTerms, s.told());
+                                       return int{got.admitted()};
+                                     },
+                                 .happened = [](Scene& s, pid_t) { return sessions(s); }});
   trial.others = {Others::rival};
   trial.look = [&scene](pid_t) {
     const int found = sessions(scene);

@@ -215,7 +215,8 @@ bool World::device_login(std::uint32_t who) {
       end_device(decision);
       continue;
     }
-    if (!is_true(decision.outcome, who, 1)) fail("a device refused, though at no instant it was full");
+    if (!is_true(decision.outcome, who, 1))
+      fail("a device refused, though at no instant it was full");
     gate.table().abandon(*claimed);
     break;
   }
@@ -715,13 +716,13 @@ void World::check_slot_change(std::uint32_t slot, const StateWord& before,
   const StateWord named = settled(gate_word(), last_states_)[slot];
   if (named.stage == now.stage && named.generation == now.generation) return;
   demand(named.generation == before.generation, "a transition that is not the one the gate names");
-  const bool needs_no_gate = (before.stage == Stage::free && now.stage == Stage::claimed) ||
-                             (before.stage == Stage::claimed && now.stage == Stage::free) ||
-                             (before.stage == Stage::claimed && now.stage == Stage::exempt &&
-                              device_at(slot) == 0) ||
-                             (before.stage == Stage::exempt && now.stage == Stage::free) ||
-                             (before.stage == Stage::exempt && now.stage == Stage::evicted) ||
-                             (before.stage == Stage::evicted && now.stage == Stage::free);
+  const bool needs_no_gate =
+      (before.stage == Stage::free && now.stage == Stage::claimed) ||
+      (before.stage == Stage::claimed && now.stage == Stage::free) ||
+      (before.stage == Stage::claimed && now.stage == Stage::exempt && device_at(slot) == 0) ||
+      (before.stage == Stage::exempt && now.stage == Stage::free) ||
+      (before.stage == Stage::exempt && now.stage == Stage::evicted) ||
+      (before.stage == Stage::evicted && now.stage == Stage::free);
   demand(needs_no_gate, "a seat was taken, given up or parked without the gate");
 }
 

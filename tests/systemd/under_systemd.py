@@ -336,16 +336,17 @@ class Stopped(UnderSystemd):
 
 class Confined(UnderSystemd):
 
-    def test_it_can_write_nowhere_but_to_the_registry(self):
+    def test_it_can_write_nowhere_but_to_the_registry_and_beside_the_key(self):
         daemon = property_of("MainPID")
         for directory, is_writable in {"/run/sessreg": True, "/run": False, "/etc": False,
-                                       "/usr": False, "/var/lib/sessreg": False,
-                                       "/var/log": False}.items():
+                                       "/usr": False, "/var/lib/sessreg": True,
+                                       "/var/lib": False, "/var/log": False}.items():
             with self.subTest(directory):
                 written = run("nsenter", "--mount", "--target", daemon, "touch",
                               f"{directory}/.sessreg-test")
                 self.assertEqual(written.returncode == 0, is_writable, written.stderr)
-        os.unlink("/run/sessreg/.sessreg-test")
+        for directory in "/run/sessreg", "/var/lib/sessreg":
+            os.unlink(f"{directory}/.sessreg-test")
 
     def test_it_sees_no_secrets_of_others(self):
         daemon = property_of("MainPID")

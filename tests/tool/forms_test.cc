@@ -102,9 +102,9 @@ TEST_CASE("tab-separated fields are those of the JSON, in its order, and never c
   REQUIRE(lines.size() == 3);
   const nlohmann::json sessions =
       sandbox.tool({"list", "--json", "--sort", "user"}).json()["sessions"];
-  const Fields keys = {"id",      "site",         "user",  "uid",    "service",
-                       "host",    "tty",          "state", "opened", "last_activity",
-                       "expires", "idle_seconds", "pid",   "seat",   "reason"};
+  const Fields keys = {"id",  "site",  "user",   "uid",           "service", "host",
+                       "tty", "state", "opened", "last_activity", "expires", "idle_seconds",
+                       "pid", "seat",  "reason", "process"};
   CHECK(sessions[0].size() == keys.size());
   for (std::size_t i = 0; i < lines.size(); ++i) {
     REQUIRE(lines[i].size() == keys.size());

@@ -93,7 +93,8 @@ TEST_CASE("a session is listed with every key of its JSON object, and no other")
                                    {"expires", nullptr},
                                    {"pid", process.pid()},
                                    {"seat", true},
-                                   {"reason", nullptr}}));
+                                   {"reason", nullptr},
+                                   {"process", true}}));
 }
 
 TEST_CASE("a session without host and terminal has null in JSON and a dash in the table") {
@@ -286,6 +287,53 @@ TEST_CASE("the typing on somebody else's terminal is not this session's activity
   CHECK(users_in(sandbox.tool({"list", "--json", "--idle", "0s"})).size() == 1);
   REQUIRE(chown(ptsname(terminal), 1001, 0) == 0);
   CHECK(users_in(sandbox.tool({"list", "--json", "--idle", "0s"})).empty());
+}
+
+TEST_CASE("sessions without a process are listed, told apart, found by their device, and revoked") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  Login browser = login_of("anna", process, "shop", "192.0.2.9", "Firefox Linux");
+  browser.uid = kNoUid;
+  browser.no_process = true;
+  browser.device = "cookie";
+  const Admission of_browser = sandbox.admit(browser);
+  browser.device = "another";
+  sandbox.admit(browser);
+
+  const auto listed = [&](const std::vector<std::string>& filter) {
+    std::vector<std::string> arguments = {"list", "--json"};
+    arguments.insert(arguments.end(), filter.begin(), filter.end());
+    return sandbox.tool(arguments);
+  };
+  CHECK(users_in(listed({"--kind", "process"})) == Names{"alice"});
+  CHECK(users_in(listed({"--kind", "device"})) == Names{"anna", "anna"});
+  CHECK(users_in(listed({"--kind", "device,process"})).size() == 3);
+  const ToolResult by_key = listed({"--device", "cookie"});
+  REQUIRE(users_in(by_key) == Names{"anna"});
+  const nlohmann::json session = by_key.json()["sessions"][0];
+  CHECK(session["pid"] == 0);
+  CHECK(session["process"] == false);
+  CHECK(session["tty"] == "Firefox Linux");
+  CHECK(users_in(listed({"--device", "none"})).empty());
+  CHECK_THAT(sandbox.tool({"list", "--kind", "device"}).out,
+             Catch::Contains("Firefox Linux") && Catch::EndsWith(" -\n"));
+  CHECK_THAT(sandbox.tool({"show", id_of(of_browser).substr(0, 8)}).out,
+             Catch::Matches("(.|\n)*pid +-\n(.|\n)*"));
+  const ToolResult wrong = listed({"--kind", "person"});
+  CHECK(wrong.code == 2);
+  CHECK_THAT(wrong.err, Catch::Contains("write process, device, or both with a comma"));
+
+  const ToolResult revoked =
+      sandbox.tool({"revoke", "--device", "cookie", "--reason", "stolen", "--yes"});
+  CHECK(revoked.code == 0);
+  const nlohmann::json after = listed({"--device", "cookie"}).json()["sessions"];
+  REQUIRE(after.size() == 1);
+  CHECK(after[0]["state"] == "ending");
+  CHECK(after[0]["seat"] == false);
+  CHECK(after[0]["reason"] == "stolen");
+  CHECK(process.is_running());
+  CHECK(sandbox.tool({"list", "--json"}).json()["active"] == 2);
 }
 
 TEST_CASE("every state is told, and can be asked for") {

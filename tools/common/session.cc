@@ -75,9 +75,9 @@ nlohmann::ordered_json to_json(const Session& session) {
       or_null(session.expires_realtime_ms ? utc_time(*session.expires_realtime_ms) : std::nullopt);
   json["idle_seconds"] = session.idle_ms / 1000;
   json["pid"] = session.pid();
-  json["process"] = session.leader.has_value();
   json["seat"] = session.has_seat;
   json["reason"] = or_null(std::string_view(session.reason));
+  json["process"] = session.leader.has_value();
   return json;
 }
 

@@ -115,11 +115,12 @@ _@FUNCTION@() {
       ;;
     --idle) mapfile -t COMPREPLY < <(compgen -W '15m 1h 8h 1d 4d 2w' -- "$word"); return ;;
     --grace) mapfile -t COMPREPLY < <(compgen -W '5s 10s 30s 1m' -- "$word"); return ;;
-    --reason) return ;;
+    --kind) mapfile -t COMPREPLY < <(compgen -W 'process device' -- "$word"); return ;;
+    --reason | --device) return ;;
   esac
 
   local options='--site --conf --json --help'
-  local filters='--user --service --host --idle --dangling'
+  local filters='--user --service --host --device --kind --idle --dangling'
   case $command in
     '') options+=' --version' ;;
     list) options+=" $filters --state --by-user --all-sites --sort --reverse --csv --tsv --watch" ;;

@@ -183,12 +183,11 @@ std::vector<Rule> rules_of(const Site& open, Site& site, const Rulebook& book,
   else
     rules.add("sessions_limit", limit_text(config.sessions_limit), config.sessions_limit, taken);
   for (const GroupLimit& limit : book.group_limits)
-    rules.add_from(
-        "sessions_limit", limit.limit,
-        fmt::format("[{} {}]", limit.is_of_service ? "service" : "group",
-                    escape_for_terminal(in_file(limit.name))),
-        held_text(
-            seats_of_group(sessions, site.registry->group_index(limit.entry(), limit.limit))));
+    rules.add_from("sessions_limit", limit.limit,
+                   fmt::format("[{} {}]", limit.is_of_service ? "service" : "group",
+                               escape_for_terminal(in_file(limit.name))),
+                   held_text(seats_of_group(
+                       sessions, site.registry->group_index(limit.entry(), limit.limit))));
   rules.add_limit("user_sessions_limit", book.user_sessions_limit,
                   held_text(so_far.holders.size()));
   rules.add("user_limit_policy", policy_text(book.user_limit_policy.value),

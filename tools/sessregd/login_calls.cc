@@ -26,8 +26,8 @@ constexpr std::size_t kMostNameBytes = 255;
 // A text that is recorded and shown.
 std::string text_in(const Parameters& parameters, std::string_view name, std::size_t most_bytes,
                     bool is_required) {
-  const std::string_view text = is_required ? parameters.string(name)
-                                            : parameters.optional_string(name).value_or("");
+  const std::string_view text =
+      is_required ? parameters.string(name) : parameters.optional_string(name).value_or("");
   if (text.size() > most_bytes || (is_required && text.empty()) || !is_safe_to_show(text) ||
       text.find('\0') != std::string_view::npos)
     throw varlink::invalid_parameter(name);
@@ -37,8 +37,7 @@ std::string text_in(const Parameters& parameters, std::string_view name, std::si
 // One login on its way.
 class SocketLogin final : public LoginService {
  public:
-  SocketLogin(WatchedSite& site, const Rights& rights, const Parameters& parameters)
-      : site_(site) {
+  SocketLogin(WatchedSite& site, const Rights& rights, const Parameters& parameters) : site_(site) {
     login_.service = text_in(parameters, "service", kMostNameBytes, true);
     if (!rights.is_master() && !rights.is_client_of(login_.service))
       throw error_named("PermissionDenied");
@@ -62,7 +61,8 @@ class SocketLogin final : public LoginService {
   }
   void read_times(const Parameters& parameters) {
     const auto ttl_s = parameters.optional_integer("ttl_seconds");
-    if (ttl_s && (*ttl_s < 1 || *ttl_s > 0xffffffff)) throw varlink::invalid_parameter("ttl_seconds");
+    if (ttl_s && (*ttl_s < 1 || *ttl_s > 0xffffffff))
+      throw varlink::invalid_parameter("ttl_seconds");
     options_.ttl = Seconds(ttl_s.value_or(0));
     options_.exempt = parameters.boolean("exempt", false);
   }
@@ -147,11 +147,11 @@ class SocketLogin final : public LoginService {
     }
     // Exempt, and the table was full; or the configuration has this service ignored.
     if (!seat_)
-      throw cannot_decide(answer.what == LoginAnswer::What::not_counted
-                              ? "the configuration ignores the service " +
-                                    escape_for_terminal(login_.service)
-                              : "the table of sessions is full; raise 'capacity'",
-                          true);
+      throw cannot_decide(
+          answer.what == LoginAnswer::What::not_counted
+              ? "the configuration ignores the service " + escape_for_terminal(login_.service)
+              : "the table of sessions is full; raise 'capacity'",
+          true);
     return answer;
   }
 
@@ -215,8 +215,7 @@ void attempt(WatchedSite& site, const Rights& rights, const Call& call, Exchange
   login.read_user(parameters, false);
   parameters.string("host");
   const CountedFailure status = login.attempt(parameters.boolean("failed", false));
-  exchange.reply(
-      {{"failures", status.failures}, {"blacklisted_seconds", login.blacklisted_s()}});
+  exchange.reply({{"failures", status.failures}, {"blacklisted_seconds", login.blacklisted_s()}});
 }
 
 }  // namespace sessreg

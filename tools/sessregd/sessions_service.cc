@@ -153,7 +153,6 @@ error CannotDecide (reason: string, let_through: bool)
 error NoSuchSite (site: string)
 )";
 
-
 // Once for each change: not for a session that is ending already, unless root now does what its user
 // began.
 void audit_end(const char* event, const Session& session, const std::string& reason,
@@ -265,8 +264,9 @@ void SessionsService::refuse_unknown(std::string_view token, WatchedSite& site,
   if (!keys) throw error_named("TokenInvalid", {{"reason", keys.error().what}});
   const auto verified = verify_token(token, *keys, site.name(), now().realtime_ms / 1000);
   if (verified)
-    throw error_named("NoSuchSession",
-                      {{"lost", site.is_lost(verified->claims().session, verified->claims().issued_s)}});
+    throw error_named(
+        "NoSuchSession",
+        {{"lost", site.is_lost(verified->claims().session, verified->claims().issued_s)}});
   if (verified.error().fault == TokenFault::expired) throw error_named("SessionExpired");
   throw error_named("TokenInvalid", {{"reason", verified.error().what}});
 }
@@ -356,15 +356,16 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
   }
   const auto user = parameters.optional_string("user");
   const auto service = parameters.optional_string("service");
-  const auto wanted = [this, peer = exchange.peer(), user = user ? std::optional<std::string>(*user) : std::nullopt,
-                       service = service ? std::optional<std::string>(*service) : std::nullopt](
-                          WatchedSite& site) {
-    return [rights = site.rights_of(peer), user, service, &site](const RecordImage& record) {
-      const Registry& registry = *site.site().registry;
-      return rights.may_see(record, registry) && (!user || registry.is_user_of(record, *user)) &&
-             (!service || registry.is_service_of(record, *service));
-    };
-  };
+  const auto wanted =
+      [this, peer = exchange.peer(), user = user ? std::optional<std::string>(*user) : std::nullopt,
+       service = service ? std::optional<std::string>(*service) : std::nullopt](WatchedSite& site) {
+        return [rights = site.rights_of(peer), user, service, &site](const RecordImage& record) {
+          const Registry& registry = *site.site().registry;
+          return rights.may_see(record, registry) &&
+                 (!user || registry.is_user_of(record, *user)) &&
+                 (!service || registry.is_service_of(record, *service));
+        };
+      };
   const auto answer = [](WatchedSite& site, const std::vector<Session>& sessions) {
     Json list = Json::array();
     for (const Session& session : sessions)
@@ -490,8 +491,7 @@ bool SessionsService::may_see(const varlink::Peer& peer, const Session& session)
 }
 
 WatchedSite& SessionsService::site_of_login(const Call& call) const {
-  const std::string_view name =
-      Parameters::any(call).optional_string("site").value_or("default");
+  const std::string_view name = Parameters::any(call).optional_string("site").value_or("default");
   WatchedSite* const site = site_named(name);
   if (site == nullptr) throw error_named("NoSuchSite", {{"site", name}});
   site->refresh();
@@ -537,8 +537,7 @@ void SessionsService::show(const Call& call, Exchange& exchange) {
   const auto id = parameters.optional_string("id");
   if (token.has_value() == id.has_value()) throw varlink::invalid_parameter(token ? "id" : "token");
   const auto answer = [&](WatchedSite& site, const Session& session) {
-    if (!site.rights_of(exchange.peer())
-             .may_see(session.snapshot.record, *site.site().registry))
+    if (!site.rights_of(exchange.peer()).may_see(session.snapshot.record, *site.site().registry))
       throw error_named("PermissionDenied");
     exchange.reply({{"session", json_of(session)}});
   };

@@ -46,7 +46,15 @@ const std::string kDurationMend =
 TEST_CASE("every key is found by its name") {
   for (const Key& key : config_keys())
     CHECK(find_key(key.name) == &key);
-  CHECK(config_keys().size() == 34);
+  CHECK(config_keys().size() == 35);
+}
+
+TEST_CASE("a service's clients are users and groups") {
+  const auto clients = in_section("service", "clients = www-data 1005 @web @\"web team\"").clients;
+  REQUIRE(clients);
+  CHECK(clients->users == Names{"www-data", "1005"});
+  CHECK(clients->groups == Names{"web", "web team"});
+  CHECK(in_section("service", "clients =").clients->users.empty());
 }
 
 TEST_CASE("limits are -1, 0 or a count") {
@@ -57,6 +65,7 @@ TEST_CASE("limits are -1, 0 or a count") {
   CHECK(value("user_sessions_limit = 3").user_sessions_limit == 3);
   CHECK(in_section("user", "user_sessions_limit = -1").user_sessions_limit == -1);
   CHECK(in_section("group", "sessions_limit = 9").sessions_limit == 9);
+  CHECK(in_section("service", "sessions_limit = 9").sessions_limit == 9);
 
   const std::string mend = "; write -1 (unlimited), 0 (admit nobody new) or a count";
   for (const char* bad : {"ten", "1.5", "+1", "0x10", "1 2", "--1", "-", "1e3", "٣"}) {

@@ -244,9 +244,14 @@ TEST_CASE("a section that comes twice is refused with both lines") {
 TEST_CASE("a key in a section that does not take it is refused with its place") {
   CHECK(fault("[user a]\ncapacity = 5") ==
         "FILE:2: capacity cannot be set in a [user NAME] section; move it above the first section");
-  CHECK(fault("[service sshd]\nsessions_limit = 5") ==
-        "FILE:2: sessions_limit cannot be set in a [service NAME] section; move it above the first "
-        "section or into a [group NAME] section");
+  CHECK(fault("[user alice]\nsessions_limit = 5") ==
+        "FILE:2: sessions_limit cannot be set in a [user NAME] section; move it above the first "
+        "section or into a [group NAME] section or into a [service NAME] section");
+  CHECK(fault("clients = www-data") ==
+        "FILE:1: clients cannot be set for the whole site; move it into a [service NAME] section");
+  CHECK(fault("[group a]\nclients = www-data") ==
+        "FILE:2: clients cannot be set in a [group NAME] section; move it into a [service NAME] "
+        "section");
 }
 
 TEST_CASE("a capacity below the sessions limit is refused with the later line") {

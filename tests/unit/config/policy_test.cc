@@ -107,6 +107,22 @@ TEST_CASE("every matching group's own limit holds; -1 is none") {
   CHECK(rules.group_limits[1].limit == 0);
 }
 
+TEST_CASE("a service's own limit holds besides, under a name that no group has") {
+  const Config limits = config(
+      "[service shop]\nsessions_limit = 5\n[group shop]\nsessions_limit = 6\n"
+      "[service wiki]\nsessions_limit = 7\n[service free]\nsessions_limit = -1\n");
+  const InGroup shop = [](const std::string& group) { return group == "shop"; };
+  const Rulebook rules = rules_for(limits, "alice", "shop", shop);
+  REQUIRE(rules.group_limits.size() == 2);
+  CHECK(rules.group_limits[0].is_of_service);
+  CHECK(rules.group_limits[0].limit == 5);
+  CHECK_FALSE(rules.group_limits[1].is_of_service);
+  CHECK(rules.group_limits[1].entry() == "shop");
+  CHECK(rules.group_limits[0].entry() != rules.group_limits[1].entry());
+  CHECK(rules_for(limits, "alice", "free", shop).group_limits.size() == 1);
+  CHECK(limited_groups(limits).size() == 3);
+}
+
 TEST_CASE("a group that cannot be looked up matches nobody") {
   const Config limits = config(
       "reserved_sessions = 1\nreserved_for = @no-such-group\nexempt = @no-such-group\n"

@@ -290,9 +290,7 @@ TEST_CASE("a registry of version 3 is carried over whole") {
 
 TEST_CASE("whatever stands in a registry of version 3, nothing breaks") {
   Scene scene;
-  {
-    REQUIRE(Registry::open_or_create(scene.path, scene.host, kCapacity));
-  }
+  { REQUIRE(Registry::open_or_create(scene.path, scene.host, kCapacity)); }
   const Fd fd(open(scene.path.c_str(), O_RDWR | O_CLOEXEC));
   struct stat st {};
   REQUIRE(fstat(fd.get(), &st) == 0);

@@ -42,6 +42,21 @@ std::vector<State> states_named(const std::string& list) {
   return states;
 }
 
+// Whether those sessions have a process; nullopt: either.
+std::optional<bool> process_of_kinds(const std::string& list) {
+  bool with = false, without = false;
+  for (std::size_t start = 0, comma = 0; comma != std::string::npos; start = comma + 1) {
+    comma = list.find(',', start);
+    const std::string name = list.substr(start, comma - start);
+    if (name != "process" && name != "device")
+      throw usage_failure(fmt::format(
+          "--kind: '{}' is not a kind of session; write process, device, or both with a comma",
+          escape_for_terminal(name)));
+    (name == "process" ? with : without) = true;
+  }
+  return with && without ? std::nullopt : std::optional(with);
+}
+
 std::string lower(std::string text) {
   for (char& c : text)
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
@@ -52,7 +67,7 @@ std::string lower(std::string text) {
 
 bool Filter::is_empty() const {
   return user.empty() && service.empty() && host.empty() && idle.empty() && states.empty() &&
-         !dangling;
+         device.empty() && kinds.empty() && !dangling;
 }
 
 void Filter::resolve_user() {
@@ -71,6 +86,15 @@ void add_filter_options(Options& command, Filter& filter) {
       .not_empty()
       .value_name("HOST");
   command
+      .add_option("--device", filter.device, "only the sessions of this device, by its whole key")
+      .not_empty()
+      .value_name("KEY");
+  command
+      .add_option("--kind", filter.kinds,
+                  "only sessions with a process of their own (process), or without (device)")
+      .not_empty()
+      .value_name("KINDS");
+  command
       .add_option("--idle", filter.idle,
                   "only sessions not used for this long (90s, 5m, 2h, 4d, 2w); one without a "
                   "terminal, or with a display, counts only if its use is told")
@@ -83,6 +107,9 @@ void add_filter_options(Options& command, Filter& filter) {
 Chooser::Chooser(const Filter& filter, const SiteSessions& site)
     : filter_(filter), site_(site), states_(states_named(filter.states)) {
   if (!filter.idle.empty()) idle_ = duration_argument("--idle", filter.idle);
+  if (!filter.kinds.empty()) has_process_ = process_of_kinds(filter.kinds);
+  if (!filter.device.empty() && site.has_registry() && site.registry() == nullptr)
+    throw usage_failure("--device: only who may read the registry can tell devices; run as root");
 }
 
 // The registry knows whole names. The daemon tells only the part that is recorded, but also shows
@@ -111,6 +138,10 @@ bool Chooser::fits(const Session& session) const {
     return false;
   if (!filter_.states.empty() &&
       std::find(states_.begin(), states_.end(), session.state) == states_.end())
+    return false;
+  if (has_process_ && session.leader.has_value() != *has_process_) return false;
+  if (!filter_.device.empty() &&
+      (site_.registry() == nullptr || !site_.registry()->is_device_of(record, filter_.device)))
     return false;
   if (idle_ && !session.is_idle_for(*idle_)) return false;
   return !filter_.dangling || session.is_idle_for(site_.config().dangling_after);

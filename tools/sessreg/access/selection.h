@@ -17,6 +17,8 @@ struct Filter {
   std::string account;  // the name under which `user` logs in, if the system spells it otherwise
   std::string idle;     // a duration
   std::string states;   // separated by commas
+  std::string device;   // a device key
+  std::string kinds;    // "process", "device" or both, separated by commas
   bool dangling = false;
   // For what cannot be undone: a host that may have been cut when recorded fits no --host.
   bool whole_hosts_only = false;
@@ -32,7 +34,8 @@ void add_filter_options(Options& command, Filter& filter);
 // A filter ready for the sessions of a site, which must outlive it.
 class Chooser {
  public:
-  // Throws a usage Failure for a bad duration or state.
+  // Throws a usage Failure for a bad duration, state or kind, and for a device if the registry cannot
+  // be read.
   Chooser(const Filter& filter, const SiteSessions& site);
   bool fits(const Session& session) const;
 
@@ -43,6 +46,7 @@ class Chooser {
   const Filter& filter_;
   const SiteSessions& site_;
   std::vector<State> states_;
+  std::optional<bool> has_process_;  // unset: whether or not
   std::optional<Seconds> idle_;
 };
 

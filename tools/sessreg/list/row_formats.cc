@@ -55,6 +55,7 @@ void write_fields(Writer& writer, const Row& row) {
   writer.number("pid", row.pid);
   writer.boolean("seat", row.has_seat);
   text_or_null("reason", row.reason());
+  writer.boolean("process", row.pid != 0);
 }
 
 template <class Writer>

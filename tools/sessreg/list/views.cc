@@ -124,7 +124,8 @@ void RowTable::measure(const Row& row) {
     measure_time(column++, *expires_ms);
   else
     plain(std::strlen(kAbsent));
-  plain(Digits(static_cast<std::uint64_t>(row.pid)).text().size());
+  plain(row.pid == 0 ? std::strlen(kAbsent)
+                     : Digits(static_cast<std::uint64_t>(row.pid)).text().size());
 }
 
 void RowTable::measure_text(std::size_t column, std::string_view raw) {
@@ -177,7 +178,7 @@ void RowTable::append_line(std::string& out, const Row& row, bool is_new) const 
   else
     plain(kAbsent);
   const Digits pid(static_cast<std::uint64_t>(row.pid));
-  plain(pid.text());
+  plain(row.pid == 0 ? std::string_view(kAbsent) : pid.text());
   table_.append_line(out, std::span<const CellView>(cells.data(), cells.size()));
 }
 
