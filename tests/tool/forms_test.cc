@@ -135,7 +135,7 @@ TEST_CASE("CSV can be read back by any reader of RFC 4180") {
   const auto records = read_csv(sandbox.tool({"list", "--csv", "--sort", "user"}).out);
   REQUIRE(records.size() == 3);
   for (const Fields& record : records)
-    CHECK(record.size() == 15);
+    CHECK(record.size() == 16);
   CHECK(records[0][2] == "user");
   CHECK(records[1][2] == "a,\"b\"");
   CHECK(records[1][4] == "x\\x0d\\x0ay");

@@ -158,7 +158,7 @@ TEST_CASE("no field of a tab-separated line is empty, also of a record that is d
   std::ofstream(sandbox.registry_path(), std::ios::binary) << old.bytes();
   chmod(sandbox.registry_path().c_str(), 0600);
   const std::string line = sandbox.tool({"list", "--tsv"}).out;
-  CHECK(std::count(line.begin(), line.end(), '\t') == 14);
+  CHECK(std::count(line.begin(), line.end(), '\t') == 15);
   CHECK(line.find("\t\t") == line.npos);
 }
 
@@ -426,7 +426,7 @@ TEST_CASE("CSV has a header, CR LF, and quotes what needs it") {
   const ToolResult result = sandbox.tool({"list", "--csv"});
   CHECK_THAT(result.out,
              Catch::StartsWith("id,site,user,uid,service,host,tty,state,opened,last_activity,"
-                               "expires,idle_seconds,pid,seat,reason\r\n" +
+                               "expires,idle_seconds,pid,seat,reason,process\r\n" +
                                id_of(admission) + ",default,\"a,\"\"b\"\"\",1000,sshd,192.0.2.7,"));
   CHECK_THAT(result.out, Catch::EndsWith(std::to_string(process.pid()) + ",true,\r\n"));
 }
