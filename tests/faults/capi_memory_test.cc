@@ -162,3 +162,70 @@ TEST_CASE("a program without memory while a session is evicted or parked for it:
     }
   }
 }
+
+TEST_CASE("a program without memory at any one point of a browser's session: no seat is lost") {
+  if (kHasShadowMemory) {
+    WARN("nothing shown: this sanitizer has a malloc of its own");
+    return;
+  }
+  Gateway site(
+      "sessions_limit = 3\nuser_sessions_limit = 2\nmax_failed_auth_per_host = 100000\n"
+      "blacklist_exempt =\nexempt =\ncapacity = 50\n[service web]\nsessions_limit = 3\n");
+  sessreg_login login = Gateway::login_of("anna", "web");
+  login.flags = SESSREG_NO_PROCESS | SESSREG_NAME_AS_GIVEN;
+  login.device = "cookie";
+  const auto use = [&](SessionHandle& ret) {
+    sessreg_session* made = nullptr;
+    const int code = sessreg_use(site.handle.get(), &login, &made, nullptr);
+    ret.reset(made);
+    return code;
+  };
+  {
+    SessionHandle first;  // so that the registry and the key are there
+    REQUIRE(use(first) == SESSREG_OK);
+    REQUIRE(sessreg_close(first.get(), nullptr) == SESSREG_OK);
+  }
+  enum class Step { open, again, find_token, look, revoke };
+  for (const Step poor : {Step::open, Step::again, Step::find_token, Step::look, Step::revoke}) {
+    bool has_failed = true;
+    for (unsigned good = 0; has_failed; ++good) {
+      INFO("step " << static_cast<int>(poor) << " after " << good << " allocations");
+      SessionHandle session, other;
+      has_failed = false;
+      const auto step = [&](Step which, auto call) {
+        int code = 0;
+        if (which != poor) {
+          code = call();
+        } else {
+          const FailingMemory failing(good, FailingMemory::How::once);
+          code = call();
+          has_failed = FailingMemory::has_failed();
+        }
+        CHECK((code == SESSREG_OK || which == poor));
+        return code == SESSREG_OK;
+      };
+      if (!step(Step::open, [&] { return use(session); })) {
+        // Nobody knows of it: it was given back.
+        CHECK(slots_in_use(site.registry_path()) == 0);
+        REQUIRE(use(session) == SESSREG_OK);
+      }
+      step(Step::again, [&] { return use(other); });
+      step(Step::find_token, [&] {
+        sessreg_session* made = nullptr;
+        const int code = sessreg_find_token(site.handle.get(), sessreg_session_token(session.get()),
+                                            &made, nullptr);
+        sessreg_session_free(made);
+        return code;
+      });
+      step(Step::look, [&] {
+        sessreg_entry entry = SESSREG_ENTRY_INIT;
+        return sessreg_look(session.get(), &entry, nullptr);
+      });
+      CHECK(site.seats() == 1);
+      if (step(Step::revoke, [&] { return sessreg_revoke(session.get(), "enough", nullptr); }))
+        CHECK(site.seats() == 0);
+      CHECK(sessreg_close(session.get(), nullptr) == SESSREG_OK);
+      CHECK(slots_in_use(site.registry_path()) == 0);
+    }
+  }
+}
