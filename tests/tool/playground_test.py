@@ -63,16 +63,16 @@ class Playground(unittest.TestCase):
 
     def test_its_users_are_in_every_state_that_can_be_tried(self):
         result = self.run_in("""
-            while [ "$(sessreg list --dangling --tsv | wc -l)" -lt 2 ]; do sleep 0.1; done
+            while [ "$(sessreg list --dangling --tsv | wc -l)" -lt 3 ]; do sleep 0.1; done
             sessreg list --json; sessreg list --dangling --tsv >&2
         """)
         self.assertEqual(result.returncode, 0, result.stderr)
         states = {s["user"]: s["state"] for s in json.loads(result.stdout)["sessions"]}
         self.assertEqual(states, {"anna": "active", "ben": "active", "carla": "active",
                                   "dora": "orphaned", "emil": "parked", "fred": "active",
-                                  "gina": "reserved"})
+                                  "gina": "reserved", "ida": "active", "jan": "active"})
         dangling = {line.split("\t")[2] for line in result.stderr.splitlines() if "\t" in line}
-        self.assertEqual(dangling, {"ben", "emil"})
+        self.assertEqual(dangling, {"ben", "emil", "jan"})
 
     def test_every_command_of_the_tour_works(self):
         script = r"""
@@ -81,17 +81,18 @@ class Playground(unittest.TestCase):
             id=$(sessreg list --user ben --tsv | cut -f 1)
             sessreg show "$id" | grep -q '^user  *ben$'
             sessreg limit 5 | grep -q 'in force  *5'
-            sessreg limit --configured | grep -q 'in force  *6'
+            sessreg limit --configured | grep -q 'in force  *8'
             sessreg explain anna >/dev/null
             sessreg failures | grep -q '^192.0.2.66  *5 '
             sessreg failures --reset 192.0.2.66
-            sessreg metrics | grep -q '^sessreg_seats_taken{site="playground"} 6$'
+            sessreg metrics | grep -q '^sessreg_seats_taken{site="playground"} 8$'
             sessreg purge
             sessreg list --by-user >/dev/null
-            for user in ben dora gina carla; do
+            sessreg list --kind device --tsv | cut -f 7 | grep -q '^Firefox Linux$'
+            for user in ben dora gina carla jan; do
               sessreg revoke --user $user --grace 5s | grep -q ': ended$'
             done
-            test "$(sessreg list --tsv | cut -f 3 | sort | tr '\n' ' ')" = 'anna emil fred '
+            test "$(sessreg list --tsv | cut -f 3 | sort | tr '\n' ' ')" = 'anna emil fred ida jan '
         """
         result = self.run_in(script)
         self.assertEqual(result.returncode, 0, result.stdout + result.stderr)

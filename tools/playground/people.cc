@@ -115,11 +115,26 @@ Rulebook rules(const Site& site, const Login& login) {
                    [](const std::string&) { return false; });
 }
 
-void log_in(Site& site, const Login& login) {
+SlotRef log_in(Site& site, const Login& login) {
   const auto admission = find_and_bind_or_admit(site, login, rules(site, login), std::nullopt);
   if (!admission) die(admission.error().what);
   if (!admission->admitted())
     die(login.user + " was refused: " + message_of(*admission, site.config, *site.registry, login));
+  return admission->ref;
+}
+
+// A user of a web application, whose session has no process.
+SlotRef log_in_by_browser(Site& site, const char* user, const char* host, const char* browser) {
+  Login login;
+  login.user = user;
+  login.uid = geteuid();
+  login.service = "shop";
+  login.host = host;
+  login.tty = browser;
+  login.self = login.parent = self_id();
+  login.no_process = true;
+  login.device = std::string(user) + "'s cookie";
+  return log_in(site, login);
 }
 
 void reserve(Site& site, const Login& login) {
@@ -164,7 +179,7 @@ void play(const std::string& path) {
   if (!opened) die(opened.error().what);
   Site& site = *opened;
 
-  // Six seats. The first to log in will be idle longest.
+  // Eight seats. The first to log in will be idle longest.
   const Person emil = start(Place::terminal), ben = start(Place::terminal),
                anna = start(Place::terminal), carla = start(Place::nowhere),
                dora = start(Place::terminal, true), gina = start(Place::nowhere),
@@ -176,6 +191,8 @@ void play(const std::string& path) {
   log_in(site, login_of("carla", "vsftpd", "192.0.2.12", carla));
   log_in(site, login_of("dora", "cockpit", "192.0.2.13", dora));
   reserve(site, login_of("gina", "sshd", "192.0.2.16", gina));
+  const SlotRef ida = log_in_by_browser(site, "ida", "192.0.2.18", "Firefox Linux");
+  const SlotRef jan = log_in_by_browser(site, "jan", "192.0.2.19", "Safari iPhone");
 
   // Full, and nobody idle yet.
   const Login hana = login_of("hana", "sshd", "192.0.2.17", fred);
@@ -195,6 +212,8 @@ void play(const std::string& path) {
   // By now emil is idle, and yields his seat.
   for (int i = 0; i < 35; ++i) {
     type_something(anna);
+    for (const SlotRef& browser : {ida, jan})
+      site.registry->touch(browser, boottime_ms());
     if (is_over(100)) return;
   }
   log_in(site, login_of("fred", "sshd", "192.0.2.15", fred));
@@ -205,6 +224,7 @@ void play(const std::string& path) {
   while (!is_over(1000)) {
     type_something(anna);
     type_something(fred);
+    site.registry->touch(ida, boottime_ms());
     // Reads what is written to their terminals, as a real user's side would.
     for (const Person* person : writers) {
       char text[4096];
