@@ -161,6 +161,17 @@ Answer look(sessreg_session& session, sessreg_entry* ret_entry) {
   return answer;
 }
 
+// So that a reboot does not bring it back.
+Answer note(const sessreg_session& session, const RecordImage& record, EndedHow how) {
+  const auto ended = ended_session(record);
+  if (!ended) return {};
+  const auto config = session.site.read_config();
+  if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
+  if (const auto error = note_ended(*config, {&*ended, 1}, how))
+    return capi::answer_of(*error, SESSREG_ESYSTEM);
+  return {};
+}
+
 Answer revoke(const sessreg_session& session, const char* reason) {
   Found found = find_bound(session);
   if (!found.registry) return found.fault;
@@ -174,20 +185,20 @@ Answer revoke(const sessreg_session& session, const char* reason) {
   if (!found.registry->mark_revoked(found.held.ref, text_or_empty(reason)) ||
       !found.registry->vacate(found.held.ref))
     return ended();
-  const EndedSession gone = ended_session(found.held.record);
-  const auto config = session.site.read_config();
-  if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
-  if (const auto error = note_ended(*config, {&gone, 1}, now().realtime_ms / 1000))
-    return capi::answer_of(*error, SESSREG_ESYSTEM);
-  return {};
+  return note(session, found.held.record, EndedHow::revoked);
 }
 
 Answer close_session(sessreg_session& session) {
-  if (session.progress != sessreg_session::Progress::closed && session.seat)
+  Answer answer;
+  if (session.progress != sessreg_session::Progress::closed && session.seat) {
+    const Found found = find_bound(session);
     if (const auto error = release(*session.seat))
       return capi::answer_of(*error, SESSREG_EREGISTRY);
+    // The seat is free: what cannot be noted is only said.
+    if (found.registry) answer.text = note(session, found.held.record, EndedHow::closed).text;
+  }
   session.progress = sessreg_session::Progress::closed;
-  return {};
+  return answer;
 }
 
 }  // namespace

@@ -132,19 +132,23 @@ class Gate {
     }
   }
 
-  // MOVE of the seat of a session to a claim of the same device, whatever the site's and the user's
-  // limits are by now: nobody new comes in. Only a group that the session did not count in must have
-  // room. `fate`: freed, or evicted_at_bind where the claim is a reservation's.
+  // MOVE of the seat of a session to a claim of the same device, whatever the limits are by now: nobody
+  // new comes in, and the claim counts in the groups that the session counted in. `fate`: freed, or
+  // evicted_at_bind where the claim is a reservation's.
   Decision hand_over(SlotRef claim, const Victim& session, VictimFate fate, const Rules& rules) {
     table_.write_victim(claim, session.slot, session.generation, fate);
     for (;;) {
       std::uint64_t seen = settled_gate();
       stamp(claim);
-      Decision decision = look_for_hand_over(seen, session, rules);
-      if (!decision.done() && has_moved(seen)) continue;
-      if (!decision.done()) return decision;
-      if (change_gate(seen, {widths().gate(seen).count, claim.slot, claim.epoch, GateOp::move}))
-        return decision;
+      const std::uint64_t groups = table_.groups_of(session.slot);
+      // The record is believed only if it still was that session's after it was read.
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (!table_.is_at(session.slot, session.generation, Stage::seated))
+        return {Outcome::gone, -1, 0};
+      table_.write_groups(claim, groups);
+      const std::uint32_t count = widths().gate(seen).count;
+      if (change_gate(seen, {count, claim.slot, claim.epoch, GateOp::move}))
+        return {Outcome::done, override_limit().value_or(rules.site.limit), count};
     }
   }
 
@@ -632,23 +636,6 @@ class Gate {
     decision.slot = found->first;
     decision.generation = found->second.generation;
     return decision;
-  }
-
-  Decision look_for_hand_over(std::uint64_t seen, const Victim& session, const Rules& rules) {
-    Decision site{Outcome::done, rules.site.limit, widths().gate(seen).count};
-    if (configured() != rules.site) return {Outcome::stale_configuration, -1, 0};
-    if (const auto changed = override_limit()) site.limit = *changed;
-    const std::uint64_t groups = table_.groups_of(session.slot);
-    for (const GroupRule& rule : rules.groups) {
-      const std::uint32_t count = seats_of_group(rule.index);
-      if ((groups >> rule.index & 1) == 0 && is_over(rule.limit, std::uint64_t{count} + 1))
-        return {Outcome::group_full, rule.limit, count, rule.index};
-    }
-    // Last, so that the record was that session's.
-    std::atomic_thread_fence(std::memory_order_acquire);
-    if (!table_.is_at(session.slot, session.generation, Stage::seated))
-      site.outcome = Outcome::gone;
-    return site;
   }
 
   // Whether every limit leaves room for a newcomer when those in `leaving` have given up their seats

@@ -260,6 +260,13 @@ std::optional<std::uint32_t> Registry::group_index(std::string_view name, std::i
   return index;
 }
 
+std::optional<std::uint32_t> Registry::find_group(std::string_view name) const {
+  const std::uint64_t hash = parts_->group_hash(name);
+  for (std::uint32_t i = 0; i < kMaxGroups; ++i)
+    if (parts_->shared().groups[i].name_hash.load(std::memory_order_relaxed) == hash) return i;
+  return std::nullopt;
+}
+
 std::size_t Registry::group_entries_with(std::span<const std::string_view> names) const {
   std::set<std::uint64_t> entries;
   // Relaxed: an entry is made once, and its hash is all that is read.
@@ -304,10 +311,11 @@ bool Registry::vacate(SlotRef ref) {
       parts_->gate.bar(ref.slot, held.state.generation);
     else if (held.state.stage == Stage::exempt && !has_process(held.record))
       parts_->gate.bar_exempt(ref.slot, held.state.generation);
-    else
+    else {
+      // From now on it is a note.
+      if (is_note(held)) parts_->gate.touch(ref, boottime_ms());
       return true;
-    // From when on it is a note.
-    if (!has_process(held.record)) parts_->gate.touch(ref, boottime_ms());
+    }
   }
   return false;
 }

@@ -178,6 +178,8 @@ class Registry {
 
   // The entry of that limited group, made if there is none; nullopt: there are kMaxGroups others.
   std::optional<std::uint32_t> group_index(std::string_view name, std::int32_t limit);
+  // The same, if there is one.
+  std::optional<std::uint32_t> find_group(std::string_view name) const;
   // How many entries there would be if each of these groups had one.
   std::size_t group_entries_with(std::span<const std::string_view> names) const;
 

@@ -60,23 +60,35 @@ Admission Registry::Attempt::take_seat() {
 Admission Registry::Attempt::decide() {
   rules.site = terms.site;
   rules.held_back = terms.may_use_reserved ? 0 : terms.reserved_seats;
-  rules.device = parts().device_hash(login);
-  rules.user = terms.user_limit < 0 && rules.device == kNoDevice ? UserHash{}
-                                                                 : parts().user_hash(login.user);
+  const DeviceHash device = parts().device_hash(login);
+  rules.user =
+      terms.user_limit < 0 && device == kNoDevice ? UserHash{} : parts().user_hash(login.user);
+  // A reservation, which may come to nothing, only takes the seat that its device has; it ends neither
+  // a parked session nor an exempt one, as bind() does.
+  if (kind != RecordKind::reservation) rules.device = device;
   rules.user_limit = terms.user_limit;
   rules.groups = terms.groups;
   for (;;) {
-    Decision decision;
+    Decision decision{Outcome::gone};
     if (login.take_over && take_over(decision)) {
       if (!decision.done()) continue;
       return admitted(decision);
+    }
+    if (kind == RecordKind::reservation && device != kNoDevice) {
+      Rules of_device = rules;
+      of_device.device = device;
+      decision = gate().find_device(of_device);
+      if (decision.outcome == Outcome::device_seated) {
+        if (replace_device(decision)) continue;
+        return decision.done() ? admitted(decision) : refuse(decision);
+      }
     }
     if (is_use && !claim) {
       decision = gate().find_device(rules);
       if (decision.done() && find_note()) return std::move(result);
     }
     // Look first: while the site is full nobody needs a claim to be refused.
-    if (!decision.is_of_device())
+    if (!is_use || !decision.is_of_device())
       decision = claim ? gate().add(*claim, rules) : gate().check_room(rules);
     if (is_use && decision.is_of_device()) {
       if (find_of_device(decision)) return std::move(result);
@@ -119,6 +131,7 @@ bool Registry::Attempt::replace_device(Decision& decision) {
   }
   const VictimFate fate =
       kind == RecordKind::session ? VictimFate::freed : VictimFate::evicted_at_bind;
+  // It counts where that session counted: nobody new comes in.
   decision = gate().hand_over(*claim, {decision.slot, decision.generation}, fate, rules);
   return decision.outcome == Outcome::gone;
 }
@@ -482,15 +495,17 @@ bool Registry::Attempt::defers(std::size_t needed) {
 
 bool Registry::Attempt::is_anybody_parked() {
   bool found = false;
-  registry.for_each(
-      [&](const Snapshot& session) { found |= session.state.stage == Stage::parked; });
+  registry.for_each([&](const Snapshot& session) {
+    found |= session.state.stage == Stage::parked && may_evict(session.record.service_hash);
+  });
   return found;
 }
 
 bool Registry::Attempt::drop_stalest_parked() {
   std::vector<Snapshot> parked;
   registry.for_each([&](const Snapshot& session) {
-    if (session.state.stage == Stage::parked) parked.push_back(session);
+    if (session.state.stage == Stage::parked && may_evict(session.record.service_hash))
+      parked.push_back(session);
   });
   if (parked.empty()) return false;
   // Those without a process have no terminals.

@@ -130,6 +130,11 @@ void Registry::Search::examine(std::uint32_t slot) {
                                   record.victim_fate == VictimFate::evicted_at_bind});
     return;
   }
+  if (!known_leader) {  // only in a damaged file
+    found_dead = true;
+    if (parts().free_slot(slot, held.state)) ++reaped.sessions;
+    return;
+  }
   const Leftovers leftovers = leftovers_of(record);
   if (life == Life::reused && leftovers.audit_session == 0) {
     found_dead = true;
@@ -175,7 +180,8 @@ void Registry::Search::examine_by_clock(const Snapshot& held) {
       is_note(held) ? end_of_note_ms(held) : expiry_ms(held, true).value_or(~std::uint64_t{0});
   if (now_ms >= ends_ms) {
     found_dead |= has_seat;
-    // Whoever uses it just now is either seen by that, or comes too late.
+    // Whoever uses it just now is either seen by that, or comes too late. (An exempt one has no seat to
+    // lose, and may be freed just as it is used.)
     const bool is_unused = has_seat || stage == Stage::parked;
     if (is_unused && now_ms < record_end_ms(held.record)
             ? gate().expire(slot, held.state, held.last_activity_ms)
@@ -184,7 +190,7 @@ void Registry::Search::examine_by_clock(const Snapshot& held) {
     return;
   }
   // Who marked it has got no further, or is about to.
-  if (held.mark >= MarkStage::revoked && stage != Stage::evicted) {
+  if (held.mark != MarkStage::none && stage != Stage::evicted) {
     found_dead |= has_seat;
     registry.vacate(held.ref);
     return;

@@ -98,6 +98,11 @@ class SlotTable {
         static_cast<std::uint64_t>(fate) << 32 | victim_generation, std::memory_order_relaxed);
   }
 
+  // Has the record of a slot that is still only claimed count in these groups.
+  void write_groups(SlotRef claim, std::uint64_t groups) {
+    slots_[claim.slot].record[kGroupsWord].store(groups, std::memory_order_relaxed);
+  }
+
   // The claimer gives its claim back.
   void abandon(SlotRef claim) {
     change_stage(claim.slot, claim.epoch, Stage::claimed, Stage::free);

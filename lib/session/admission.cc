@@ -22,6 +22,9 @@ namespace {
 // How often a call begins again because the configuration was edited under it.
 constexpr int kTurns = 10;
 
+// Of one application's service.
+constexpr std::size_t kMostExempt = 100;
+
 // By the name where the user cannot be looked up now: without descriptors or memory nobody can.
 bool is_root(const Login& login, bool is_account) {
   return login.uid == 0 || (is_account && login.uid == kNoUid && login.user == "root");
@@ -57,11 +60,13 @@ bool has_left_something(const Snapshot& session) {
   Leftovers leftovers = leftovers_of(session.record);
   if (!leftovers.beside_leader) return false;
   leftovers.terminals_only = false;
+  const auto leader = leader_of(session.record);
+  if (!leader) return false;
   const ProcessTable table = ProcessTable::read();
   // Where /proc does not tell, the leader's end decides.
   if (table.find(getpid()) == nullptr) return true;
   std::set<pid_t> going;
-  for (const auto& process : table.closure(std::array{leader_of(session.record).value()}, 0))
+  for (const auto& process : table.closure(std::array{*leader}, 0))
     going.insert(process.id.pid);
   const std::vector<ProcessId> all = table.of_audit_session(leftovers);
   return std::any_of(all.begin(), all.end(),
@@ -282,6 +287,10 @@ LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held, 
   if (is_use)
     if (const auto there = site->registry->find_device(login_))
       if (auto used = use_found(*site, *there)) return std::move(*used);
+  if (options_.is_of_application && has_too_many_exempt(*site->registry))
+    return failed({Errc::no_space, "the service has " + std::to_string(kMostExempt) +
+                                       " exempt sessions already: end some of them"},
+                  &config);
   issue_tokens_in(*site);
   Admission listed;
   if (sessreg::list_exempt(*site, login_, rules(config), listed))
@@ -289,6 +298,17 @@ LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held, 
   else
     service_.say_not_listed({Errc::no_space, "no free slot: raise 'capacity'"});
   return answer(What::opened);
+}
+
+// No limit counts them, and they take slots from those whom limits count.
+bool LoginProcedure::has_too_many_exempt(Registry& registry) const {
+  std::size_t exempt = 0;
+  registry.for_each([&](const Snapshot& held) {
+    exempt += held.state.stage == Stage::exempt &&
+              registry.is_service_of(held.record, login_.service) &&
+              !registry.is_device_of(held.record, login_.device);
+  });
+  return exempt >= kMostExempt;
 }
 
 void LoginProcedure::take(Site& site, const Admission& admission, Seat::What what) {

@@ -176,6 +176,7 @@ class LoginProcedure {
   LoginAnswer refused(Refused why) const;
   LoginAnswer failed(const Error& error, const Config* config) const;
   LoginAnswer list_exempt(const Config& config, const Seat* held, bool is_use);
+  bool has_too_many_exempt(Registry& registry) const;
   std::optional<Failures> failures_from(Site& site, const RemoteHost& host) const;
   bool is_of_sshd() const;
   // Forgets the user's failed authentications from this host: in the account phase, or of sshd in

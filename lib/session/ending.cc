@@ -12,7 +12,6 @@
 #include "base/text.h"
 #include "host/signals.h"
 #include "host/terminals.h"
-#include "session/ended.h"
 #include "session/messages.h"
 
 namespace sessreg {
@@ -97,7 +96,6 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
     if (!options_.include_own || ancestor.id.pid == getpid()) untouchable_.insert(ancestor.id.pid);
 
   const auto grace_s = static_cast<std::uint32_t>(seconds_of(options_.grace));
-  std::vector<EndedSession> ended;
   // All are marked before the first is asked: none may come back in the place of another.
   for (const Session& session : chosen) {
     Ending ending{session.snapshot.ref,
@@ -115,11 +113,10 @@ Ender::Ender(Registry& registry, const Config& config, const std::vector<Session
     if (!ending.closed && has(ending.flags, RecordFlags::no_process)) {
       registry_.vacate(ending.ref);
       ending.closed = true;
-      if (options_.is_revocation) ended.push_back(ended_session(session.snapshot.record));
+      if (const auto ended = ended_session(session.snapshot.record)) to_note_.push_back(*ended);
     }
     endings_.push_back(std::move(ending));
   }
-  not_noted_ = note_ended(config, ended, now().realtime_ms / 1000);
   vacate_shared();
   // Told before asked: the terminal is gone with the session.
   for (std::size_t i = 0; i < endings_.size(); ++i) {
@@ -350,11 +347,13 @@ bool is_own_session(const Session& session, const ProcessTable& table) {
 }
 
 std::vector<Ended> end_sessions(Registry& registry, const Config& config,
-                                const std::vector<Session>& chosen, const EndingOptions& options) {
+                                const std::vector<Session>& chosen, const EndingOptions& options,
+                                const std::function<void(const Error&)>& tell) {
   // The end of the caller's own terminal session must not stop it half-way.
   signal(SIGHUP, SIG_IGN);
   if (options.include_own) signal(SIGTERM, SIG_IGN);
   Ender ender(registry, config, chosen, options);
+  if (const auto error = note_ended(config, ender.to_note(), EndedHow::revoked)) tell(*error);
   for (;;) {
     auto pause = ender.rest();
     if (!pause) pause = ender.step();

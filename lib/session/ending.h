@@ -23,6 +23,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
@@ -32,6 +33,7 @@
 #include "config/config.h"
 #include "host/process_table.h"
 #include "registry/registry.h"
+#include "session/ended.h"
 #include "session/sessions.h"
 
 namespace sessreg {
@@ -84,7 +86,6 @@ struct EndingOptions {
   bool include_own = false;
   bool tell = true;             // false: its user knows already
   bool is_by_its_user = false;  // rule 5
-  bool is_revocation = true;    // false: it is out of time, so a reboot brings nothing back
 };
 
 // Whether a session that is to go was revoked by its user, and nothing else ends it: who goes on
@@ -115,8 +116,8 @@ class Ender {
   // In the order of `chosen`.
   std::vector<Ended> results() const;
 
-  // Why sessions without a process could not be noted as ended for good (ended.h).
-  const std::optional<Error>& not_noted() const { return not_noted_; }
+  // What the caller is to note, so that a reboot does not bring it back.
+  const std::vector<EndedSession>& to_note() const { return to_note_; }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -153,14 +154,16 @@ class Ender {
   EndingOptions options_;
   std::vector<Ending> endings_;
   std::set<pid_t> untouchable_;
-  std::optional<Error> not_noted_;
+  std::vector<EndedSession> to_note_;
   Sent sent_ = Sent::nothing;
   Clock::time_point due_;                // of what is sent next
   std::chrono::milliseconds pause_{10};  // most end within some milliseconds of the first signal
 };
 
-// The same, but waits for the end. The process ignores SIGHUP from then on.
+// The same, but notes what is to be noted, and waits for the end. The process ignores SIGHUP from then
+// on. `tell`: why something could not be noted.
 std::vector<Ended> end_sessions(Registry& registry, const Config& config,
-                                const std::vector<Session>& chosen, const EndingOptions& options);
+                                const std::vector<Session>& chosen, const EndingOptions& options,
+                                const std::function<void(const Error&)>& tell);
 
 }  // namespace sessreg

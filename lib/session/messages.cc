@@ -31,15 +31,15 @@ std::uint32_t wait_seconds(const FailureStatus& blacklisted) {
 }
 
 const std::string& message_for(Refusal refusal, std::uint32_t group, const Config& config,
-                               Registry& registry) {
+                               const Registry& registry) {
   if (refusal == Refusal::group_full)
     for (const GroupLimit& limit : limited_groups(config))
-      if (limit.is_of_service && registry.group_index(limit.entry(), limit.limit) == group)
+      if (limit.is_of_service && registry.find_group(limit.entry()) == group)
         return config.message_site_full;
   return config.*facts_of(refusal).message;
 }
 
-std::string message_of(const Admission& refused, const Config& config, Registry& registry,
+std::string message_of(const Admission& refused, const Config& config, const Registry& registry,
                        const Login& login) {
   MessageValues values = values_for(config, login);
   values.limit = refused.limit;

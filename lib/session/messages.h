@@ -14,10 +14,10 @@ namespace sessreg {
 // The message for who is refused: that of a service's limit is the site's. `group`: of group_full,
 // the index of its entry.
 const std::string& message_for(Refusal refusal, std::uint32_t group, const Config& config,
-                               Registry& registry);
+                               const Registry& registry);
 
 // For a user who was refused there.
-std::string message_of(const Admission& refused, const Config& config, Registry& registry,
+std::string message_of(const Admission& refused, const Config& config, const Registry& registry,
                        const Login& login);
 // For one whose remote host is blacklisted.
 std::string message_of(const FailureStatus& blacklisted, const Config& config, const Login& login);

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "host/terminals.h"
+#include "session/ended.h"
 #include "session/ending.h"
 
 namespace sessreg {
@@ -31,6 +32,9 @@ void send_off(Registry& registry, const Config& config, const Displaced& displac
   const auto known_leader = leader_of(session.record);
   if (!known_leader) {  // nobody to tell: its holder is told when it asks
     registry.vacate(session.ref);
+    // A token that a reboot brings back is no more than a nuisance: the login goes on.
+    if (const auto ended = ended_session(session.record))
+      (void)note_ended(config, {&*ended, 1}, EndedHow::closed);
     return;
   }
   const ProcessId leader = *known_leader;

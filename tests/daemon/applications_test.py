@@ -297,6 +297,8 @@ class Endings(ApplicationTest):
         kept = self.admit("anna", "x")
         ended = self.admit("otto", "y")
         self.call("Revoke", id=ended["session"]["id"])
+        closed = self.admit("otto", "z")
+        self.call("Close", APP, token=closed["token"])
         time.sleep(1.1)  # tokens are issued to the second
         self.daemon.kill()
         self.site.registry.unlink()  # as a reboot does
@@ -304,6 +306,8 @@ class Endings(ApplicationTest):
         self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=kept["token"]),
                          {"lost": True})
         self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=ended["token"]),
+                         {"lost": False})
+        self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=closed["token"]),
                          {"lost": False})
         self.admit("anna", "x")
         self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=kept["token"]),
@@ -314,7 +318,27 @@ class Endings(ApplicationTest):
                          {"lost": False})
         noted = self.directory / f"{self.site.name}.ended"
         self.assertEqual(noted.stat().st_mode & 0o777, 0o600)
-        self.assertEqual(noted.read_text().split()[0], ended["session"]["id"])
+        lines = [line.split() for line in noted.read_text().splitlines()]
+        self.assertEqual([(line[0], line[2]) for line in lines],
+                         [(ended["session"]["id"], "revoked"), (closed["session"]["id"], "closed"),
+                          (later["session"]["id"], "closed")])
+
+    def test_a_registry_that_cannot_be_used_makes_no_token_lost(self):
+        token = self.admit("anna", "x")["token"]
+        self.daemon.kill()
+        self.site.registry.write_bytes(b"nonsense")
+        self.start_daemon()
+        self.assertEqual(self.assert_fails("NoSuchSession", "Touch", token=token),
+                         {"lost": False})
+
+    def test_exempt_sessions_of_an_application_are_bounded(self):
+        for number in range(100):
+            self.admit("boss", f"d{number}", exempt=True)
+        self.admit("boss", "d7", exempt=True)
+        told = self.assert_fails("CannotDecide", "Admit", APP, site=self.site.name, service="shop",
+                                 user="boss", device="more", exempt=True)
+        self.assertIn("100 exempt sessions", told["reason"])
+        self.admit("anna", "x")
 
     def test_the_tool_lists_shows_and_revokes_it(self):
         session = self.admit("anna", "x", label="Firefox Linux")["session"]

@@ -11,6 +11,7 @@
 #include "common/session.h"
 #include "registry/salvage.h"
 #include "session/ending.h"
+#include "sessreg/access/site_sessions.h"
 #include "sessreg/command.h"
 
 namespace sessreg {
@@ -113,7 +114,8 @@ EndedOverdue end_overdue(Site& site, Reaped& reaped) {
   std::vector<Session> overdue, revoked_by_users;
   const std::uint64_t now_ms = now().boottime_ms;
   const Reaped dropped = for_each_session(site, ProcessTable::read(), [&](const Session& session) {
-    if (session.state != State::ending) return;
+    // What has no process is over, and its note tells its holder so.
+    if (session.state != State::ending || !session.leader) return;
     const bool by_user = is_ended_by_its_user(session.snapshot, session.can_idle, now_ms);
     (by_user ? revoked_by_users : overdue).push_back(session);
   });
@@ -125,7 +127,8 @@ EndedOverdue end_overdue(Site& site, Reaped& reaped) {
   options.reason = "its time is up";
   for (const auto* sessions : {&overdue, &revoked_by_users}) {
     if (!sessions->empty())
-      count(*sessions, end_sessions(*site.registry, site.config, *sessions, options), result);
+      count(*sessions, end_sessions(*site.registry, site.config, *sessions, options, say_not_noted),
+            result);
     options.is_by_its_user = true;
   }
   return result;

@@ -99,12 +99,18 @@ void Endings::step() {
   std::vector<std::pair<OnEnded, Ended>> told;
   // First of all, as it may fail, and who is told something then would not be told.
   std::set<const Running*> begun;
+  std::vector<EndedSession> just_ended;
   for (Running& running : running_) {
     if (running.ender) continue;
     if (!table) table = ProcessTable::read();
     begin(running, *table);
     begun.insert(&running);
+    const auto& to_note = running.ender->to_note();
+    just_ended.insert(just_ended.end(), to_note.begin(), to_note.end());
   }
+  // Of all that begin now at once: it waits for the disk.
+  if (const auto error = note_ended(config_, just_ended, EndedHow::revoked))
+    loop_.log(LOG_ERR, error->what + "; a reboot would bring sessions back that were ended");
   for (auto running = running_.begin(); running != running_.end();) {
     auto next = begun.contains(&*running) ? kFirstStep : running->ender->rest();
     if (!next) {

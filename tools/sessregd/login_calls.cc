@@ -22,6 +22,8 @@ using varlink::Json;
 using varlink::Parameters;
 
 constexpr std::size_t kMostNameBytes = 255;
+// Of the user's sessions that a refusal names.
+constexpr std::size_t kMostOwn = 100;
 
 // A text that is recorded and shown.
 std::string text_in(const Parameters& parameters, std::string_view name, std::size_t most_bytes,
@@ -158,7 +160,7 @@ class SocketLogin final : public LoginService {
   // The user's sessions that could give way to this login.
   Json own() const {
     Json sessions = Json::array();
-    for (const Session& session : site_.devices_of(login_.user)) {
+    for (const Session& session : site_.devices_of(login_.user, kMostOwn)) {
       const Registry& registry = *site_.site().registry;
       const auto& allowed = options_.evictable_services;
       const bool may_go =

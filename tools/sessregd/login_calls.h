@@ -3,10 +3,11 @@
 //
 // Rules:
 //   1. Who is neither the daemon's master nor a client of the service gets PermissionDenied, before
-//      anything is looked up.
+//      the registry or the configuration is read for it.
 //   2. A call opens sessions without a process alone, of that service, for names that are taken as
 //      given.
 //   3. The configuration is read anew at each call, as at a login.
+//   4. A call costs no more than a login: of what a user or a service has, no more is told than fits.
 //
 // Thread safety: none.
 #pragma once
@@ -18,6 +19,9 @@
 #include "varlink/server.h"
 
 namespace sessreg {
+
+using LoginCall = void (*)(WatchedSite& site, const Rights& rights, const varlink::Call& call,
+                           varlink::Exchange& exchange);
 
 // All throw CallError. The site's applications are those of the file as it is now.
 void admit(WatchedSite& site, const Rights& rights, const varlink::Call& call,

@@ -209,11 +209,11 @@ void SessionsService::call(const Call& call, Exchange& exchange) {
     touch(parameters.string("token"), signatures_left);
     exchange.reply_formatted("{}");
   } else if (call.member == "Admit") {
-    admit(site_of_login(call), rights_at_login(call, exchange), call, exchange);
+    log_in(admit, call, exchange);
   } else if (call.member == "Use") {
-    use(site_of_login(call), rights_at_login(call, exchange), call, exchange);
+    log_in(use, call, exchange);
   } else if (call.member == "Attempt") {
-    attempt(site_of_login(call), rights_at_login(call, exchange), call, exchange);
+    log_in(attempt, call, exchange);
   } else if (call.member == "Show") {
     show(call, exchange);
   } else if (call.member == "TouchMany") {
@@ -490,16 +490,12 @@ bool SessionsService::may_see(const varlink::Peer& peer, const Session& session)
          site->rights_of(peer).may_see(session.snapshot.record, *site->site().registry);
 }
 
-WatchedSite& SessionsService::site_of_login(const Call& call) const {
+void SessionsService::log_in(LoginCall how, const Call& call, Exchange& exchange) const {
   const std::string_view name = Parameters::any(call).optional_string("site").value_or("default");
   WatchedSite* const site = site_named(name);
   if (site == nullptr) throw error_named("NoSuchSite", {{"site", name}});
   site->refresh();
-  return *site;
-}
-
-Rights SessionsService::rights_at_login(const Call& call, const Exchange& exchange) const {
-  return site_of_login(call).rights_of(exchange.peer());
+  how(*site, site->rights_of(exchange.peer()), call, exchange);
 }
 
 // What Touch would answer, and how long it has, without a mark.

@@ -82,8 +82,7 @@ class SessionsService final : public varlink::Service {
   void watch(const varlink::Call& call, varlink::Exchange& exchange);
   void look(std::string_view token, varlink::Exchange& exchange);
   void show(const varlink::Call& call, varlink::Exchange& exchange);
-  WatchedSite& site_of_login(const varlink::Call& call) const;
-  Rights rights_at_login(const varlink::Call& call, const varlink::Exchange& exchange) const;
+  void log_in(LoginCall how, const varlink::Call& call, varlink::Exchange& exchange) const;
   bool may_see(const varlink::Peer& peer, const Session& session) const;
   WatchedSite* site_named(std::string_view name) const;
 

@@ -118,9 +118,12 @@ void TimeOuts::look_at_clock(Tracked& tracked, const Snapshot& held, std::uint64
     tracked.check_ms = std::max(ends_ms, now_ms + 1);
     return;
   }
-  if (!is_to_go(held))
+  if (!is_to_go(held)) {
     audit_session("end", session_from(held, config_.site, State::ending, true, now()),
                   reason_of_expiry(held.record, now_ms));
+    if (const auto ended = ended_session(held.record))
+      (void)note_ended(config_, {&*ended, 1}, EndedHow::closed);
+  }
   roster_.forget(tracked.ref);
 }
 

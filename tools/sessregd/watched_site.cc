@@ -59,13 +59,20 @@ WatchedSite::WatchedSite(sd_event* loop, Logind& logind, GlobalOptions global, O
   applications_.read(site_.config, boottime_ms());
 }
 
+// A fault in the file is logged once for each time that it was edited.
 void WatchedSite::refresh() {
-  const auto config = load_config(name(), global_.conf);
-  if (!config || config->identity != site_.config.identity) reload();
+  applications_.look_again(site_.config, boottime_ms());
+  struct stat file {};
+  FileVersion seen;
+  if (stat(site_.config_file().c_str(), &file) == 0)
+    seen = {file.st_dev,          file.st_ino,         file.st_size,        file.st_mtim.tv_sec,
+            file.st_mtim.tv_nsec, file.st_ctim.tv_sec, file.st_ctim.tv_nsec};
+  if (seen == configuration_seen_) return;
+  configuration_seen_ = seen;
+  reload();
 }
 
-Rights WatchedSite::rights_of(const varlink::Peer& peer) {
-  applications_.look_again(site_.config, boottime_ms());
+Rights WatchedSite::rights_of(const varlink::Peer& peer) const {
   return {peer, applications_.services_of(peer)};
 }
 
@@ -243,18 +250,21 @@ std::optional<Session> WatchedSite::session_at(SlotRef ref) {
   return session_of(held, states);
 }
 
-std::vector<Session> WatchedSite::devices_of(const std::string& user) {
+std::vector<Session> WatchedSite::devices_of(const std::string& user, std::size_t most) {
   std::vector<Session> result;
   if (!open_registry()) return result;
   StateReader states(processes_);
   site_.registry->for_each_device(user, [&](const Snapshot& held) {
+    if (result.size() >= most) return;
     if (auto session = session_of(held, states)) result.push_back(std::move(*session));
   });
   return result;
 }
 
 bool WatchedSite::is_lost(const SessionId& id, std::int64_t issued_s) {
-  if (open_registry() && issued_s >= site_.registry->created_realtime_ms() / 1000) return false;
+  // A registry that cannot be used may know of the session.
+  if (!open_registry() && file_ != FileState{}) return false;
+  if (site_.registry && issued_s >= site_.registry->created_realtime_ms() / 1000) return false;
   const auto ended = was_ended(site_.config, id);
   if (!ended) loop_.log(LOG_ERR, ended.error().what);
   return ended && !*ended;
@@ -274,7 +284,11 @@ void WatchedSite::forget(std::uint64_t caller) {
 }
 
 bool WatchedSite::release(const Session& session) {
-  return parts_ && site_.registry->release(session.snapshot.ref);
+  if (!parts_ || !site_.registry->release(session.snapshot.ref)) return false;
+  if (const auto ended = ended_session(session.snapshot.record))
+    if (const auto error = note_ended(site_.config, {&*ended, 1}, EndedHow::closed))
+      loop_.log(LOG_ERR, error->what);
+  return true;
 }
 
 }  // namespace sessreg

@@ -66,10 +66,10 @@ class WatchedSite {
 
   // Reads the configuration again.
   void reload();
-  // The same if the file has changed since.
+  // The same if the file has changed since this was called last; costs a look at the file otherwise.
   void refresh();
   // What that peer may do here, by the configuration as it is known.
-  Rights rights_of(const varlink::Peer& peer);
+  Rights rights_of(const varlink::Peer& peer) const;
   // Called every kTick.
   void tick();
   static constexpr std::chrono::milliseconds kTick{200};
@@ -90,8 +90,8 @@ class WatchedSite {
   std::optional<Session> find(std::string_view id);
   // nullopt: it has gone, or is over.
   std::optional<Session> session_at(SlotRef ref);
-  // The sessions that a user has by devices: at a cost that does not depend on other users'.
-  std::vector<Session> devices_of(const std::string& user);
+  // `most` of the sessions that a user has by devices: at a cost that does not depend on other users'.
+  std::vector<Session> devices_of(const std::string& user, std::size_t most);
   // Whether a token of that session, issued then and known to nobody, was lost with the registry it was
   // issued under, so that its user may log in again without more.
   bool is_lost(const SessionId& id, std::int64_t issued_s);
@@ -100,7 +100,7 @@ class WatchedSite {
   std::uint64_t end(const Session& session, EndingOptions options, Endings::OnEnded done);
   void forget(std::uint64_t caller);
   void log(int priority, const std::string& line) const { loop_.log(priority, line); }
-  // Gives up its seat. For the service that opened the session and closes it.
+  // Gives up its seat, and notes its end. For the service that opened the session and closes it.
   bool release(const Session& session);
 
   // What shows whether the registry's file is still the one that was opened, and may still be used.
@@ -144,6 +144,17 @@ class WatchedSite {
   const SystemProcesses processes_;
   KnownKeys known_keys_;
   Applications applications_;
+  struct FileVersion {
+    dev_t device = 0;
+    ino_t inode = 0;
+    off_t bytes = 0;
+    time_t written_s = 0;
+    long written_ns = 0;
+    time_t changed_s = 0;
+    long changed_ns = 0;
+    bool operator==(const FileVersion&) const = default;
+  };
+  FileVersion configuration_seen_;   // by refresh()
   FileState file_;                   // of the registry that is open, or could not be opened
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
   std::optional<std::string> why_not_served_;  // so that it is logged only once

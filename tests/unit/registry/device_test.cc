@@ -166,6 +166,51 @@ TEST_CASE("what is revoked frees its seat at once, and tells why for a day") {
   CHECK(f.stage(a.ref) == Stage::free);
 }
 
+TEST_CASE("a note tells for a day from the eviction on, however long before it was used") {
+  Devices f;
+  Terms one = terms_with(5, 1);
+  one.evict_after_ms = 0;
+  const Admission old = f.login_by("alice", "x", one);
+  f.age(old.ref, 600'000);
+  const Admission anew = f.login_by("alice", "y", one);
+  REQUIRE(anew.displaced.size() == 1);
+  REQUIRE(f.registry.mark_revoked(old.ref, "a newer login"));
+  CHECK(f.registry.vacate(old.ref));  // as send_off does
+  CHECK(end_of_note_ms(f.at(old.ref)) + 1'000 >= now().boottime_ms + kNoteKept_ms);
+}
+
+TEST_CASE("a mark that was never finished ends the session as well") {
+  Devices f;
+  const Admission a = f.login_by("alice", "x", limit_of(1));
+  open_registry_file(f.dir / "site.reg", f.host)
+      ->slots()[a.ref.slot]
+      .mark.store(std::uint64_t{a.ref.epoch} << 32 |
+                  static_cast<std::uint64_t>(MarkStage::writing));
+  REQUIRE(f.at(a.ref).mark == MarkStage::writing);
+  f.reap();
+  CHECK(f.registry.count() == 0);
+  CHECK(f.stage(a.ref) == Stage::evicted);
+}
+
+TEST_CASE("no parked session of another service leaves a full table for an application") {
+  Devices f(3);
+  Terms terms = with_idle(1, 60);
+  const Admission parked = f.open("alice", terms);
+  f.make_idle(parked.ref, 100);
+  REQUIRE(f.open("bob", terms).admitted());
+  REQUIRE(f.stage(parked.ref) == Stage::parked);
+  Admission listed;
+  while (f.registry.list_exempt(f.login_of("root", 5), listed)) {
+  }
+  terms.site.limit = -1;
+  f.registry.publish_limit(f.registry.published_limit(), terms.site);
+  terms.evictable_services = {"web"};
+  CHECK(f.registry.admit(f.device("anna", "x"), terms, f.processes).refusal == Refusal::table_full);
+  CHECK(f.stage(parked.ref) == Stage::parked);
+  terms.evictable_services.reset();
+  CHECK(f.registry.admit(f.device("anna", "x"), terms, f.processes).admitted());
+}
+
 TEST_CASE("a note goes with the time to live") {
   Devices f;
   const Admission a = f.login_by("alice", "x", with_ttl(1, 600));
@@ -333,19 +378,22 @@ TEST_CASE("where a login needs a seat the parked session of its device goes only
   CHECK(f.registry.count() == 2);
 }
 
-TEST_CASE("a group that the device's session did not count in must have room") {
+TEST_CASE("who takes its device's seat again counts in the groups that it counted in") {
   Devices f;
   Terms plain(limit_of(5)), staff(limit_of(5));
   f.registry.publish_limit(f.registry.published_limit(), plain.site);
   staff.groups = {{*f.registry.group_index("staff", 1), 1}};
-  const Admission old = f.login_by("alice", "x", plain);
-  const Admission other = f.login_by("bob", "y", staff);
-  CHECK(f.login_by("alice", "x", staff).refusal == Refusal::group_full);
-  CHECK(f.stage(old.ref) == Stage::seated);
-  CHECK(f.login_by("bob", "y", staff).admitted());  // its own place there
-  CHECK(f.stage(other.ref) == Stage::free);
-  CHECK(f.login_by("bob", "y", plain).admitted());
-  CHECK(f.login_by("alice", "x", staff).admitted());
+  REQUIRE(f.login_by("alice", "x", plain).admitted());
+  REQUIRE(f.login_by("bob", "y", staff).admitted());
+  // The group is full, and she was never in it.
+  const Admission alice = f.login_by("alice", "x", staff);
+  CHECK(alice.admitted());
+  CHECK(f.at(alice.ref).record.groups == 0);
+  const Admission bob = f.login_by("bob", "y", plain);
+  CHECK(bob.admitted());
+  CHECK(f.open("carol", staff).refusal == Refusal::group_full);
+  CHECK(f.registry.release(bob.ref));
+  CHECK(f.open("carol", staff).admitted());
   CHECK(f.registry.count() == 2);
 }
 
@@ -438,6 +486,23 @@ TEST_CASE("a login takes over the session that it names, if it is the user's own
     CHECK(f.registry.admit(login, fuller, f.processes).refusal == Refusal::group_full);
     CHECK(f.stage(own.ref) == Stage::seated);
   }
+  SECTION("its own device has lost its seat, which goes") {
+    const Terms idle = with_idle(2, 60);
+    login.device = "x";
+    f.age(own.ref, 100'000);
+    REQUIRE(f.registry.release(own.ref));
+    REQUIRE(f.login_by("alice", "x", idle).admitted());
+    const std::optional<SlotRef> x = f.registry.find_device(login);
+    f.age(*x, 100'000);
+    const Admission y = f.login_by("alice", "y", idle);
+    REQUIRE(f.stage(*x) == Stage::parked);
+    login.take_over = y.ref;
+    const Admission anew = f.registry.admit(login, idle, f.processes);
+    CHECK(anew.admitted());
+    CHECK(f.stage(anew.ref) == Stage::seated);
+    CHECK(f.stage(y.ref) == Stage::evicted);
+    CHECK(f.stage(*x) == Stage::free);
+  }
   SECTION("its own device's session hands its seat over") {
     login.device = "x";
     login.take_over = own.ref;
@@ -484,6 +549,33 @@ TEST_CASE("a reservation is bound to a session of a device") {
       CHECK(f.stage(old.ref) == Stage::free);
     }
     CHECK(f.registry.count() == 2);
+  }
+  SECTION("a parked or exempt one stays until the session is opened") {
+    const bool is_exempt = GENERATE(false, true);
+    Terms room = with_idle(3, 60);
+    Admission old;
+    if (is_exempt) {
+      REQUIRE(f.registry.list_exempt(login, old));
+    } else {
+      room.site.limit = 1;
+      old = f.login_by("alice", "x", room);
+      f.age(old.ref, 100'000);
+      REQUIRE(f.open("bob", room).admitted());
+      room.site.limit = 3;
+    }
+    f.registry.publish_limit(f.registry.published_limit(), room.site);
+    const Stage before = f.stage(old.ref);
+    const Admission reserved = f.registry.reserve(login, room, f.processes, ~0ull);
+    REQUIRE(reserved.admitted());
+    CHECK(f.stage(old.ref) == before);
+    const bool comes_to_nothing = GENERATE(false, true);
+    if (comes_to_nothing) {
+      CHECK(f.registry.release_reservation(reserved.ref));
+      CHECK(f.stage(old.ref) == before);
+    } else {
+      REQUIRE(f.registry.bind(reserved.ref, login, room, f.processes));
+      CHECK(f.stage(old.ref) == Stage::free);
+    }
   }
   SECTION("with one that was opened meanwhile") {
     const Terms two = terms_with(2, 2);

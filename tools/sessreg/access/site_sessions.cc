@@ -38,6 +38,10 @@ std::vector<Session> SiteSessions::read(const ProcessTable& table) {
   return sessions;
 }
 
+void say_not_noted(const Error& error) {
+  remark(error.what + "; a reboot would bring back sessions without a process that were ended");
+}
+
 std::int32_t SiteSessions::limit_in_force() const {
   return remote_ ? seats_.limit : site_.limit_in_force();
 }
@@ -49,7 +53,7 @@ std::uint32_t SiteSessions::seats_taken() {
 std::vector<Ended> SiteSessions::end(const std::vector<Session>& chosen,
                                      const EndingOptions& options) {
   return remote_ ? remote_->end(chosen, options)
-                 : end_sessions(*site_.registry, site_.config, chosen, options);
+                 : end_sessions(*site_.registry, site_.config, chosen, options, say_not_noted);
 }
 
 }  // namespace sessreg

@@ -16,6 +16,9 @@
 
 namespace sessreg {
 
+// On standard error; see end_sessions().
+void say_not_noted(const Error& error);
+
 class SiteSessions {
  public:
   // Throws Failure, like everything here.
