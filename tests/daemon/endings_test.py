@@ -322,6 +322,8 @@ class AskedByItsUser(DaemonTest):
                 with varlink.Client(made) as client:
                     client.send("Revoke", id=session.id, reason="x" * 900, grace_seconds=300)
             self.list()  # behind all of them
+            # A user has not many more connections at once.
+            self.assert_soon(lambda: daemon.sockets() < 20)
             kept.append(daemon.rss_kb())
         self.assertEqual(self.listed(session)["state"], "ending")
         print(f"  memory after each thousand of calls, in KB: {kept}")

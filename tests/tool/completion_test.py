@@ -67,7 +67,8 @@ class Completions:
 
     def test_users_and_hosts_of_the_sessions_that_there_are(self):
         self.assertEqual(self.offered("list", "--user", ""),
-                         {"anna", "ben", "carla", "dora", "emil", "fred", "gina"})
+                         {"anna", "ben", "carla", "dora", "emil", "fred", "gina", "ida",
+                          "jan"})
         self.assertEqual(self.offered("revoke", "--user", "an"), {"anna"})
         self.assertEqual(self.offered("list", "--host", ""),
                          {session[5] for session in sessions()})
@@ -112,7 +113,7 @@ class Bash(Completions, unittest.TestCase):
 
     def test_several_ids_are_listed_with_who_it_is(self):
         listed = self.complete("show", "", kind="63")
-        self.assertEqual(len(listed), 7)
+        self.assertEqual(len(listed), 9)
         for session in sessions():
             self.assertIn(f"{session[0]}  ({session[2]}, {session[4]}, {session[5]})", listed)
         self.assertEqual(set(self.complete("show", "")), {session[0] for session in sessions()})

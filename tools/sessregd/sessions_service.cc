@@ -354,18 +354,18 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
     for (const auto& site : sites_)
       names.push_back(site->name());
   }
-  const auto user = parameters.optional_string("user");
-  const auto service = parameters.optional_string("service");
-  const auto wanted =
-      [this, peer = exchange.peer(), user = user ? std::optional<std::string>(*user) : std::nullopt,
-       service = service ? std::optional<std::string>(*service) : std::nullopt](WatchedSite& site) {
-        return [rights = site.rights_of(peer), user, service, &site](const RecordImage& record) {
-          const Registry& registry = *site.site().registry;
-          return rights.may_see(record, registry) &&
-                 (!user || registry.is_user_of(record, *user)) &&
-                 (!service || registry.is_service_of(record, *service));
-        };
-      };
+  const auto given = [&](std::string_view name) {
+    const auto text = parameters.optional_string(name);
+    return text ? std::optional<std::string>(*text) : std::nullopt;
+  };
+  const auto wanted = [peer = exchange.peer(), user = given("user"),
+                       service = given("service")](WatchedSite& site) {
+    return [rights = site.rights_of(peer), user, service, &site](const RecordImage& record) {
+      const Registry& registry = *site.site().registry;
+      return rights.may_see(record, registry) && (!user || registry.is_user_of(record, *user)) &&
+             (!service || registry.is_service_of(record, *service));
+    };
+  };
   const auto answer = [](WatchedSite& site, const std::vector<Session>& sessions) {
     Json list = Json::array();
     for (const Session& session : sessions)
