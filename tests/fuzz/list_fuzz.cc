@@ -79,7 +79,8 @@ Session session_of(std::string_view& rest, const std::string& site, std::size_t 
   image.opened_boottime_ms = numbers.opened_boottime_ms;
   session.site = site;
   if (numbers.kind & 1 && numbers.uid != kNoUid) session.uid = numbers.uid;
-  session.leader = ProcessId{static_cast<pid_t>(numbers.pid & 0x3fffff), 0};
+  const auto pid = static_cast<pid_t>(numbers.pid & 0x3fffff);
+  if (pid != 0) session.leader = ProcessId{pid, 0};  // else it has no process
   session.state = static_cast<State>(numbers.state % 6);
   session.has_seat = numbers.kind & 2;
   session.can_idle = numbers.kind & 4;
@@ -244,7 +245,8 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
     require_csv_text(fields[1], session.site);
     require_csv_text(fields[2], session.user());
     require_csv_text(fields[5], session.host());
-    require_csv_text(fields.back(), session.reason);
+    require_csv_text(fields[fields.size() - 2], session.reason);
+    require(fields.back() == (session.leader ? "true" : "false"));
 
     append_tsv(tsv, row);
     require_showable(tsv, "\t\n");
@@ -259,7 +261,7 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
       require(!column.empty());
     require_tsv_text(columns[2], session.user());
     require_tsv_text(columns[6], session.tty());
-    require_tsv_text(columns.back(), session.reason);
+    require_tsv_text(columns[columns.size() - 2], session.reason);
 
     append_json(line, row, JsonForm::one_line, 0);
     require_json_line(line, session);
