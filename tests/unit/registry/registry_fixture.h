@@ -1,6 +1,7 @@
 // A registry of its own, and processes that live and die as they are told.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <set>
 #include <string>
@@ -33,7 +34,7 @@ class FakeProcesses final : public Processes {
   void hide_start(pid_t pid) { hidden_.insert(pid); }
 
   Life life(const ProcessId& id) const override {
-    asked_about_nobody += id.pid <= 0;
+    if (id.pid <= 0) ++asked_about_nobody;
     if (reused_.contains(id.pid)) return Life::reused;
     return gone_.contains(id.pid) ? Life::gone : Life::alive;
   }
@@ -62,7 +63,7 @@ class FakeProcesses final : public Processes {
   void look_at_terminals(std::span<TerminalLook> looks) const override {
     ++terminal_looks;
     for (TerminalLook& look : looks) {
-      asked_about_nobody += look.leader.pid <= 0;
+      if (look.leader.pid <= 0) ++asked_about_nobody;
       look.has_display |= displays_.contains(look.leader.pid);
       const auto found = typed_.find(look.leader.pid);
       look.has_terminal = found != typed_.end();
@@ -70,7 +71,7 @@ class FakeProcesses final : public Processes {
     }
   }
 
-  mutable int asked_about_nobody = 0;
+  mutable std::atomic<int> asked_about_nobody = 0;  // threads may share this
   mutable int searches = 0;
   mutable int audit_searches = 0;
   mutable int terminal_looks = 0;
