@@ -33,10 +33,10 @@ void demand(bool condition, const char* what) {
   if (!condition) throw Broken(what);
 }
 
-std::function<void(World&)> of_device(const std::function<void(World&)>& then) {
+std::function<void(World&)> of_device(std::int32_t limit, std::uint32_t seats) {
   return [=](World& w) {
     of_one_device(w);
-    then(w);
+    prepared(limit, seats)(w);
   };
 }
 
@@ -52,33 +52,35 @@ void of_one_device(World& w) {
 std::vector<Scenario> device_scenarios() {
   return {
       {.name = "two log in by one device",
-       .prepare = of_device(prepared(3, 0)),
+       .prepare = of_device(3, 0),
        .actors = {login_1, login_2},
        .preemptions = 2},
       {.name = "two use one device",
-       .prepare = of_device(prepared(3, 0)),
+       .prepare = of_device(3, 0),
        .actors = {use_1, use_2},
        .preemptions = 1,
        .deaths = 1},
       {.name = "a login against a use, by one device",
-       .prepare = of_device(prepared(3, 0)),
+       .prepare = of_device(3, 0),
        .actors = {login_1, use_2},
        .preemptions = 2},
       {.name = "a device logs in anew on a full site, and another wants the seat",
-       .prepare = of_device(prepared(1, 1)),
+       .prepare = of_device(1, 1),
        .actors = {login_1, admit_other},
        .preemptions = 2,
        .check = [](World& w) { demand(w.won[0], "who had a seat by that device was refused"); }},
       {.name = "a device logs in anew while its session is closed",
-       .prepare = of_device(prepared(2, 1)),
+       .prepare = of_device(2, 1),
        .actors = {login_1, leave, use_2},
        .preemptions = 1,
        .deaths = 1},
       {.name = "a device is used while its session's time is up",
-       .prepare = of_device([](World& w) {
-         w.traits[kOld].idle_after_s = World::kIdle_s;
-         prepared(2, 1)(w);
-       }),
+       .prepare =
+           [](World& w) {
+             of_one_device(w);
+             w.traits[kOld].idle_after_s = World::kIdle_s;
+             prepared(2, 1)(w);
+           },
        .actors = {expire, wake, use_2},
        .preemptions = 1,
        .deaths = 1,
@@ -87,24 +89,30 @@ std::vector<Scenario> device_scenarios() {
              demand(!w.was_woken || w.is_seated(kOld), "a session that was used has expired");
            }},
       {.name = "a parked session returns, and its device logs in",
-       .prepare = of_device(prepared_with_parked(false, false)),
+       .prepare =
+           [](World& w) {
+             of_one_device(w);
+             prepared_with_parked(false, false)(w);
+           },
        .actors = {login_1, return_, release_other},
        .preemptions = 1,
        .deaths = 1},
       {.name = "a session is revoked while its device logs in, and is used",
-       .prepare = of_device([](World& w) {
-         w.may_vacate = true;
-         prepared(2, 1)(w);
-       }),
+       .prepare =
+           [](World& w) {
+             of_one_device(w);
+             w.may_vacate = true;
+             prepared(2, 1)(w);
+           },
        .actors = {vacate, login_1, use_2},
        .preemptions = 2},
       {.name = "two list a device as exempt",
-       .prepare = of_device(prepared(2, 0)),
+       .prepare = of_device(2, 0),
        .actors = {exempt_1, exempt_2},
        .preemptions = 1,
        .deaths = 1},
       {.name = "a device is exempt, or not any more",
-       .prepare = of_device(prepared(2, 1)),
+       .prepare = of_device(2, 1),
        .actors = {exempt_1, login_2, reap},
        .preemptions = 1,
        .deaths = 1},
