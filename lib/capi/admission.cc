@@ -193,21 +193,27 @@ std::optional<ProcessId> leader_of(const sessreg_binding& binding) {
   return ProcessId{binding.leader, *start_ticks};
 }
 
+// The arguments of admit and use. Unset: `ret_known` has what the caller knows of a login.
+std::optional<Answer> take_login(const sessreg_site* site, const sessreg_login* login,
+                                 sessreg_session* const* ret_session, sessreg_login& ret_known) {
+  if (auto fault = fault_of_pointer(site, "site")) return fault;
+  if (auto fault = fault_of_owner(site->owner)) return fault;
+  if (auto fault = fault_of_pointer(login, "login")) return fault;
+  if (auto fault = fault_of_pointer(ret_session, "ret_session")) return fault;
+  const Taken taken = take(*login, ret_known);
+  if (taken == Taken::too_small) return too_small("login", "SESSREG_LOGIN_INIT");
+  if (taken == Taken::unknown_members) return unknown_members("login");
+  return fault_of(ret_known);
+}
+
 }  // namespace
 
 int sessreg_admit(const sessreg_site* site, const sessreg_login* login,
                   sessreg_session** ret_session, sessreg_error* error) {
   if (ret_session != nullptr) *ret_session = nullptr;
   return guarded(error, [&]() -> Answer {
-    if (auto fault = fault_of_pointer(site, "site")) return *fault;
-    if (auto fault = fault_of_owner(site->owner)) return *fault;
-    if (auto fault = fault_of_pointer(login, "login")) return *fault;
-    if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
     sessreg_login known = SESSREG_LOGIN_INIT;
-    const Taken taken = take(*login, known);
-    if (taken == Taken::too_small) return too_small("login", "SESSREG_LOGIN_INIT");
-    if (taken == Taken::unknown_members) return unknown_members("login");
-    if (auto fault = fault_of(known)) return *fault;
+    if (auto fault = take_login(site, login, ret_session, known)) return *fault;
 
     auto session = session_for(*site, known);
     Answer answer = Gateway(*session).admit();
@@ -220,15 +226,8 @@ int sessreg_use(const sessreg_site* site, const sessreg_login* login, sessreg_se
                 sessreg_error* error) {
   if (ret_session != nullptr) *ret_session = nullptr;
   return guarded(error, [&]() -> Answer {
-    if (auto fault = fault_of_pointer(site, "site")) return *fault;
-    if (auto fault = fault_of_owner(site->owner)) return *fault;
-    if (auto fault = fault_of_pointer(login, "login")) return *fault;
-    if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
     sessreg_login known = SESSREG_LOGIN_INIT;
-    const Taken taken = take(*login, known);
-    if (taken == Taken::too_small) return too_small("login", "SESSREG_LOGIN_INIT");
-    if (taken == Taken::unknown_members) return unknown_members("login");
-    if (auto fault = fault_of(known)) return *fault;
+    if (auto fault = take_login(site, login, ret_session, known)) return *fault;
     if (text_or_empty(known.device).empty())
       return invalid("login.device is missing: a use is of a device's session");
     if (known.take_over != nullptr)

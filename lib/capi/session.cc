@@ -89,6 +89,34 @@ Answer about_unknown(const Config& config, const char* token) {
   return answer;
 }
 
+// A site as it is configured now. No registry: nobody has logged in yet.
+struct Opened {
+  Config config;
+  std::optional<Registry> registry;
+};
+std::optional<Answer> open(const sessreg_site& site, Opened& ret) {
+  auto config = site.read_config();
+  if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
+  auto registry = open_existing_registry(config->registry);
+  if (!registry && !is_absent(registry.error()))
+    return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
+  ret.config = std::move(*config);
+  if (registry) ret.registry = std::move(*registry);
+  return std::nullopt;
+}
+
+std::unique_ptr<sessreg_session> session_at(const sessreg_site& site, const Config& config,
+                                            const Snapshot& held) {
+  auto session = std::make_unique<sessreg_session>();
+  const RecordImage& record = held.record;
+  session->site = site;
+  session->seat = {Seat::What::session, config.registry, held.ref, record.id, {}};
+  session->standing = record.kind == RecordKind::exempt ? SESSREG_EXEMPT : SESSREG_COUNTED;
+  session->progress = sessreg_session::Progress::bound;
+  session->id_text = to_hex(record.id);
+  return session;
+}
+
 // A session that is bound, in its registry; or what there is to say.
 struct Found {
   std::optional<Registry> registry;
@@ -224,25 +252,17 @@ int sessreg_find(const sessreg_site* site, const char* id, const char* service,
     if (auto fault = fault_of_id(id)) return *fault;
     if (auto fault = fault_of(service, "service", kMaxNameBytes, Presence::required)) return *fault;
     if (auto fault = fault_of_pointer(ret_session, "ret_session")) return *fault;
-    const auto config = site->read_config();
-    if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
-    auto registry = open_existing_registry(config->registry);
-    if (!registry && !is_absent(registry.error()))
-      return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
-    auto session = std::make_unique<sessreg_session>();
-    if (registry)
-      registry->for_each([&](const Snapshot& held) {
+    Opened opened;
+    if (auto fault = open(*site, opened)) return *fault;
+    std::unique_ptr<sessreg_session> session;
+    if (opened.registry)
+      opened.registry->for_each([&](const Snapshot& held) {
         const RecordImage& record = held.record;
-        if (record.kind == RecordKind::reservation || to_hex(record.id) != id ||
-            !registry->is_service_of(record, service))
-          return;
-        session->seat = {Seat::What::session, config->registry, held.ref, record.id, {}};
-        session->standing = record.kind == RecordKind::exempt ? SESSREG_EXEMPT : SESSREG_COUNTED;
+        if (record.kind != RecordKind::reservation && to_hex(record.id) == id &&
+            opened.registry->is_service_of(record, service))
+          session = session_at(*site, opened.config, held);
       });
-    if (!session->seat) return no_session("no session of that service has that id");
-    session->site = *site;
-    session->progress = sessreg_session::Progress::bound;
-    session->id_text = id;
+    if (!session) return no_session("no session of that service has that id");
     *ret_session = session.release();
     return {};
   });
@@ -264,16 +284,14 @@ int sessreg_touch_token(const sessreg_site* site, const char* token, sessreg_err
     const std::string_view text(token, strnlen(token, kMaxTokenBytes + 1));
     const auto claims = inspect_token(text);
     if (!claims) return bad_token(claims.error().what);
-    const auto config = site->read_config();
-    if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
-    auto registry = open_existing_registry(config->registry);
-    if (!registry && !is_absent(registry.error()))
-      return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
-    if (!registry) return about_unknown(*config, token);
+    Opened opened;
+    if (auto fault = open(*site, opened)) return *fault;
+    if (!opened.registry) return about_unknown(opened.config, token);
     const Marked marked =
-        mark_activity(*registry, *config, claims->claimed.slot, registry->token_digest(text),
-                      SystemProcesses(), boottime_ms());
-    return marked.what == Marked::What::unknown ? about_unknown(*config, token) : answer_of(marked);
+        mark_activity(*opened.registry, opened.config, claims->claimed.slot,
+                      opened.registry->token_digest(text), SystemProcesses(), boottime_ms());
+    return marked.what == Marked::What::unknown ? about_unknown(opened.config, token)
+                                                : answer_of(marked);
   });
 }
 
@@ -288,21 +306,13 @@ int sessreg_find_token(const sessreg_site* site, const char* token, sessreg_sess
     const std::string_view text(token, strnlen(token, kMaxTokenBytes + 1));
     const auto claims = inspect_token(text);
     if (!claims) return bad_token(claims.error().what);
-    const auto config = site->read_config();
-    if (!config) return capi::answer_of(config.error(), SESSREG_ECONFIG);
-    auto registry = open_existing_registry(config->registry);
-    if (!registry && !is_absent(registry.error()))
-      return capi::answer_of(registry.error(), SESSREG_EREGISTRY);
+    Opened opened;
+    if (auto fault = open(*site, opened)) return *fault;
     Snapshot held;
-    if (!registry ||
-        !registry->session_of_token(claims->claimed.slot, registry->token_digest(text), held))
-      return about_unknown(*config, token);
-    auto session = std::make_unique<sessreg_session>();
-    session->seat = {Seat::What::session, config->registry, held.ref, held.record.id, {}};
-    session->standing = held.record.kind == RecordKind::exempt ? SESSREG_EXEMPT : SESSREG_COUNTED;
-    session->site = *site;
-    session->progress = sessreg_session::Progress::bound;
-    session->id_text = to_hex(held.record.id);
+    if (!opened.registry || !opened.registry->session_of_token(
+                                claims->claimed.slot, opened.registry->token_digest(text), held))
+      return about_unknown(opened.config, token);
+    auto session = session_at(*site, opened.config, held);
     session->token = text;
     *ret_session = session.release();
     return {};

@@ -242,17 +242,31 @@ Marked SessionsService::mark(std::string_view token, std::uint64_t now_ms) {
   return {};
 }
 
+// Where the token says that its session is: nothing of it is checked yet.
+SessionsService::Claimed SessionsService::claimed_by(std::string_view token) const {
+  const auto inspected = inspect_token(token);
+  if (!inspected) throw error_named("TokenInvalid", {{"reason", inspected.error().what}});
+  WatchedSite* const site = site_named(inspected->claimed.site);
+  if (site == nullptr)
+    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
+  return {*site, inspected->claimed.slot};
+}
+
+SessionsService::Held SessionsService::session_of(std::string_view token) const {
+  const Claimed claimed = claimed_by(token);
+  auto session = claimed.site.session_of_token(claimed.slot, token);
+  std::size_t signatures_left = 1;
+  if (!session) refuse_unknown(token, claimed.site, signatures_left);
+  return {claimed.site, std::move(*session)};
+}
+
 void SessionsService::touch(std::string_view token, std::size_t& signatures_left) {
   const std::uint64_t now_ms = boottime_ms();
   if (is_marked(mark(token, now_ms))) return;
   // The session was opened just now, or there is none: the token says where it should be.
-  const auto claimed = inspect_token(token);
-  if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
-  WatchedSite* const site = site_named(claimed->claimed.site);
-  if (site == nullptr)
-    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
-  if (is_marked(site->mark_at(claimed->claimed.slot, token, now_ms))) return;
-  refuse_unknown(token, *site, signatures_left);
+  const Claimed claimed = claimed_by(token);
+  if (is_marked(claimed.site.mark_at(claimed.slot, token, now_ms))) return;
+  refuse_unknown(token, claimed.site, signatures_left);
 }
 
 // No session has this token: was it ever valid?
@@ -318,27 +332,20 @@ bool SessionsService::touch_some(const Parameters& parameters, Batch& batch) {
 }
 
 void SessionsService::close(std::string_view token, Exchange& exchange) {
-  const auto claimed = inspect_token(token);
-  if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
-  WatchedSite* const site = site_named(claimed->claimed.site);
-  if (site == nullptr)
-    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
-  const auto session = site->session_of_token(claimed->claimed.slot, token);
-  std::size_t signatures_left = 1;
-  if (!session) refuse_unknown(token, *site, signatures_left);
-  const Rights rights = site->rights_of(exchange.peer());
-  const RecordImage& record = session->snapshot.record;
-  const Registry& registry = *site->site().registry;
+  const auto [site, session] = session_of(token);
+  const Rights rights = site.rights_of(exchange.peer());
+  const RecordImage& record = session.snapshot.record;
+  const Registry& registry = *site.site().registry;
   if (!rights.may_see(record, registry)) throw error_named("PermissionDenied");
   if (rights.is_master() || rights.is_of_application(record, registry)) {
-    site->release(*session);
+    site.release(session);
     exchange.reply();
     return;
   }
   EndingOptions options;
   options.reason = "closed by its user";
   options.is_by_its_user = true;
-  end("close", *site, *session, std::move(options), exchange,
+  end("close", site, session, std::move(options), exchange,
       [exchange](const Ended*) mutable { exchange.reply(); });
 }
 
@@ -500,30 +507,22 @@ void SessionsService::log_in(LoginCall how, const Call& call, Exchange& exchange
 
 // What Touch would answer, and how long it has, without a mark.
 void SessionsService::look(std::string_view token, Exchange& exchange) {
-  const auto claimed = inspect_token(token);
-  if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
-  WatchedSite* const site = site_named(claimed->claimed.site);
-  if (site == nullptr)
-    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
-  const auto session = site->session_of_token(claimed->claimed.slot, token);
-  std::size_t signatures_left = 1;
-  if (!session) refuse_unknown(token, *site, signatures_left);
-  if (is_to_go(session->snapshot))
-    throw error_named("SessionRevoked", {{"reason", session->reason}});
-  if (session->state == State::ending) throw error_named("SessionExpired");
-  const RecordImage& record = session->snapshot.record;
-  Json answer = {{"idle_seconds", session->idle_ms / 1000},
+  const auto [site, session] = session_of(token);
+  if (is_to_go(session.snapshot)) throw error_named("SessionRevoked", {{"reason", session.reason}});
+  if (session.state == State::ending) throw error_named("SessionExpired");
+  const RecordImage& record = session.snapshot.record;
+  Json answer = {{"idle_seconds", session.idle_ms / 1000},
                  {"yields_in", nullptr},
                  {"expires_in", nullptr},
-                 {"state", text(session->state)}};
+                 {"state", text(session.state)}};
   const auto seconds_left = [&](std::uint64_t after_ms) {
-    return after_ms > session->idle_ms ? (after_ms - session->idle_ms) / 1000 : 0;
+    return after_ms > session.idle_ms ? (after_ms - session.idle_ms) / 1000 : 0;
   };
-  if (record.idle_after_s != 0 && session->can_idle && session->state == State::active)
+  if (record.idle_after_s != 0 && session.can_idle && session.state == State::active)
     answer["yields_in"] = seconds_left(std::uint64_t{record.idle_after_s} * 1000);
-  if (session->expires_realtime_ms)
+  if (session.expires_realtime_ms)
     answer["expires_in"] =
-        std::max<std::int64_t>(0, *session->expires_realtime_ms - now().realtime_ms) / 1000;
+        std::max<std::int64_t>(0, *session.expires_realtime_ms - now().realtime_ms) / 1000;
   exchange.reply(answer);
 }
 
@@ -542,15 +541,8 @@ void SessionsService::show(const Call& call, Exchange& exchange) {
       if (const auto session = site->find(*id)) return answer(*site, *session);
     throw error_named("NoSuchSession");
   }
-  const auto claimed = inspect_token(*token);
-  if (!claimed) throw error_named("TokenInvalid", {{"reason", claimed.error().what}});
-  WatchedSite* const site = site_named(claimed->claimed.site);
-  if (site == nullptr)
-    throw error_named("TokenInvalid", {{"reason", "it is of a site that is not served here"}});
-  const auto session = site->session_of_token(claimed->claimed.slot, *token);
-  std::size_t signatures_left = 1;
-  if (!session) refuse_unknown(*token, *site, signatures_left);
-  answer(*site, *session);
+  const auto [site, session] = session_of(*token);
+  answer(site, session);
 }
 
 WatchedSite* SessionsService::site_named(std::string_view name) const {

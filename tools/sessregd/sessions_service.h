@@ -67,7 +67,19 @@ class SessionsService final : public varlink::Service {
     std::vector<std::string> errors;  // each name once
   };
 
+  struct Claimed {
+    WatchedSite& site;
+    std::uint32_t slot;
+  };
+  struct Held {
+    WatchedSite& site;
+    Session session;
+  };
+
   Marked mark(std::string_view token, std::uint64_t now_ms);
+  Claimed claimed_by(std::string_view token) const;
+  // Throws the error to answer with if no session has it.
+  Held session_of(std::string_view token) const;
   void touch(std::string_view token, std::size_t& ret_signatures_left);
   [[noreturn]] void refuse_unknown(std::string_view token, WatchedSite& site,
                                    std::size_t& ret_signatures_left) const;
