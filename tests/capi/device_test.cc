@@ -223,6 +223,13 @@ TEST_CASE("what does not go together is refused before anything is done") {
   CHECK(site.use("alice", nullptr) == nullptr);
   CHECK(site.code == SESSREG_EINVAL);
   CHECK(std::string(site.told.text) == "login.device is missing: a use is of a device's session");
+  const std::string other(32, '0');
+  login = WebApp::login_by("alice", "x");
+  login.take_over = other.c_str();
+  CHECK(site.use(login) == nullptr);
+  CHECK(site.code == SESSREG_EINVAL);
+  CHECK(std::string(site.told.text) ==
+        "login.take_over is for sessreg_admit: a use ends no session");
 
   REQUIRE(site.admit(WebApp::login_by("alice", "x")) == SESSREG_OK);
   sessreg_binding binding = SESSREG_BINDING_INIT;
