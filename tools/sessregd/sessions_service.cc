@@ -515,8 +515,8 @@ void SessionsService::look(std::string_view token, Exchange& exchange) {
                  {"yields_in", nullptr},
                  {"expires_in", nullptr},
                  {"state", text(session.state)}};
-  const auto seconds_left = [&](std::uint64_t after_ms) {
-    return after_ms > session.idle_ms ? (after_ms - session.idle_ms) / 1000 : 0;
+  const auto seconds_left = [idle_ms = session.idle_ms](std::uint64_t after_ms) {
+    return after_ms > idle_ms ? (after_ms - idle_ms) / 1000 : 0;
   };
   if (record.idle_after_s != 0 && session.can_idle && session.state == State::active)
     answer["yields_in"] = seconds_left(std::uint64_t{record.idle_after_s} * 1000);
