@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "host/account.h"
+#include "session/daemon.h"
 #include "session/send_off.h"
 
 namespace sessreg {
@@ -60,6 +61,8 @@ LoginContext::LoginContext(pam_handle_t* pamh, std::span<const char* const> word
   options_.config_path = arguments_.conf;
   options_.on_error = arguments_.on_error;
   options_.observe = arguments_.observe;
+  options_.obeys_keep = true;
+  options_.socket = arguments_.socket.value_or(kDaemonSocket);
 
   login_.user = item(pamh, PAM_USER);
   const char* typed = nullptr;

@@ -222,8 +222,17 @@ class Parser {
            (line == 0 ? " (the default)" : " (line " + std::to_string(line) + ")");
   }
 
+  // A service whose sessions are described here is not ignored because most do not open any.
+  void count_described_services() {
+    if (line_at_top(config_, "ignore_services") != 0) return;
+    for (const Section& section : config_.sections)
+      if (section.settings.clients || section.settings.keep)
+        std::erase(config_.ignore_services, section.name);
+  }
+
   // What only the whole file shows.
   Result<Config> checked() {
+    count_described_services();
     const std::int32_t limit = config_.sessions_limit;
     if (config_.capacity < limit) {
       return refused(

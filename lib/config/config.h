@@ -46,6 +46,10 @@ struct SectionSettings {
   std::optional<std::int32_t> sessions_limit;  // [group NAME] and [service NAME] only
   // [service NAME] only: whose processes may open sessions of this service over the daemon's socket.
   std::optional<NameList> clients;
+  // [service NAME] only: no process is a session's own; it stays so long after its last login.
+  std::optional<Seconds> keep;
+  // [service NAME] only: the users that its clients name are accounts of this host.
+  std::optional<bool> accounts;
 };
 
 enum class SectionKind { user, group, service };

@@ -45,6 +45,15 @@ std::string store(Result<T> parsed, Target target, T Config::*at_top,
   return {};
 }
 
+// Of a key that sections alone have.
+template <class T>
+std::string store_in_section(Result<T> parsed, Target target,
+                             std::optional<T> SectionSettings::*in_section) {
+  if (!parsed) return parsed.error().what;
+  target.section->*in_section = std::move(*parsed);
+  return {};
+}
+
 template <std::string Config::*kMember, bool kMayNameSeconds = false>
 std::string set_message(std::string_view value, Target target) {
   return store(parse_message(value, kMayNameSeconds), target, kMember);
@@ -139,10 +148,17 @@ constexpr Key kKeys[] = {
      }},
     {"clients", kService, ValueShape::list,
      [](std::string_view value, Target target) {
-       auto names = parse_names(value);
-       if (!names) return names.error().what;
-       target.section->clients = std::move(*names);
-       return std::string();
+       return store_in_section(parse_names(value), target, &SectionSettings::clients);
+     }},
+    {"accounts", kService, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store_in_section(parse_word<bool>(value, {{"yes", true}, {"no", false}}), target,
+                               &SectionSettings::accounts);
+     }},
+    {"keep", kService, ValueShape::single,
+     [](std::string_view value, Target target) {
+       return store_in_section(parse_seconds(value, kZero, kForever), target,
+                               &SectionSettings::keep);
      }},
     {"max_failed_auth_per_host", kTop, ValueShape::single,
      [](std::string_view value, Target target) {

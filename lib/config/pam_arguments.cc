@@ -16,6 +16,10 @@ constexpr std::string_view kOnErrorValues[] = {"deny", "allow"};
 constexpr PamArgument kArguments[] = {
     {"site=", {}, {}, [](PamArguments& ret, std::string_view value) noexcept { ret.site = value; }},
     {"conf=", {}, {}, [](PamArguments& ret, std::string_view value) noexcept { ret.conf = value; }},
+    {"socket=",
+     {},
+     {},
+     [](PamArguments& ret, std::string_view value) noexcept { ret.socket = value; }},
     {"on_error=",
      kOnErrorValues,
      {},

@@ -15,7 +15,8 @@ namespace sessreg {
 // What a line says. The views are into its words.
 struct PamArguments {
   std::string_view site = "default";
-  std::optional<std::string_view> conf;  // none: the site's default path
+  std::optional<std::string_view> conf;    // none: the site's default path
+  std::optional<std::string_view> socket;  // none: the daemon's own
   std::optional<OnError> on_error;
   bool debug = false;
   bool quiet = false;

@@ -89,6 +89,18 @@ Standing standing_of(const Config& config, std::string_view user, std::string_vi
   return Standing::counted;
 }
 
+ServiceRules rules_of_service(const Config& config, std::string_view service) {
+  ServiceRules rules;
+  for (const Section& section : config.sections)
+    if (section.kind == SectionKind::service && section.name == service) rules.from = &section;
+  if (rules.from == nullptr) return rules;
+  const SectionSettings& settings = rules.from->settings;
+  rules.keep = settings.keep.value_or(Seconds(0));
+  // Whoever goes through PAM has an account, as a rule.
+  rules.names_are_accounts = settings.accounts.value_or(rules.keep.count() != 0);
+  return rules;
+}
+
 Rulebook rules_for(const Config& config, std::string_view user, std::string_view service,
                    const InGroup& in_group) {
   const Section* of_user = nullptr;

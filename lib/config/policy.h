@@ -27,6 +27,16 @@ bool matches(const NameList& list, std::string_view user, const InGroup& in_grou
 Standing standing_of(const Config& config, std::string_view user, std::string_view service,
                      const InGroup& in_group);
 
+// What holds for the sessions of a service, whoever's they are.
+struct ServiceRules {
+  // The service's sessions have no process, and last so long after the last login; 0: they have one.
+  Seconds keep{0};
+  // The users that its clients name are accounts of this host.
+  bool names_are_accounts = false;
+  const Section* from = nullptr;  // nullptr: the service has no section
+};
+ServiceRules rules_of_service(const Config& config, std::string_view service);
+
 // A setting, and the section that it comes from; nullptr: the top of the file, or the default.
 template <class T>
 struct Setting {

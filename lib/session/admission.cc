@@ -12,6 +12,7 @@
 #include "config/remote_host.h"
 #include "host/process_table.h"
 #include "session/activity.h"
+#include "session/daemon.h"
 #include "session/login.h"
 #include "session/messages.h"
 #include "session/send_off.h"
@@ -21,6 +22,9 @@ namespace {
 
 // How often a call begins again because the configuration was edited under it.
 constexpr int kTurns = 10;
+
+// The device of a user of whom no host is known.
+constexpr const char* kNoHost = "no host";
 
 // Of one application's service.
 constexpr std::size_t kMostExempt = 100;
@@ -147,6 +151,10 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
       if (auto site = open_site(*config)) note_success(*site);
     return answer(What::not_counted);
   }
+  if (becomes_use(*config)) {
+    if (held != nullptr && held->what == Seat::What::reservation) give_back(*held);
+    return use_in(*config);
+  }
   if (standing_ == Standing::exempt && !counts_failures) return answer(What::not_counted);
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
@@ -184,8 +192,10 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   // The configuration was edited since it was reserved: the seat is of no more use.
   const bool in_vain =
       reserved && (standing_ != Standing::counted || held->registry_path != config->registry);
-  if (in_vain) give_back(*held);
+  const bool is_used = becomes_use(*config);
+  if (in_vain || (reserved && is_used)) give_back(*held);
   if (standing_ == Standing::ignored) return answer(What::not_counted);
+  if (is_used) return answer(What::already);
   const auto& shared = config->shared_services;
   const bool has_own_process = !login_.leader && !login_.no_process;
   const bool is_shared =
@@ -228,15 +238,22 @@ std::optional<LoginAnswer> LoginProcedure::try_use() {
   if (!config) return failed(config.error(), nullptr);
   standing_ = standing(*config);
   if (standing_ == Standing::ignored) return answer(What::not_counted);
-  if (standing_ == Standing::exempt) return list_exempt(*config, nullptr, true);
-  auto site = open_site(*config);
-  if (!site) return failed(site.error(), &*config);
+  return use_in(*config);
+}
+
+std::optional<LoginAnswer> LoginProcedure::use_in(const Config& config) {
+  if (standing_ == Standing::exempt) return list_exempt(config, nullptr, true);
+  auto site = open_site(config);
+  if (!site) {
+    if (can_ask_daemon(site.error())) return use_by_daemon(config);
+    return failed(site.error(), &config);
+  }
   if (auto why = blacklisted(*site)) return refused(std::move(*why));
   note_success(*site);
   if (auto observed = observe(*site)) return observed;
   issue_tokens_in(*site);
-  const auto admission = sessreg::use(*site, login_, rules(*config));
-  if (!admission) return failed(admission.error(), &*config);
+  const auto admission = sessreg::use(*site, login_, rules(config));
+  if (!admission) return failed(admission.error(), &config);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
   if (admission->found) return use_found(*site, admission->ref);
@@ -269,15 +286,33 @@ std::optional<LoginAnswer> LoginProcedure::use_found(Site& site, SlotRef ref) {
       break;
   }
   if (session.record.kind == RecordKind::exempt) result.standing = Standing::exempt;
-  service_.keep({Seat::What::session, site.config.registry, ref, session.record.id, login_.self},
-                {});
+  if (!is_kept_)
+    service_.keep({Seat::What::session, site.config.registry, ref, session.record.id, login_.self},
+                  {});
   return result;
+}
+
+// With `observe`, nothing may be taken, and who may not open the registry cannot foresee anything.
+bool LoginProcedure::can_ask_daemon(const Error& error) const {
+  return is_kept_ && !options_.observe && lacks_rights(error);
+}
+
+LoginAnswer LoginProcedure::use_by_daemon(const Config& config) {
+  auto said = ask_daemon_to_use(options_.socket, options_.site, login_);
+  if (!said) {
+    if (standing_ != Standing::exempt) return failed(said.error(), &config);
+    service_.say_not_listed(said.error());
+    return answer(What::opened);
+  }
+  said->standing = standing_;
+  return std::move(*said);
 }
 
 // Rule 4.
 LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held, bool is_use) {
   auto site = open_site(config);
   if (!site) {
+    if (can_ask_daemon(site.error())) return use_by_daemon(config);
     service_.say_not_listed(site.error());
     return answer(What::opened);
   }
@@ -313,8 +348,9 @@ bool LoginProcedure::has_too_many_exempt(Registry& registry) const {
 
 void LoginProcedure::take(Site& site, const Admission& admission, Seat::What what) {
   Undo undo([&] { site.registry->release(admission.ref); });
-  service_.keep({what, site.config.registry, admission.ref, admission.id, login_.self},
-                admission.token);
+  if (!is_kept_)
+    service_.keep({what, site.config.registry, admission.ref, admission.id, login_.self},
+                  admission.token);
   for (const Displaced& displaced : admission.displaced) {
     service_.say_displaced(displaced);
     send_off(*site.registry, site.config, displaced);
@@ -338,6 +374,7 @@ LoginAnswer LoginProcedure::foresee() {
   if (!config || standing(*config) != Standing::counted) return answer(What::not_counted);
   auto site = open_site(*config);
   if (!site || may_reattach(*site, login_)) return answer(What::not_counted);
+  becomes_use(*config);
   const auto admission = sessreg::foresee(*site, login_, rules(*config));
   if (!admission || admission->admitted() || admission->stale_configuration)
     return answer(What::not_counted);
@@ -369,7 +406,7 @@ std::optional<Error> LoginProcedure::close(std::optional<std::string_view> id) {
   };
   const auto config = read_config();
   if (!config) return nothing_closed(config.error());
-  if (!id && standing(*config) == Standing::ignored) return std::nullopt;
+  if (!id && (standing(*config) == Standing::ignored || becomes_use(*config))) return std::nullopt;
   auto registry = open_existing_registry(config->registry);
   if (!registry) return nothing_closed(registry.error());
   const auto session = id ? registry->find_session(login_, *id) : find_latest(*registry);
@@ -462,21 +499,32 @@ Result<Site> LoginProcedure::open_site(Config config) const {
   return site;
 }
 
+bool LoginProcedure::becomes_use(const Config& config) {
+  if (!options_.obeys_keep || rules_of_service(config, login_.service).keep.count() == 0)
+    return false;
+  is_kept_ = login_.no_process = true;
+  login_.device = login_.host.empty() ? kNoHost : login_.host;
+  return true;
+}
+
 Standing LoginProcedure::standing(const Config& config) const {
   const Standing its =
       standing_of(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
   if (!options_.is_of_application || its == Standing::ignored) return its;
-  return options_.exempt ? Standing::exempt : Standing::counted;
+  if (options_.exempt) return Standing::exempt;
+  return options_.is_account ? its : Standing::counted;
 }
 
 Rulebook LoginProcedure::rules(const Config& config) const {
   Rulebook book =
       rules_for(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
   if (options_.is_of_application) {
-    book.may_use_reserved = config.reserved_sessions == 0;
+    if (!options_.is_account) book.may_use_reserved = config.reserved_sessions == 0;
     book.evictable_services = options_.evictable_services;
   }
   Seconds& ttl = book.session_ttl.value;
+  const Seconds keep = rules_of_service(config, login_.service).keep;
+  if (login_.no_process && keep.count() != 0) ttl = keep;
   if (options_.ttl.count() != 0 && (ttl.count() == 0 || options_.ttl < ttl)) ttl = options_.ttl;
   return book;
 }
@@ -489,6 +537,7 @@ bool LoginProcedure::is_ours(const Registry& registry, const Seat& seat) const {
 }
 
 void LoginProcedure::issue_tokens_in(Site& site) {
+  if (is_kept_) return;  // nobody would have it
   issue_tokens(site, login_.user, [this](const Error& error) { service_.say_no_token(error); });
 }
 

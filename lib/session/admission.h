@@ -114,10 +114,15 @@ struct LoginOptions {
   // that it names, and gives no other one back.
   bool serves_many = false;
 
+  // Where the service has `keep`, a login is one use of a session without a process: reserve() is
+  // use(), opening and closing do nothing. Who may not open the registry asks the daemon at `socket`.
+  bool obeys_keep = false;
+  std::string socket;
+
   // The user is one of an application that opens sessions of its own services, and which is not to be
-  // trusted with others': `exempt` and `reserved_for` of the file are about the host's users, only
-  // sessions of `evictable_services` are ended for this login (unset: any), and its failures are
-  // counted for its service alone. The application itself says who is `exempt`.
+  // trusted with others': only sessions of `evictable_services` are ended for this login (unset: any),
+  // and its failures are counted for its service alone. `exempt` and `reserved_for` of the file are
+  // about accounts of this host; for others the application itself says who is `exempt`.
   bool is_of_application = false;
   bool exempt = false;
   std::optional<std::vector<std::string>> evictable_services{};
@@ -163,12 +168,17 @@ class LoginProcedure {
   std::optional<LoginAnswer> try_reserve(const Seat* held);
   std::optional<LoginAnswer> try_open(const Seat* held, std::optional<SlotRef> hint);
   std::optional<LoginAnswer> try_use();
+  std::optional<LoginAnswer> use_in(const Config& config);
+  bool can_ask_daemon(const Error& error) const;
+  LoginAnswer use_by_daemon(const Config& config);
   std::optional<LoginAnswer> use_found(Site& site, SlotRef ref);
   template <class Try>
   LoginAnswer until_steady(Try attempt);
 
   Result<Config> read_config() const;
   Result<Site> open_site(Config config) const;
+  // Whether the login is one use of a session without a process, which it is made then.
+  bool becomes_use(const Config& config);
   Standing standing(const Config& config) const;
   Rulebook rules(const Config& config) const;
 
@@ -197,6 +207,7 @@ class LoginProcedure {
   std::optional<unsigned> primary_group_;
   LoginService& service_;
   Standing standing_ = Standing::counted;
+  bool is_kept_ = false;  // the session is its device's, and not the login service's to give back
 };
 
 // Closes a session that is kept: frees its seat, unless what it leaves running is to count

@@ -117,11 +117,11 @@ class Logins(ApplicationTest):
                 self.assertEqual(self.seats(), 0)
                 for passive in False, True:
                     self.assertEqual(self.assert_fails("SessionRevoked", "Touch", NOBODY,
-                                                       token=answer["token"], passive=passive),
-                                     {"reason": "stolen laptop"})
+                                                       token=answer["token"], passive=passive)["reason"],
+                                     "stolen laptop")
                 self.assertEqual(self.assert_fails("SessionRevoked", "Use", APP, service="shop",
-                                                   site=self.site.name, user="anna", device="x"),
-                                 {"reason": "stolen laptop"})
+                                                   site=self.site.name, user="anna", device="x")["reason"],
+                                 "stolen laptop")
 
     def test_it_ends_by_its_times_and_the_daemon_frees_it(self):
         watcher = self.watch()
@@ -172,6 +172,38 @@ class Logins(ApplicationTest):
                                  user="anna")
         self.assertIn("nonsense", told["reason"])
         self.assertFalse(told["let_through"])
+
+
+class Accounts(ApplicationTest):
+
+    SHOP = "[service shop]\nclients = alice\naccounts = yes\n"
+
+    def test_a_name_is_an_account_where_the_file_says_so(self):
+        self.configure(self.SHOP + "[group bob]\nsessions_limit = 1\n", sessions_limit=9)
+        session = self.admit("bob", "d1")["session"]
+        self.assertEqual(session["uid"], BOB)
+        # So it is the user's own, and counts in the user's groups.
+        listed = self.list(BOB)["sessions"]
+        self.assertEqual([s["id"] for s in listed], [session["id"]])
+        self.assertEqual(self.refusal("bob", "d2")["reason"], "group_full")
+        # Who has no account has no uid, and is in no group.
+        self.assertIsNone(self.admit("nobody-knows", "d3")["session"]["uid"])
+
+    def test_exempt_and_reserved_for_hold_for_accounts(self):
+        self.configure(self.SHOP, sessions_limit=1, reserved_sessions=1, reserved_for="bob")
+        self.assertEqual(self.refusal("carol")["reason"], "site_full")
+        self.assertTrue(self.admit("bob")["session"]["seat"])
+        self.configure(self.SHOP, sessions_limit=0, exempt="bob")
+        self.assertEqual(self.admit("bob", "d2")["session"]["state"], "exempt")
+        self.assertEqual(self.refusal("carol")["reason"], "drain")
+
+    def test_the_sessions_of_a_kept_service_last_as_long_as_that(self):
+        self.configure("[service shop]\nclients = alice\nkeep = 1s\n", sessions_limit=1,
+                       session_ttl="2w")
+        self.assertEqual(self.use("bob", "d1")["session"]["uid"], BOB)
+        self.refusal("carol", "d2")
+        self.assert_seats(0)
+        self.use("carol", "d2")
 
 
 class Rights(ApplicationTest):

@@ -9,6 +9,7 @@ import contextlib
 import imaplib
 import os
 import subprocess
+import time
 
 import private_host
 import service_scene
@@ -81,7 +82,7 @@ service imap-login {{
         return service_scene.start_listener(command, SCENE / "dovecot.out.log")
 
 
-class Dovecot(SiteTest):
+class ImapTest(SiteTest):
 
     service = "dovecot"
 
@@ -96,6 +97,15 @@ class Dovecot(SiteTest):
             with contextlib.suppress(imaplib.IMAP4.error, OSError):
                 client.logout()
 
+    def assert_refused(self, user, port=None):
+        with self.assertRaises(imaplib.IMAP4.error) as refused:
+            with self.log_in(user, port=port):
+                pass
+        self.assertIn("[AUTHENTICATIONFAILED] Authentication failed.", str(refused.exception))
+
+
+class Dovecot(ImapTest):
+
     def test_a_login_is_admitted_and_its_session_is_over_before_imap_begins(self):
         self.configure(sessions_limit=1)
         with self.log_in("alice") as alice:
@@ -108,12 +118,6 @@ class Dovecot(SiteTest):
                 for client in (alice, bob):
                     self.assertEqual(client.noop()[0], "OK")
         self.assertEqual(self.status()["admissions"], 2)
-
-    def assert_refused(self, user, port=None):
-        with self.assertRaises(imaplib.IMAP4.error) as refused:
-            with self.log_in(user, port=port):
-                pass
-        self.assertIn("[AUTHENTICATIONFAILED] Authentication failed.", str(refused.exception))
 
     @contextlib.contextmanager
     def full_by_another_service(self):
@@ -161,6 +165,57 @@ class Dovecot(SiteTest):
         self.configure(sessions_limit=0, ignore_services="dovecot")
         with self.log_in("alice"):
             self.assertEqual(self.sessions(), [])
+
+
+class Kept(ImapTest):
+    """With `keep`."""
+
+    def configure_kept(self, keep="1h", **keys):
+        self.write_conf("".join(f"{key} = {value}\n" for key, value in keys.items()) +
+                        f"[service dovecot]\nkeep = {keep}\n")
+
+    def test_the_connections_of_a_mail_client_are_one_seat(self):
+        self.configure_kept(sessions_limit=1)
+        with contextlib.ExitStack() as connections:
+            mine = [connections.enter_context(self.log_in("alice")) for _ in range(5)]
+            self.assertEqual([(s["user"], s["service"], s["host"], s["process"], s["state"])
+                              for s in self.sessions()],
+                             [("alice", "dovecot", "127.0.0.1", False, "active")])
+            self.assert_refused("bob")
+            for client in mine:
+                self.assertEqual(client.noop()[0], "OK")
+        # Whose client is gone may come back.
+        self.assertEqual(self.active(), 1)
+        self.assert_refused("bob")
+        with self.log_in("alice"):
+            self.assertEqual(self.active(), 1)
+        self.assertEqual(self.status()["admissions"], 1)
+
+    def test_the_seat_is_free_when_there_was_no_login_for_so_long(self):
+        self.configure_kept(sessions_limit=1, keep="1s")
+        with self.log_in("alice") as alice:
+            time.sleep(1.5)
+            with self.log_in("bob"):
+                self.assertEqual([s["user"] for s in self.sessions()], ["bob"])
+            self.assertEqual(alice.noop()[0], "OK")  # the seat is lost, the connection is not
+
+    def test_a_client_that_was_revoked_does_not_come_back(self):
+        self.configure_kept(sessions_limit=1)
+        with self.log_in("alice"):
+            self.tool("revoke", "--user", "alice", "--yes")
+            self.assertEqual(self.active(), 0)
+            self.assert_refused("alice")
+            with self.log_in("bob"):
+                self.assertEqual(self.active(), 1)
+
+    def test_without_sessions_of_pam_it_is_the_same(self):
+        server, port = Server.start(has_session=False)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.terminate)
+        self.configure_kept(sessions_limit=1)
+        with self.log_in("alice", port=port), self.log_in("alice", port=port):
+            self.assertEqual(self.active(), 1)
+            self.assert_refused("bob", port)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@
 
 #include "base/text.h"
 #include "common/session.h"
+#include "config/policy.h"
+#include "host/account.h"
 #include "session/admission.h"
 #include "session/send_off.h"
 #include "token/token.h"
@@ -48,7 +50,6 @@ class SocketLogin final : public LoginService {
     login_.self = login_.parent = self_id();
     options_.site = site.name();
     if (!site.config_path().empty()) options_.config_path = site.config_path();
-    options_.is_account = false;
     options_.serves_many = true;
     options_.is_of_application = true;
     if (!rights.is_master()) options_.evictable_services = rights.services;
@@ -56,6 +57,12 @@ class SocketLogin final : public LoginService {
 
   void read_user(const Parameters& parameters, bool is_required) {
     login_.user = text_in(parameters, "user", kMaxTokenUserBytes, is_required);
+    options_.is_account = rules_of_service(site_.site().config, login_.service).names_are_accounts;
+    if (!options_.is_account || login_.user.empty()) return;
+    Account account = find_account(login_.user);
+    login_.user = std::move(account.name);
+    login_.uid = account.uid.value_or(kNoUid);
+    primary_group_ = account.primary_group;
   }
   void read_device(const Parameters& parameters, bool is_required) {
     login_.tty = text_in(parameters, "label", kMostNameBytes, false);
@@ -124,7 +131,7 @@ class SocketLogin final : public LoginService {
   void say_no_token(const Error& error) override { site_.log(LOG_WARNING, error.what); }
 
  private:
-  LoginProcedure procedure() { return {options_, login_, std::nullopt, *this}; }
+  LoginProcedure procedure() { return {options_, login_, primary_group_, *this}; }
 
   static CallError cannot_decide(const std::string& what, bool let_through) {
     return error_named("CannotDecide", {{"reason", what}, {"let_through", let_through}});
@@ -140,7 +147,8 @@ class SocketLogin final : public LoginService {
                                       {"seconds", answer.refused.seconds},
                                       {"own", own()}});
       case LoginAnswer::What::ended:
-        throw error_named("SessionRevoked", {{"reason", answer.reason}});
+        throw error_named("SessionRevoked",
+                          {{"reason", answer.reason}, {"message", answer.refused.message}});
       case LoginAnswer::What::failed:
         throw cannot_decide(answer.error->what,
                             answer.on_failure == LoginAnswer::OnFailure::let_through);
@@ -182,6 +190,7 @@ class SocketLogin final : public LoginService {
   WatchedSite& site_;
   LoginOptions options_;
   Login login_;
+  std::optional<unsigned> primary_group_;
   std::optional<Seat> seat_;
   std::string token_;
   std::uint32_t blacklisted_s_ = 0;

@@ -136,7 +136,8 @@ method Revoke(id: string, reason: ?string, grace_seconds: ?int) -> (result: stri
 method Watch(site: ?string) -> (event: ?string, session: ?Session)
 
 error TokenInvalid (reason: string)
-error SessionRevoked (reason: string)
+# message: for the user; of Admit and Use.
+error SessionRevoked (reason: string, message: ?string)
 error SessionExpired ()
 error SiteFull (limit: int, message: string)
 error PermissionDenied ()

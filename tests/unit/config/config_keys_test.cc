@@ -46,7 +46,7 @@ const std::string kDurationMend =
 TEST_CASE("every key is found by its name") {
   for (const Key& key : config_keys())
     CHECK(find_key(key.name) == &key);
-  CHECK(config_keys().size() == 35);
+  CHECK(config_keys().size() == 37);
 }
 
 TEST_CASE("a service's clients are users and groups") {
@@ -55,6 +55,20 @@ TEST_CASE("a service's clients are users and groups") {
   CHECK(clients->users == Names{"www-data", "1005"});
   CHECK(clients->groups == Names{"web", "web team"});
   CHECK(in_section("service", "clients =").clients->users.empty());
+}
+
+TEST_CASE("a service may be kept, and its clients may name accounts") {
+  CHECK(in_section("service", "keep = 90m").keep == Seconds(5400));
+  CHECK(in_section("service", "keep = 0").keep == Seconds(0));
+  CHECK(in_section("service", "accounts = yes").accounts == true);
+  CHECK(in_section("service", "accounts = no").accounts == false);
+  for (const char* line : {"keep = -1", "keep = soon", "keep =", "accounts = maybe", "accounts ="})
+    CHECK_FALSE(parse_config(std::string("[service web]\n") + line + "\n", "f", "default"));
+  for (const char* line : {"keep = 1h\n", "[user a]\nkeep = 1h\n", "[group a]\naccounts = yes\n"}) {
+    const auto refused = parse_config(line, "f", "default");
+    REQUIRE_FALSE(refused);
+    CHECK_THAT(refused.error().what, Catch::Contains("move it into a [service NAME] section"));
+  }
 }
 
 TEST_CASE("limits are -1, 0 or a count") {

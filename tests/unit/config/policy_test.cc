@@ -34,6 +34,32 @@ TEST_CASE("only_services leaves out all others") {
   CHECK(standing_of(only, "alice", "login", no_groups) == Standing::ignored);
 }
 
+TEST_CASE("who is ignored by default is counted once its sessions are described") {
+  const auto standing = [](const std::string& text) {
+    return standing_of(config(text), "alice", "imap", no_groups);
+  };
+  CHECK(standing("") == Standing::ignored);
+  CHECK(standing("[service imap]\nkeep = 1h\n") == Standing::counted);
+  CHECK(standing("[service imap]\nclients = www-data\n") == Standing::counted);
+  CHECK(standing("[service imap]\nidle_after = 1h\n") == Standing::ignored);
+  CHECK(standing("[service pop]\nkeep = 1h\n") == Standing::ignored);
+  // What the file says holds.
+  CHECK(standing("ignore_services = imap\n[service imap]\nkeep = 1h\n") == Standing::ignored);
+}
+
+TEST_CASE("whose names are accounts, and what is kept, is said of a service") {
+  const auto rules = [](const std::string& keys) {
+    return rules_of_service(config("[service web]\n" + keys), "web");
+  };
+  CHECK(rules("").keep == Seconds(0));
+  CHECK_FALSE(rules("").names_are_accounts);
+  CHECK(rules("keep = 1h\n").keep == Seconds(3600));
+  CHECK(rules("keep = 1h\n").names_are_accounts);
+  CHECK_FALSE(rules("keep = 1h\naccounts = no\n").names_are_accounts);
+  CHECK(rules("accounts = yes\n").names_are_accounts);
+  CHECK(rules_of_service(config("[user web]\n"), "web").from == nullptr);
+}
+
 TEST_CASE("an empty exempt list exempts nobody, and groups are asked for by name") {
   CHECK(standing_of(config("exempt =\n"), "root", "sshd", no_groups) == Standing::counted);
   const InGroup staff = [](const std::string& group) { return group == "staff"; };

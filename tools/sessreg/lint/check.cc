@@ -21,6 +21,7 @@
 #include "sessreg/lint/name_findings.h"
 #include "sessreg/lint/pam_findings.h"
 #include "sessreg/lint/pam_stacks.h"
+#include "sessreg/lint/service_findings.h"
 #include "sessreg/lint/sshd_config.h"
 
 namespace sessreg {
@@ -96,6 +97,9 @@ class Check {
       check_site(site, false);
       check_counting(site, pam);
     }
+    for (const PamSite& site : checked_)
+      if (const Result<Config>& config = configuration(site))
+        add(check_services(*config, path_of(site), pam, pam_directories(options_).front()));
     check_sshd(pam);
     if (counts(pam, "proftpd")) add(check_proftpd(options_.root));
     if (counts(pam, "samba")) add(check_smbd(options_.root));

@@ -20,6 +20,12 @@ const char* text(Kind kind) {
   return kind == Kind::user ? "user" : "group";
 }
 
+constexpr const char* kClients = "'clients' of the section";
+
+bool is_number(const std::string& name) {
+  return name.find_first_not_of("0123456789") == std::string::npos;
+}
+
 // The first fields of /etc/passwd or /etc/group: to ask a directory for all its names may take hours.
 std::vector<std::string> local_names(Kind kind, const std::string& root) {
   std::vector<std::string> names;
@@ -95,7 +101,15 @@ std::vector<Finding> check_names(const Config& config, const std::string& path,
   check_list("reserved_for", config.reserved_for);
   check_list("exempt", config.exempt);
   for (const Section& section : config.sections) {
-    if (section.kind == SectionKind::service) continue;
+    if (section.kind == SectionKind::service) {
+      // Numbers are uids and gids, of containers too.
+      const NameList clients = section.settings.clients.value_or(NameList());
+      for (const std::string& name : clients.users)
+        if (!is_number(name)) checker.check(Kind::user, name, section.line, kClients);
+      for (const std::string& name : clients.groups)
+        if (!is_number(name)) checker.check(Kind::group, name, section.line, kClients);
+      continue;
+    }
     const Kind kind = section.kind == SectionKind::user ? Kind::user : Kind::group;
     checker.check(kind, section.name, section.line, "the section");
   }

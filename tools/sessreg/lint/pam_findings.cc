@@ -279,7 +279,10 @@ class Checker {
         check_control(service, *line);
         check_way_to(service, *line);
       }
-      check_pair(service, account, session);
+      if (config && rules_of_service(*config, service.name).keep.count() != 0)
+        check_kept(service, account, session);
+      else
+        check_pair(service, account, session);
       check_login_manager(service, site);
       if (account != nullptr && config) check_reattaching(service, *account, *config);
       if (session != nullptr && config) check_leftovers(service, *session, *config);
@@ -312,6 +315,15 @@ class Checker {
       add_for(*session, service.name,
               "a session line without an account line: who is refused is refused late, and 'ssh "
               "-N' stays connected",
+              "add 'account required pam_sessreg.so' with the same arguments");
+  }
+
+  // Its account phase does all.
+  void check_kept(const PamService& service, const PamLine* account, const PamLine* session) {
+    if (account == nullptr && session != nullptr && !is_fragment(service, *session))
+      add_for(*session, service.name,
+              "a session line without an account line: 'keep' has the account phase take the seat, "
+              "so nobody is counted",
               "add 'account required pam_sessreg.so' with the same arguments");
   }
 
