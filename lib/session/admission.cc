@@ -117,7 +117,7 @@ void give_back(const Seat& seat) {
 LoginProcedure::LoginProcedure(const LoginOptions& options, const Login& login,
                                std::optional<unsigned> primary_group, LoginService& service)
     : options_(options), login_(login), primary_group_(primary_group), service_(service) {
-  login_.self = self_id();
+  if (login_.self.pid == 0) login_.self = self_id();
 }
 
 template <class Try>
@@ -248,8 +248,7 @@ std::optional<LoginAnswer> LoginProcedure::use_in(const Config& config) {
     if (can_ask_daemon(site.error())) return use_by_daemon(config);
     return failed(site.error(), &config);
   }
-  if (auto why = blacklisted(*site)) return refused(std::move(*why));
-  note_success(*site);
+  if (auto used = use_existing(*site)) return used;
   if (auto observed = observe(*site)) return observed;
   issue_tokens_in(*site);
   const auto admission = sessreg::use(*site, login_, rules(config));
@@ -259,6 +258,19 @@ std::optional<LoginAnswer> LoginProcedure::use_in(const Config& config) {
   if (admission->found) return use_found(*site, admission->ref);
   take(*site, *admission, Seat::What::session);
   return answer(What::opened);
+}
+
+std::optional<LoginAnswer> LoginProcedure::use_open(Site& site) {
+  standing_ = standing(site.config);
+  return standing_ == Standing::counted ? use_existing(site) : std::nullopt;
+}
+
+// nullopt: there is none. With `observe` it is not asked for, as one that is parked might be refused.
+std::optional<LoginAnswer> LoginProcedure::use_existing(Site& site) {
+  if (auto why = blacklisted(site)) return refused(std::move(*why));
+  note_success(site);
+  const auto there = options_.observe ? std::nullopt : site.registry->find_device(login_);
+  return there ? use_found(site, *there) : std::nullopt;
 }
 
 // nullopt: it has gone, or is out of time: there is none.

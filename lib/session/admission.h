@@ -132,8 +132,8 @@ struct LoginOptions {
 
 class LoginProcedure {
  public:
-  // All must outlive it. `login` has everything but self, with the user as find_account() knows it;
-  // `primary_group` is the one of its account.
+  // All must outlive it. `login` has everything, self if it is known, and the user as find_account()
+  // knows it; `primary_group` is the one of its account.
   LoginProcedure(const LoginOptions& options, const Login& login,
                  std::optional<unsigned> primary_group, LoginService& service);
 
@@ -148,6 +148,9 @@ class LoginProcedure {
   // Marks the session of the login's device as used, or opens one (opened). What was there is kept, too
   // (already).
   LoginAnswer use();
+  // The same where the session is there, in a site that is open under the configuration that the file has
+  // now: reads no file. nullopt: use() decides.
+  std::optional<LoginAnswer> use_open(Site& site);
 
   // Before authentication. If it cannot be decided, not_counted, as reserve() decides.
   LoginAnswer refuse_blacklisted();
@@ -171,6 +174,7 @@ class LoginProcedure {
   std::optional<LoginAnswer> use_in(const Config& config);
   bool can_ask_daemon(const Error& error) const;
   LoginAnswer use_by_daemon(const Config& config);
+  std::optional<LoginAnswer> use_existing(Site& site);
   std::optional<LoginAnswer> use_found(Site& site, SlotRef ref);
   template <class Try>
   LoginAnswer until_steady(Try attempt);

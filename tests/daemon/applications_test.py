@@ -87,6 +87,50 @@ class Logins(ApplicationTest):
         self.assertTrue(self.use("anna", "y")["opened"])
         self.assertEqual(self.seats(), 2)
 
+    def test_a_use_follows_the_file_the_failures_and_the_registry(self):
+        self.configure(sessions_limit=2, max_failed_auth_per_host=2, blacklist_time="1h",
+                       blacklist_exempt="")
+        session = self.admit("anna", "x")["session"]
+        # From when on the daemon need not read the file again for the use of an open session.
+        self.assert_soon(lambda: time.time() > self.site.conf.stat().st_ctime + 2)
+        self.assert_soon(lambda: self.shown(session)["idle_seconds"] >= 1)
+        for host in None, "192.0.2.66":
+            used = self.use("anna", "x", **({"host": host} if host else {}))
+            self.assertEqual((used["session"]["id"], used["opened"]), (session["id"], False))
+            self.assertEqual(used["session"]["idle_seconds"], 0)
+
+        # An edit that leaves the size and the time of the file as they were.
+        before, text = self.site.conf.stat(), self.site.conf.read_text()
+        self.site.conf.write_text(text.replace("sessions_limit = 2", "sessions_limit = x"))
+        os.utime(self.site.conf, ns=(before.st_atime_ns, before.st_mtime_ns))
+        self.assert_fails("CannotDecide", "Use", APP, site=self.site.name, service="shop",
+                          user="anna", device="x")
+        self.site.conf.write_text(text.replace("clients = alice", "clients = bob"))
+        self.assert_fails("PermissionDenied", "Use", APP, site=self.site.name, service="shop",
+                          user="anna", device="x")
+        self.site.conf.write_text(text)
+        self.assert_soon(lambda: time.time() > self.site.conf.stat().st_ctime + 2)
+        self.assertFalse(self.use("anna", "x")["opened"])
+
+        def fail(host, user):
+            return self.call("Attempt", APP, site=self.site.name, service="shop", host=host,
+                             user=user, failed=True)["failures"]
+        self.assertEqual(fail("192.0.2.1", "anna"), 1)
+        self.use("anna", "x", host="192.0.2.1")  # forgets it
+        self.assertEqual(fail("192.0.2.1", "anna"), 1)
+        self.assertEqual(fail("192.0.2.1", "otto"), 2)
+        told = self.assert_fails("Refused", "Use", APP, site=self.site.name, service="shop",
+                                 user="anna", device="x", host="192.0.2.1")
+        self.assertEqual(told["reason"], "blacklisted")
+
+        self.call("Revoke", APP, id=session["id"], reason="stolen laptop")
+        self.assert_fails("SessionRevoked", "Use", APP, site=self.site.name, service="shop",
+                          user="anna", device="x")
+        self.assertTrue(self.use("anna", "y")["opened"])
+        self.site.registry.unlink()
+        self.assertTrue(self.use("anna", "y")["opened"])
+        self.assertEqual(self.seats(), 1)
+
     def test_a_refusal_says_why_and_which_sessions_could_give_way(self):
         self.configure(sessions_limit=9, user_sessions_limit=1)
         own = self.admit("anna", "x", host="192.0.2.7", label="laptop")["session"]

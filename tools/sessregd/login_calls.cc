@@ -47,7 +47,8 @@ class SocketLogin final : public LoginService {
       throw error_named("PermissionDenied");
     login_.host = text_in(parameters, "host", kMostNameBytes, false);
     login_.no_process = true;
-    login_.self = login_.parent = self_id();
+    static const ProcessId own = self_id();  // the daemon forks no more once it answers
+    login_.self = login_.parent = own;
     options_.site = site.name();
     if (!site.config_path().empty()) options_.config_path = site.config_path();
     options_.serves_many = true;
@@ -88,7 +89,12 @@ class SocketLogin final : public LoginService {
 
   // Throws if there is no session.
   LoginAnswer admit() { return checked(procedure().open(nullptr, std::nullopt)); }
-  LoginAnswer use() { return checked(procedure().use()); }
+  LoginAnswer use() {
+    // Nearly always there is a session, and the daemon has its registry open.
+    if (Site* const here = site_.current())
+      if (auto used = procedure().use_open(*here)) return checked(std::move(*used));
+    return checked(procedure().use());
+  }
   CountedFailure attempt(bool failed) {
     LoginProcedure its = procedure();
     CountedFailure status;

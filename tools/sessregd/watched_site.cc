@@ -67,9 +67,17 @@ void WatchedSite::refresh() {
   if (stat(site_.config_file().c_str(), &file) == 0)
     seen = {file.st_dev,          file.st_ino,         file.st_size,        file.st_mtim.tv_sec,
             file.st_mtim.tv_nsec, file.st_ctim.tv_sec, file.st_ctim.tv_nsec};
-  if (seen == configuration_seen_) return;
+  // Some file systems count in seconds: what is read within the second of a change may change again
+  // unseen, and is read once more.
+  const bool is_final = seen.changed_s + 1 < now().realtime_ms / 1000;
+  if (seen == configuration_seen_ && (is_final_ || !is_final || !is_usable_)) return;
   configuration_seen_ = seen;
+  is_final_ = is_final;
   reload();
+}
+
+Site* WatchedSite::current() {
+  return is_final_ && is_usable_ && open_registry() ? &site_ : nullptr;
 }
 
 Rights WatchedSite::rights_of(const varlink::Peer& peer) const {
@@ -82,7 +90,9 @@ void WatchedSite::reload() {
     if (config.registry != site_.config.registry) close_registry();
     site_.config = config;
     applications_.read(config, boottime_ms());
+    is_usable_ = true;
   } catch (const Failure& failure) {
+    is_usable_ = false;
     loop_.log(LOG_ERR,
               fmt::format("{}; the site {} goes on with what it had", failure.what(), name()));
   }

@@ -68,6 +68,9 @@ class WatchedSite {
   void reload();
   // The same if the file has changed since this was called last; costs a look at the file otherwise.
   void refresh();
+  // The site under the configuration that refresh() has just found in the file, with its registry open;
+  // nullptr: that is not certain, or there is none.
+  Site* current();
   // What that peer may do here, by the configuration as it is known.
   Rights rights_of(const varlink::Peer& peer) const;
   // Called every kTick.
@@ -155,6 +158,8 @@ class WatchedSite {
     bool operator==(const FileVersion&) const = default;
   };
   FileVersion configuration_seen_;   // by refresh()
+  bool is_final_ = false;            // it was read so late that it cannot have changed unseen
+  bool is_usable_ = true;            // the file, when it was read last
   FileState file_;                   // of the registry that is open, or could not be opened
   std::uint32_t identity_seen_ = 0;  // of a configuration that logins use and we tried to read
   std::optional<std::string> why_not_served_;  // so that it is logged only once
