@@ -24,7 +24,7 @@ extern "C" void clean_up_held(pam_handle_t* /*pamh*/, void* data, int status) no
   const std::unique_ptr<Held> held(static_cast<Held*>(data));
   if (held == nullptr || held->is_closed || (status & (PAM_DATA_REPLACE | PAM_DATA_SILENT)) != 0)
     return;
-  if (held->seat.what == Seat::What::session && !is_error(status)) return;
+  if (held->seat.what != Seat::What::reservation && !is_error(status)) return;
   try {
     give_back(held->seat);
   } catch (const std::bad_alloc&) {

@@ -182,7 +182,7 @@ void LoginContext::keep(const Seat& seat, const std::string& token) {
   }
   // PAM had no memory. What nobody remembers nobody gives back.
   if (!set_held(pamh_, arguments_.site, {seat})) throw std::bad_alloc();
-  if (seat.what == Seat::What::reservation) return;
+  if (seat.what != Seat::What::session) return;
   if (pam_getenv(pamh_, kHint) != nullptr) pam_putenv(pamh_, kHint);  // without a value: removed
   pam_putenv(pamh_, ("SESSREG_ID=" + to_hex(seat.id)).c_str());
   pam_putenv(pamh_, std::string("SESSREG_SITE=").append(arguments_.site).c_str());
@@ -206,7 +206,10 @@ void LoginContext::say_replaced(const std::string& path) {
 }
 
 void LoginContext::say_would_refuse(const Refused& refused) {
-  log(LOG_NOTICE, "would be refused", fields_of(refused), text(refused.refusal));
+  if (refused.refusal == Refusal::none)  // of a session that was revoked
+    log(LOG_NOTICE, "would be refused", {}, "revoked");
+  else
+    log(LOG_NOTICE, "would be refused", fields_of(refused), text(refused.refusal));
 }
 
 void LoginContext::say_would_displace(const Displaced& displaced) {

@@ -175,13 +175,15 @@ class Parser {
     if (equals == std::string_view::npos) {
       return quoted(trim(statement)) + " has no '='; write KEY = VALUE";
     }
-    const std::string_view name = trim(statement.substr(0, equals));
+    std::string_view name = trim(statement.substr(0, equals));
+    const bool adds = name.ends_with('+');
+    if (adds) name = trim(name.substr(0, name.size() - 1));
     if (name.empty()) return "no key before the '='; write KEY = VALUE";
     const Key* key = find_key(name);
     if (key == nullptr) return unknown(name);
     // A message keeps its '#': cutting "call the help desk #4711" short would go unnoticed.
     const bool whole_line = key->shape == ValueShape::message;
-    return set(*key, trim((whole_line ? line : statement).substr(equals + 1)));
+    return set(*key, trim((whole_line ? line : statement).substr(equals + 1)), adds);
   }
 
   static std::string unknown(std::string_view name) {
@@ -191,7 +193,7 @@ class Parser {
                             : "did you mean " + std::string(nearest) + "?");
   }
 
-  std::string set(const Key& key, std::string_view value) {
+  std::string set(const Key& key, std::string_view value, bool adds) {
     const std::string name(key.name);
     const bool at_top = config_.sections.empty();
     const Place place = at_top ? kTop : place_of(config_.sections.back().kind);
@@ -204,7 +206,9 @@ class Parser {
     if (value.empty() && key.shape != ValueShape::list) {
       return name + " has no value; write one, or remove the line to have the default";
     }
-    const Target target{config_, at_top ? nullptr : &config_.sections.back().settings};
+    if (adds && key.shape != ValueShape::list)
+      return name + " is no list that could be added to; write " + name + " = VALUE";
+    const Target target{config_, at_top ? nullptr : &config_.sections.back().settings, adds};
     const std::string fault = key.set(value, target);
     if (!fault.empty()) return name + ": " + fault;
     unsigned& line =
@@ -212,6 +216,7 @@ class Parser {
                : line_of_section_key_[key.name];
     if (line != 0) return name + " was already set on line " + std::to_string(line);
     line = line_;
+    replaces_ignored_ |= name == "ignore_services" && !adds;
     return {};
   }
 
@@ -224,10 +229,24 @@ class Parser {
 
   // A service whose sessions are described here is not ignored because most do not open any.
   void count_described_services() {
-    if (line_at_top(config_, "ignore_services") != 0) return;
+    const auto described = [](const Section& section) { return is_described(section.settings); };
+    if (replaces_ignored_ ||
+        std::none_of(config_.sections.begin(), config_.sections.end(), described))
+      return;
+    std::vector<std::string> defaults = default_config(config_.site).ignore_services;
+    const std::vector<std::string> added(
+        config_.ignore_services.begin() + static_cast<std::ptrdiff_t>(defaults.size()),
+        config_.ignore_services.end());
     for (const Section& section : config_.sections)
-      if (section.settings.clients || section.settings.keep)
-        std::erase(config_.ignore_services, section.name);
+      if (described(section)) std::erase(defaults, section.name);
+    config_.ignore_services = std::move(defaults);
+    config_.ignore_services.insert(config_.ignore_services.end(), added.begin(), added.end());
+  }
+
+  static bool is_described(const SectionSettings& settings) {
+    return settings.keep.value_or(Seconds(0)).count() != 0 ||
+           (settings.clients &&
+            !(settings.clients->users.empty() && settings.clients->groups.empty()));
   }
 
   // What only the whole file shows.
@@ -253,6 +272,7 @@ class Parser {
   const std::string file_;
   Config config_;
   unsigned line_ = 0;
+  bool replaces_ignored_ = false;
   std::map<std::string_view, unsigned> line_of_section_key_;
   std::map<std::pair<SectionKind, std::string>, unsigned> line_of_section_;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
 
 #include "config/config_values.h"
@@ -34,11 +35,25 @@ Result<T> parse_word(std::string_view text, Words<T> words) {
 }
 
 template <class T>
+void put(T& at, T value, bool /*adds*/) {
+  at = std::move(value);
+}
+template <class T>
+void put(std::vector<T>& at, std::vector<T> value, bool adds) {
+  if (!adds) at.clear();
+  std::move(value.begin(), value.end(), std::back_inserter(at));
+}
+void put(NameList& at, NameList value, bool adds) {
+  put(at.users, std::move(value.users), adds);
+  put(at.groups, std::move(value.groups), adds);
+}
+
+template <class T>
 std::string store(Result<T> parsed, Target target, T Config::*at_top,
                   std::optional<T> SectionSettings::*in_section = nullptr) {
   if (!parsed) return parsed.error().what;
   if (target.section == nullptr) {
-    target.config.*at_top = std::move(*parsed);
+    put(target.config.*at_top, std::move(*parsed), target.adds);
   } else {
     target.section->*in_section = std::move(*parsed);
   }

@@ -25,6 +25,7 @@ enum class ValueShape {
 struct Target {
   Config& config;
   SectionSettings* section;
+  bool adds = false;  // "+=": to the list that is there
 };
 
 struct Key {

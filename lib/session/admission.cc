@@ -251,11 +251,15 @@ std::optional<LoginAnswer> LoginProcedure::use_in(const Config& config) {
   if (auto used = use_existing(*site)) return used;
   if (auto observed = observe(*site)) return observed;
   issue_tokens_in(*site);
-  const auto admission = sessreg::use(*site, login_, rules(config));
+  // Whoever is no longer exempt needs a seat: a login takes the place of the device's session.
+  const auto there = site->registry->find_device(login_);
+  const auto admission = there && !is_as_it_stands(*site->registry, *there)
+                             ? bind_or_admit(*site, login_, rules(config), std::nullopt)
+                             : sessreg::use(*site, login_, rules(config));
   if (!admission) return failed(admission.error(), &config);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
-  if (admission->found) return use_found(*site, admission->ref);
+  if (admission->found) return only_observed(use_found(*site, admission->ref));
   take(*site, *admission, Seat::What::session);
   return answer(What::opened);
 }
@@ -270,7 +274,24 @@ std::optional<LoginAnswer> LoginProcedure::use_existing(Site& site) {
   if (auto why = blacklisted(site)) return refused(std::move(*why));
   note_success(site);
   const auto there = options_.observe ? std::nullopt : site.registry->find_device(login_);
-  return there ? use_found(site, *there) : std::nullopt;
+  if (!there || !is_as_it_stands(*site.registry, *there)) return std::nullopt;
+  return use_found(site, *there);
+}
+
+// Whether a session is exempt as its user is by now. Of an application's users it says so itself, when it
+// opens the session.
+bool LoginProcedure::is_as_it_stands(const Registry& registry, SlotRef ref) const {
+  if (options_.is_of_application && !options_.is_account) return true;
+  Snapshot session;
+  return registry.snapshot(ref, session) &&
+         (session.record.kind == RecordKind::exempt) == (standing_ == Standing::exempt);
+}
+
+// With `observe` nobody is refused.
+std::optional<LoginAnswer> LoginProcedure::only_observed(std::optional<LoginAnswer> used) {
+  if (!options_.observe || !used || used->what == What::already) return used;
+  service_.say_would_refuse(used->refused);
+  return answer(What::observed);
 }
 
 // nullopt: it has gone, or is out of time: there is none.
@@ -328,16 +349,20 @@ LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held, 
     service_.say_not_listed(site.error());
     return answer(What::opened);
   }
-  if (is_of_sshd()) note_success(*site);
+  if (is_of_sshd() || is_kept_) note_success(*site);
   if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
     return answer(What::already);
   if (is_use)
-    if (const auto there = site->registry->find_device(login_))
-      if (auto used = use_found(*site, *there)) return std::move(*used);
-  if (options_.is_of_application && has_too_many_exempt(*site->registry))
-    return failed({Errc::no_space, "the service has " + std::to_string(kMostExempt) +
-                                       " exempt sessions already: end some of them"},
-                  &config);
+    if (const auto there = site->registry->find_device(login_);
+        there && is_as_it_stands(*site->registry, *there))
+      if (auto used = only_observed(use_found(*site, *there))) return std::move(*used);
+  if ((options_.is_of_application || is_kept_) && has_too_many_exempt(*site->registry)) {
+    const Error error{Errc::no_space, "the service has " + std::to_string(kMostExempt) +
+                                          " exempt sessions already: end some of them"};
+    if (!is_kept_) return failed(error, &config);
+    service_.say_not_listed(error);
+    return answer(What::opened);
+  }
   issue_tokens_in(*site);
   Admission listed;
   if (sessreg::list_exempt(*site, login_, rules(config), listed))
@@ -360,9 +385,9 @@ bool LoginProcedure::has_too_many_exempt(Registry& registry) const {
 
 void LoginProcedure::take(Site& site, const Admission& admission, Seat::What what) {
   Undo undo([&] { site.registry->release(admission.ref); });
-  if (!is_kept_)
-    service_.keep({what, site.config.registry, admission.ref, admission.id, login_.self},
-                  admission.token);
+  service_.keep({is_kept_ ? Seat::What::device : what, site.config.registry, admission.ref,
+                 admission.id, login_.self},
+                admission.token);
   for (const Displaced& displaced : admission.displaced) {
     service_.say_displaced(displaced);
     send_off(*site.registry, site.config, displaced);
@@ -515,7 +540,9 @@ bool LoginProcedure::becomes_use(const Config& config) {
   if (!options_.obeys_keep || rules_of_service(config, login_.service).keep.count() == 0)
     return false;
   is_kept_ = login_.no_process = true;
-  login_.device = login_.host.empty() ? kNoHost : login_.host;
+  // One IPv6 host has as many addresses as it likes.
+  const RemoteHost host = RemoteHost::from_rhost(login_.host);
+  login_.device = host.kind() == RemoteHost::Kind::none ? kNoHost : host.text();
   return true;
 }
 

@@ -29,7 +29,11 @@ namespace sessreg {
 
 // What a login service keeps of a login between its calls.
 struct Seat {
-  enum class What { reservation, session };
+  enum class What {
+    reservation,
+    session,
+    device,  // a session without a process that this login has opened, and that is not its to close
+  };
   What what = What::reservation;
   std::string registry_path;
   SlotRef ref;
@@ -175,6 +179,8 @@ class LoginProcedure {
   bool can_ask_daemon(const Error& error) const;
   LoginAnswer use_by_daemon(const Config& config);
   std::optional<LoginAnswer> use_existing(Site& site);
+  bool is_as_it_stands(const Registry& registry, SlotRef ref) const;
+  std::optional<LoginAnswer> only_observed(std::optional<LoginAnswer> used);
   std::optional<LoginAnswer> use_found(Site& site, SlotRef ref);
   template <class Try>
   LoginAnswer until_steady(Try attempt);
@@ -211,7 +217,7 @@ class LoginProcedure {
   std::optional<unsigned> primary_group_;
   LoginService& service_;
   Standing standing_ = Standing::counted;
-  bool is_kept_ = false;  // the session is its device's, and not the login service's to give back
+  bool is_kept_ = false;  // the session is its device's, and not the login service's to close
 };
 
 // Closes a session that is kept: frees its seat, unless what it leaves running is to count

@@ -22,6 +22,8 @@ namespace sessreg {
 namespace {
 
 constexpr std::string_view kInterface = "org.sessreg.Sessions.";
+// More of a host or device the daemon does not take.
+constexpr std::size_t kMostValueBytes = 255;
 // A refusal names up to a hundred sessions of the user.
 constexpr std::size_t kMostAnswerBytes = 256 << 10;
 
@@ -119,10 +121,11 @@ std::string question(const std::string& site, const Login& login) {
   std::string text = "{\"method\":\"" + std::string(kInterface) + "Use\",\"parameters\":{\"site\":";
   text += json_string(site);
   const auto add = [&](const char* name, const std::string& value) {
-    text.append(",\"").append(name).append("\":").append(json_string(value));
+    text.append(",\"").append(name).append("\":");
+    text += json_string(utf8_prefix(value, kMostValueBytes));
   };
   add("service", login.service);
-  add("user", login.user);
+  text += ",\"user\":" + json_string(login.user);
   if (!login.host.empty()) add("host", login.host);
   if (!login.tty.empty()) add("label", login.tty);
   add("device", login.device);
@@ -148,7 +151,8 @@ std::string mend_of(std::string_view error, const JsonObject& parameters, const 
   if (error == "PermissionDenied")
     return "uid " + std::to_string(geteuid()) + " is no client of the service " + service +
            "; name its user in 'clients' of [service " + service + "]";
-  if (error == "NoSuchSite") return "sessregd does not serve this site";
+  if (error == "NoSuchSite")
+    return "sessregd does not serve this site; run 'systemctl reload sessregd'";
   if (error == "CannotDecide") return shown(parameters.string("reason"));
   return "sessregd answers " + escape_for_terminal(error);
 }

@@ -8,6 +8,8 @@ Needs root; exits with 77 where it cannot run.
 
 import os
 import pathlib
+import signal
+import socket
 import subprocess
 import threading
 import time
@@ -248,6 +250,24 @@ class Accounts(ApplicationTest):
         self.refusal("carol", "d2")
         self.assert_seats(0)
         self.use("carol", "d2")
+
+
+class HangingUp(ApplicationTest):
+
+    def test_who_gave_up_waiting_gets_no_seat(self):
+        self.admit("anna", "x")
+        self.daemon.send_signal(signal.SIGSTOP)
+        client = Client(self.service.connect(self.socket_path, APP)[0])
+        client.send("Use", site=self.site.name, service="shop", user="otto", device="y")
+        client.close()
+        self.daemon.send_signal(signal.SIGCONT)
+        self.assertEqual([s["user"] for s in self.list()["sessions"]], ["anna"])
+        # Who only has nothing more to say is answered.
+        client = Client(self.service.connect(self.socket_path, APP)[0])
+        client.send("Use", site=self.site.name, service="shop", user="otto", device="y")
+        client.socket.shutdown(socket.SHUT_WR)
+        self.assertTrue(client.receive()["parameters"]["opened"])
+        client.close()
 
 
 class Rights(ApplicationTest):

@@ -38,7 +38,7 @@ TEST_CASE("the account phase takes a seat for the device, which the other phases
     CHECK(t.env("SESSREG_RESERVATION").empty());
     CHECK(t.close_session() == PAM_SUCCESS);
     CHECK(site.seats() == 1);
-    t.end(PAM_SYSTEM_ERR);
+    t.end(PAM_SUCCESS);
   }
   const Held held = held_in(site);
   REQUIRE(held.sessions == 1);
@@ -96,6 +96,92 @@ TEST_CASE("with observe whose device has a seat would not be refused") {
   CHECK(Transaction(site, "bin", "login").account() == PAM_SUCCESS);
   CHECK(Transaction(site, "daemon", "login").account() == PAM_SUCCESS);
   CHECK(held_in(site).sessions == 1);
+}
+
+TEST_CASE("a login that another module refuses behind ours leaves no seat taken") {
+  PamSite site(kKept);
+  const std::string ours = " required " + module_path() + " conf=" + site.config_path() + "\n";
+  site.dir.write("login", "account" + ours + "account required pam_deny.so\nsession" + ours);
+  {
+    Transaction t(site, "daemon", "login");
+    const int code = t.account();
+    CHECK(code != PAM_SUCCESS);
+    CHECK(site.seats() == 1);
+    t.end(code);
+  }
+  CHECK(site.seats() == 0);
+  // One that was there before is not this login's to end.
+  site.write_service("login", "");
+  REQUIRE(Transaction(site, "daemon", "login").account() == PAM_SUCCESS);
+  site.dir.write("login", "account" + ours + "account required pam_deny.so\nsession" + ours);
+  Transaction again(site, "daemon", "login");
+  again.end(again.account());
+  CHECK(site.seats() == 1);
+}
+
+TEST_CASE("addresses of one host are one device") {
+  PamSite site(kKept);
+  const auto login_from = [&](const char* host) {
+    Transaction t(site, "daemon", "login");
+    pam_set_item(t.handle(), PAM_RHOST, host);
+    return t.account();
+  };
+  CHECK(login_from("192.0.2.1") == PAM_SUCCESS);
+  CHECK(login_from("::ffff:192.0.2.1") == PAM_SUCCESS);
+  CHECK(login_from("192.0.2.2") == PAM_PERM_DENIED);
+  site.write_config("sessions_limit = 2\n[service login]\nkeep = 1h\n");
+  CHECK(login_from("2001:db8::1") == PAM_SUCCESS);
+  CHECK(login_from("2001:DB8:0:0::2") == PAM_SUCCESS);
+  CHECK(login_from("2001:db8:0:1::1") == PAM_PERM_DENIED);
+}
+
+TEST_CASE("who is no longer exempt needs a seat, and who has become exempt needs none") {
+  const std::string keep = "[service login]\nkeep = 1h\n";
+  PamSite site("sessions_limit = 0\nexempt = daemon\n" + keep);
+  REQUIRE(Transaction(site, "daemon", "login").account() == PAM_SUCCESS);
+  site.write_config("sessions_limit = 0\nexempt =\n" + keep);
+  CHECK(Transaction(site, "daemon", "login").account() == PAM_PERM_DENIED);
+  site.write_config("sessions_limit = 1\nexempt =\n" + keep);
+  CHECK(Transaction(site, "daemon", "login").account() == PAM_SUCCESS);
+  CHECK(site.seats() == 1);
+  CHECK(held_in(site).sessions == 1);
+  site.write_config("sessions_limit = 0\nexempt = daemon\n" + keep);
+  CHECK(Transaction(site, "daemon", "login").account() == PAM_SUCCESS);
+  CHECK(site.seats() == 0);
+  CHECK(held_in(site).sessions == 1);
+}
+
+TEST_CASE("with observe whose session was revoked is let in") {
+  PamSite site(kKept);
+  REQUIRE(Transaction(site, "daemon", "login").account() == PAM_SUCCESS);
+  auto registry = site.registry();
+  const sessreg::SlotRef ref = held_in(site).last.ref;
+  REQUIRE(registry.mark_revoked(ref, "go home"));
+  REQUIRE(registry.vacate(ref));
+  REQUIRE(Transaction(site, "daemon", "login").account() == PAM_PERM_DENIED);
+  site.write_service("login", "observe");
+  Transaction t(site, "daemon", "login");
+  CHECK(t.account() == PAM_SUCCESS);
+  CHECK(t.texts().empty());
+}
+
+TEST_CASE("an exempt user's success has failures forgotten as others'") {
+  PamSite site("max_failed_auth_per_host = 3\nexempt = daemon\n[service login]\nkeep = 1h\n");
+  const auto fail = [&] {
+    site.write_service("login", "authfail");
+    Transaction(site, "daemon", "login").authenticate();
+  };
+  const auto succeed = [&] {
+    site.write_service("login", "");
+    return Transaction(site, "daemon", "login").account();
+  };
+  for (int round = 0; round < 3; ++round) {
+    fail();
+    fail();
+    CHECK(succeed() == PAM_SUCCESS);
+  }
+  site.write_service("login", "preauth");
+  CHECK(Transaction(site, "daemon", "login").authenticate() == kIgnored);
 }
 
 TEST_CASE("who is exempt is listed once a device") {

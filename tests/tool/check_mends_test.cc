@@ -233,7 +233,7 @@ TEST_CASE("auth lines that are mended as check says let in who is right, and cou
                      preauth + end + authfail + "auth required pam_permit.so\n"}},
   };
   for (const Files& files : stacks) {
-    const Host host("");
+    const Host host("sessions_limit = 9\n");
     write_all(host, files);
     INFO(shown(host, files));
     mend_all(host);
@@ -256,7 +256,7 @@ TEST_CASE("a second factor that is mended as check says is asked, and its failur
       {{"second", second}, {"login", first + "auth substack second\n"}},
   };
   for (const Files& files : stacks) {
-    const Host host("");
+    const Host host("sessions_limit = 9\n");
     write_all(host, files);
     INFO(shown(host, files));
     mend_all(host);
@@ -269,7 +269,7 @@ TEST_CASE("a second factor that is mended as check says is asked, and its failur
 }
 
 TEST_CASE("the lines of a site that are added as check says are that site's") {
-  const Host host("");
+  const Host host("sessions_limit = 9\n");
   const std::string conf = host.sandbox().directory() + "/web.conf";
   host.write("web.conf", "");
   host.stack("login",
@@ -315,7 +315,7 @@ TEST_CASE("account and session lines that are mended as check says refuse whom t
                            {"pam_(unix|localuser|systemd|elogind).so", ""},
                            {"pam_env.so", ""}};
   for (const Files& files : stacks) {
-    const Host host("");
+    const Host host("sessions_limit = 9\n");
     write_all(host, files);
     INFO(shown(host, files));
     mend_all(host);

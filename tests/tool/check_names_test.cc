@@ -39,7 +39,11 @@ TEST_CASE("names that the host does not know are found, with one that may have b
                                                place + "5: the section names the user gone" + none +
                                                "add that user, or remove the name\n" +  //
                                                place + "7: the section names the group gone" +
-                                               none + "add that group, or remove the name\n");
+                                               none + "add that group, or remove the name\n" +  //
+                                               place +
+                                               "3: 'reserved_for' does nothing without "
+                                               "'reserved_sessions'; set 'reserved_sessions', or "
+                                               "remove the line\n");
   // The defaults name groups that only some hosts have.
   host.sandbox().configure("");
   CHECK(host.findings(with_own_names()) == "no findings\n");

@@ -52,7 +52,7 @@ TEST_CASE("proftpd has PAM's no as the last word") {
 
   // Where its sessions are not counted, it does not matter.
   write("\n");
-  host.sandbox().configure("ignore_services = proftpd\n");
+  host.sandbox().configure("ignore_services += proftpd\n");
   CHECK(host.findings() == "no findings\n");
   host.sandbox().configure("");
   REQUIRE(mkfifo((host.root() + "/etc/proftpd/conf.d/fifo").c_str(), 0644) == 0);

@@ -3,6 +3,7 @@
 
 #include "../support/catch.h"
 #include "check_host.h"
+#include "daemon_process.h"
 
 namespace {
 
@@ -56,7 +57,7 @@ TEST_CASE("clients need the daemon, and to be able to read the configuration") {
   CHECK(host.findings(nowhere) ==
         none +
             of_web("'keep' does nothing for workers that are not root, who cannot read this file",
-                   "run 'chmod o+r ~/test.conf'"));
+                   "run 'chmod o+r ~/test.conf', and 'chmod o+x' on its folder"));
   // An application needs no stack, and does not read it.
   host.stack("web", kBoth);
   host.sandbox().configure("[service web]\nclients = daemon\n");
@@ -65,8 +66,46 @@ TEST_CASE("clients need the daemon, and to be able to read the configuration") {
                                          "run 'systemctl enable --now sessregd'"));
 }
 
+TEST_CASE("the line of a service that is kept stands last") {
+  Host host("[service web]\nkeep = 1h\nclients = root\n");
+  host.stack("web",
+             "account required pam_sessreg.so\n"
+             "account [success=1 default=ignore] pam_unix.so\n"
+             "account requisite pam_deny.so\n"
+             "account required pam_permit.so\n");
+  CHECK(host.findings() ==
+        "~/pam.d/web:1: behind this line pam_deny.so (~/pam.d/web:3) may refuse, and by then "
+        "'keep' has "
+        "taken a seat; move the line behind all other account lines\n");
+  host.stack("web",
+             "account required pam_access.so\naccount required pam_sessreg.so\n"
+             "account required pam_permit.so\n");
+  CHECK(host.findings() == "no findings\n");
+}
+
+TEST_CASE("what is no matter for keep, and what lacks it, is said") {
+  Host host("[service login]\nkeep = 1h\n");
+  host.stack("login", kBoth);
+  CHECK(host.findings() ==
+        "~/test.conf:2: [service login]: 'keep' is for services that open no session around "
+        "the user's time, and this one does; remove 'keep'\n");
+  host.sandbox().configure("[service web]\nclients = root\n");
+  host.stack("web", kAccount);
+  CHECK(host.findings() ==
+        "~/pam.d/web:1: 'clients' without 'keep' is for applications that log in over the socket, "
+        "and this "
+        "line gives its seat back at once; set 'keep' for the service, or remove the line\n");
+}
+
+TEST_CASE("the daemon that workers ask has to serve the site") {
+  Host host("[service web]\nkeep = 1h\nclients = daemon\n");
+  const DaemonProcess daemon(host.sandbox());
+  host.stack("web", "account required pam_sessreg.so socket=" + daemon.path() + "\n");
+  CHECK(host.findings() == "no findings\n");
+}
+
 TEST_CASE("a service that is ignored is not kept") {
-  Host host("ignore_services = web\n[service web]\nkeep = 1h\nclients = root\n");
+  Host host("ignore_services += web\n[service web]\nkeep = 1h\nclients = root\n");
   host.stack("web", kAccount);
   CHECK(host.findings() ==
         "~/test.conf:3: [service web]: 'keep' does nothing, as the service is ignored; "

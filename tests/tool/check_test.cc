@@ -22,7 +22,7 @@ TEST_CASE("a good stack has no findings") {
 }
 
 TEST_CASE("a finding is a place, what is wrong, and the mend") {
-  const Host host("");
+  const Host host("sessions_limit = 9\n");
   host.stack("login", "account required pam_sessreg.so\n");
   CHECK(host.findings() ==
         "~/pam.d/login:1: an account line without a session line: the seat it reserves is given "
@@ -384,7 +384,7 @@ TEST_CASE("where nothing begins an audit session nothing that is left can be cou
 }
 
 TEST_CASE("a service that opens no sessions is not asked for a session line") {
-  const Host host("ignore_services = cron\n");
+  const Host host("ignore_services = cron su sudo systemd-user\n");
   for (const char* service : {"kermit", "imap", "polkit-1"})
     host.stack(service, "account required pam_sessreg.so\n");
   CHECK(host.findings() == "no findings\n");
@@ -404,7 +404,7 @@ TEST_CASE("services that lead back to an open session are told from those that d
   CHECK(findings("sessions_limit = 3\n") == "no findings\n");
   CHECK(findings("reattach_services = lightdm my-greeter\n") == "no findings\n");
   CHECK(findings("reattach_services =\n") == "no findings\n");
-  CHECK(findings("reattach_services = lightdm\nignore_services = login\n") == "no findings\n");
+  CHECK(findings("reattach_services = lightdm\nignore_services += login\n") == "no findings\n");
   CHECK(findings("reattach_services = my-greeter\n") ==
         "~/pam.d/lightdm:1: reattach_services does not name this service, so that at the limit "
         "nobody can come back by it to a session of their own; add it to reattach_services\n");

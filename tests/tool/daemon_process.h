@@ -42,6 +42,7 @@ class DaemonProcess {
   DaemonProcess& operator=(const DaemonProcess&) = delete;
 
   pid_t pid() const { return pid_; }
+  const std::string& path() const { return socket_; }
   std::string environment() const { return "SESSREG_SOCKET=" + socket_; }
 
  private:

@@ -63,7 +63,7 @@ constexpr std::array kCommands = {
             "explain anna --host 192.0.2.7  from there"},
     Command{"check", declare_check, "look for mistakes in configuration, registry and PAM stacks",
             "check                                everything in place\n"
-            "check --conf /root/sessreg.conf.new  a file before it is put in place"},
+            "check --file /root/sessreg.conf.new  a file before it is put in place"},
 };
 
 // Whether the command line asks for JSON, for errors found before or while it is parsed.

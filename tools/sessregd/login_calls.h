@@ -5,7 +5,7 @@
 //   1. Who is neither the daemon's master nor a client of the service gets PermissionDenied, before
 //      the registry or the configuration is read for it.
 //   2. A call opens sessions without a process alone, of that service, for names that are taken as
-//      given.
+//      given, unless the configuration says that they are accounts.
 //   3. The configuration of a call is the one in the file now: it is read anew, as at a login, or is
 //      certain to be the one that was read.
 //   4. A call costs no more than a login: of what a user or a service has, no more is told than fits.

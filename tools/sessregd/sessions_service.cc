@@ -85,7 +85,7 @@ type Failed (index: int, error: string)
 
 # Logs a user in, for the application that is a client of the service (see sessreg.conf(5)), or root.
 # The session has no process: it ends by being closed, revoked or evicted, and by its times. The user is
-# a name as given. device names the browser or client: a login by one that has a session takes its place
+# a name as given, unless the configuration has them as accounts. device names the browser or client: a login by one that has a session takes its place
 # and its seat. ttl_seconds: if it is shorter than the configured time to live. take_over: the id of a
 # session of the same user that gives way. exempt: listed, neither counted nor refused. token: null if
 # the site has none.
@@ -502,6 +502,8 @@ void SessionsService::log_in(LoginCall how, const Call& call, Exchange& exchange
   const std::string_view name = Parameters::any(call).optional_string("site").value_or("default");
   WatchedSite* const site = site_named(name);
   if (site == nullptr) throw error_named("NoSuchSite", {{"site", name}});
+  // Who gave up waiting would not know of the seat. A call that wants no answer is another matter.
+  if (!exchange.is_oneway() && exchange.has_hung_up()) return;
   site->refresh();
   how(*site, site->rights_of(exchange.peer()), call, exchange);
 }

@@ -1,6 +1,7 @@
 #include "varlink/connection.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <syslog.h>
@@ -307,6 +308,11 @@ void Connection::stream(std::uint64_t call, Exchange::Next next) {
 // Only while the call is being handled or in a step of its own: later its message has gone.
 void Connection::go_on(std::uint64_t call, Exchange::Step step) {
   if (is_handling(call) && has_turn_) step_ = std::move(step);
+}
+
+bool Connection::has_hung_up() const {
+  pollfd socket{socket_.get(), 0, 0};
+  return poll(&socket, 1, 0) == 1 && (socket.revents & (POLLHUP | POLLERR)) != 0;
 }
 
 void Connection::set_on_close(std::uint64_t call, std::function<void()> callback) {

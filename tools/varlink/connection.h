@@ -44,6 +44,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void stream(std::uint64_t call, Exchange::Next next);
   void go_on(std::uint64_t call, Exchange::Step step);
   void set_on_close(std::uint64_t call, std::function<void()> callback);
+  bool has_hung_up() const;
   void abandon(std::uint64_t call);
   Core& core() { return core_; }
 

@@ -30,6 +30,11 @@ bool Exchange::is_open() const {
   return state_->open() != nullptr;
 }
 
+bool Exchange::has_hung_up() const {
+  const auto connection = state_->open();
+  return !connection || connection->has_hung_up();
+}
+
 void Exchange::reply(const Json& parameters) {
   const auto connection = state_->open();
   if (!connection) return;

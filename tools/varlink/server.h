@@ -50,6 +50,8 @@ class Exchange {
   bool wants_more() const;
   bool is_oneway() const;  // nothing is sent, whatever the answer
   bool is_open() const;    // not answered yet, and the peer is still there
+  // The peer has closed the connection, which nobody may have noticed yet. Asks the system.
+  bool has_hung_up() const;
 
   // The answer.
   void reply(const Json& parameters = Json::object());

@@ -57,6 +57,28 @@ TEST_CASE("a service's clients are users and groups") {
   CHECK(in_section("service", "clients =").clients->users.empty());
 }
 
+TEST_CASE("lists can be added to") {
+  const auto file = [](const std::string& text) { return *parse_config(text, "f", "default"); };
+  const std::vector<std::string> defaults = default_config("default").ignore_services;
+  std::vector<std::string> more = defaults;
+  more.insert(more.end(), {"backup", "sync"});
+  CHECK(file("ignore_services += backup sync\n").ignore_services == more);
+  CHECK(file("ignore_services+=backup sync\n").ignore_services == more);
+  CHECK(file("ignore_services +=\n").ignore_services == defaults);
+  CHECK(file("exempt += @staff\n").exempt.users == Names{"root"});
+  CHECK(file("exempt += @staff\n").exempt.groups == Names{"staff"});
+  CHECK(file("blacklist_exempt += 10.0.0.0/8\n").blacklist_exempt.size() == 3);
+  CHECK(file("[service web]\nclients += www-data\n").sections[0].settings.clients->users ==
+        Names{"www-data"});
+  for (const char* line :
+       {"sessions_limit += 1", "token += yes", "message_drain += a", "registry += /a"}) {
+    const auto refused = parse_config(std::string(line) + "\n", "f", "default");
+    REQUIRE_FALSE(refused);
+    CHECK_THAT(refused.error().what, Catch::Contains("is no list that could be added to; write "));
+  }
+  CHECK_FALSE(parse_config("exempt = a\nexempt += b\n", "f", "default"));
+}
+
 TEST_CASE("a service may be kept, and its clients may name accounts") {
   CHECK(in_section("service", "keep = 90m").keep == Seconds(5400));
   CHECK(in_section("service", "keep = 0").keep == Seconds(0));

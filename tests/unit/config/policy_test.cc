@@ -41,7 +41,10 @@ TEST_CASE("who is ignored by default is counted once its sessions are described"
   CHECK(standing("") == Standing::ignored);
   CHECK(standing("[service imap]\nkeep = 1h\n") == Standing::counted);
   CHECK(standing("[service imap]\nclients = www-data\n") == Standing::counted);
-  CHECK(standing("[service imap]\nidle_after = 1h\n") == Standing::ignored);
+  for (const char* keys : {"idle_after = 1h\n", "keep = 0\n", "clients =\n"})
+    CHECK(standing(std::string("[service imap]\n") + keys) == Standing::ignored);
+  CHECK(standing("ignore_services += imap\n[service imap]\nkeep = 1h\n") == Standing::ignored);
+  CHECK(standing("ignore_services += cron\n[service imap]\nkeep = 1h\n") == Standing::counted);
   CHECK(standing("[service pop]\nkeep = 1h\n") == Standing::ignored);
   // What the file says holds.
   CHECK(standing("ignore_services = imap\n[service imap]\nkeep = 1h\n") == Standing::ignored);

@@ -19,16 +19,19 @@
 #include "sessreg/lint/host_file.h"
 #include "sessreg/lint/login_servers.h"
 #include "sessreg/lint/name_findings.h"
+#include "sessreg/lint/near_file.h"
 #include "sessreg/lint/pam_findings.h"
 #include "sessreg/lint/pam_stacks.h"
 #include "sessreg/lint/service_findings.h"
+#include "sessreg/lint/setting_findings.h"
 #include "sessreg/lint/sshd_config.h"
 
 namespace sessreg {
 namespace {
 
-// Hidden options: where to look on a host that is laid out differently.
+// All but the first are hidden: where to look on a host that is laid out differently.
 struct CheckOptions {
+  std::string file;         // only this configuration, which need not be in place
   std::string pam_dir;      // empty: the usual ones
   std::string module_dir;   // likewise
   std::string sshd_config;  // likewise
@@ -80,6 +83,19 @@ class Check {
   Check(const GlobalOptions& global, const CheckOptions& options)
       : global_(global), options_(options) {}
 
+  // The file alone, as if it were the configuration of the site.
+  std::vector<Finding> run_file() {
+    const Result<Config> config = load_config(global_.site, options_.file);
+    if (!config) {
+      findings_.push_back(finding_of(config.error(), options_.file, called({})));
+    } else {
+      add(check_names(*config, options_.file, options_.root));
+      add(check_settings(*config, options_.file));
+      if (!limits_anything(*config)) add_no_limit(options_.file);
+    }
+    return std::move(findings_);
+  }
+
   std::vector<Finding> run() {
     for (const PamSite& site : chosen_sites())
       check_site(site, true);
@@ -100,13 +116,97 @@ class Check {
     for (const PamSite& site : checked_)
       if (const Result<Config>& config = configuration(site))
         add(check_services(*config, path_of(site), pam, pam_directories(options_).front()));
+    for (const auto& [site, services] : pam.services_of_site)
+      check_effect(site, services);
+    if (pam.is_named) check_unnamed(pam);
+    check_suffixes();
     check_sshd(pam);
     if (counts(pam, "proftpd")) add(check_proftpd(options_.root));
     if (counts(pam, "samba")) add(check_smbd(options_.root));
     return std::move(findings_);
   }
 
+  // What holds, for who has no findings. A line for each site that counts anybody.
+  std::string in_force() const { return in_force_; }
+
  private:
+  void add_no_limit(const std::string& path) {
+    findings_.push_back({place_of(path, 0), "sets no limit, so that nobody is refused",
+                         "write 'sessions_limit = COUNT'"});
+  }
+
+  // Whether those who log in by these services are limited at all.
+  void check_effect(const PamSite& named, const SiteServices& services) {
+    const PamSite site = resolved(named);
+    const Result<Config>& config = configuration(site);
+    if (!config || (services.enforced.empty() && services.observed.empty())) return;
+    const auto names = [](const std::set<std::string>& all) {
+      std::string text;
+      for (const std::string& name : all)
+        text += (text.empty() ? "" : ", ") + escape_for_terminal(name);
+      return text;
+    };
+    const std::string path = path_of(site);
+    if (services.enforced.empty())
+      findings_.push_back(
+          {place_of(path, 0),
+           fmt::format("each stack of site '{}' has 'observe', so that nobody is refused ({})",
+                       site.site, names(services.observed)),
+           "remove 'observe' from the lines once the log shows what you expect"});
+    else if (!limits_anything(*config))
+      check_no_limit(path);
+    in_force_ += fmt::format("site {}: {}", site.site,
+                             config->sessions_limit < 0 ? std::string("no limit of seats")
+                                                        : seats_text(config->sessions_limit));
+    if (!services.enforced.empty()) in_force_ += ", in force for " + names(services.enforced);
+    if (!services.observed.empty()) in_force_ += "; observed: " + names(services.observed);
+    in_force_ += '\n';
+  }
+
+  static std::string seats_text(std::int32_t seats) {
+    return fmt::format("{} seat{}", seats, seats == 1 ? "" : "s");
+  }
+
+  // The defaults limit nobody.
+  void check_no_limit(const std::string& path) {
+    if (access(path.c_str(), F_OK) == 0) return add_no_limit(path);
+    const std::string near = near_file(path);
+    findings_.push_back({place_of(path, 0), "does not exist, so that nobody is refused",
+                         near.empty() ? "create it, with 'sessions_limit = COUNT'"
+                                      : "did you mean it by " + escape_for_terminal(near) + "?"});
+  }
+
+  // Sites that have a configuration and nothing else. One that a program uses has a registry.
+  void check_unnamed(const PamCheck& pam) {
+    for (const PamSite& site : checked_) {
+      const Result<Config>& config = configuration(site);
+      const auto is_it = [&](const PamSite& named) { return resolved(named) == site; };
+      const auto has_clients = [](const Section& section) {
+        return section.settings.clients.has_value();
+      };
+      if (!config || site.site == PamSite().site || !site.conf.empty() ||
+          std::any_of(pam.sites.begin(), pam.sites.end(), is_it) ||
+          std::any_of(config->sections.begin(), config->sections.end(), has_clients) ||
+          access(config->registry.c_str(), F_OK) == 0)
+        continue;
+      findings_.push_back(
+          {place_of(path_of(site), 0), "no stack names this site, so that it limits nobody",
+           fmt::format("add 'site={}' to the lines of its services, or remove the file",
+                       site.site)});
+    }
+  }
+
+  // An editor's and a package's left-overs are nobody's site.
+  void check_suffixes() {
+    for (const std::string& path : files_matching("/etc/security/sessreg.d/*")) {
+      const std::string name = path.substr(path.rfind('/') + 1);
+      if (name.find('.') != std::string::npos || !is_valid_site_name(name)) continue;
+      findings_.push_back({place_of(path, 0),
+                           "is read by nobody, as its name does not end in .conf",
+                           fmt::format("name it {}.conf", name)});
+    }
+  }
+
   std::vector<PamSite> chosen_sites() {
     if (global_.site != GlobalOptions().site || !global_.conf.empty())
       return {{global_.site, global_.conf}};
@@ -168,6 +268,7 @@ class Check {
     const Result<Config>& config = configuration(site);
     if (config) {
       add(check_names(*config, path_of(site), options_.root));
+      add(check_settings(*config, path_of(site)));
       check_registry(site, *config);
       return;
     }
@@ -201,6 +302,17 @@ class Check {
     }
     check_capacity(config, *registry);
     check_groups(config, *registry);
+    check_override(site, config, *registry);
+  }
+
+  // Until the next boot it hides what the file says, edited or not.
+  void check_override(const PamSite& site, const Config& config, const Registry& registry) {
+    const auto limit = registry.override_limit();
+    if (!limit || *limit == config.sessions_limit) return;
+    findings_.push_back(
+        {place_of(path_of(site), line_at_top(config, "sessions_limit")),
+         fmt::format("'sessions_limit' is hidden by a limit of {} that was set by hand", *limit),
+         fmt::format("run '{} limit --configured'", called(site))});
   }
 
   void check_capacity(const Config& config, const Registry& registry) {
@@ -339,11 +451,13 @@ class Check {
   std::map<PamSite, Result<Config>> configurations_;
   std::set<PamSite> checked_;
   std::map<std::string, PamSite> registries_;
+  std::string in_force_;
 };
 
 int run_check(const GlobalOptions& global, const CheckOptions& options) {
   if (!is_valid_site_name(global.site)) load_site_config(global);  // throws
-  const std::vector<Finding> findings = Check(global, options).run();
+  Check check(global, options);
+  const std::vector<Finding> findings = options.file.empty() ? check.run() : check.run_file();
   if (global.json) {
     nlohmann::ordered_json json = nlohmann::ordered_json::array();
     for (const Finding& finding : findings)
@@ -353,7 +467,7 @@ int run_check(const GlobalOptions& global, const CheckOptions& options) {
     std::string text;
     for (const Finding& finding : findings)
       text += fmt::format("{}: {}; {}\n", finding.place, finding.what, finding.mend);
-    print(findings.empty() ? "no findings\n" : text);
+    print(findings.empty() ? "no findings\n" + check.in_force() : text);
   }
   return findings.empty() ? kExitDone : kExitFailed;
 }
@@ -394,6 +508,10 @@ Finding finding_of(const Error& error, const std::string& file, const std::strin
 
 Runner declare_check(Options& command) {
   auto options = std::make_shared<CheckOptions>();
+  command
+      .add_option("--file", options->file, "check this configuration file alone, wherever it lies")
+      .value_name("FILE")
+      .not_empty();
   // For tests, and for looking at another root; not in the help.
   command.add_option("--pam-dir", options->pam_dir).not_empty().hidden();
   command.add_option("--module-dir", options->module_dir).not_empty().hidden();

@@ -15,6 +15,7 @@
 #include "config/policy.h"
 #include "config/spelling.h"
 #include "sessreg/lint/auth_modules.h"
+#include "sessreg/lint/near_file.h"
 #include "sessreg/lint/pam_mends.h"
 
 namespace sessreg {
@@ -176,7 +177,10 @@ class Checker {
     std::set<PamSite> sites;
     for (const PamEntry& entry : service.entries) {
       const PamLine& line = *entry.line;
-      if (!is_module(line)) continue;
+      if (!is_module(line)) {
+        check_spelling(line);
+        continue;
+      }
       result_.is_named = true;
       if (seen_.insert(&line).second) check_line(line);
       const PamSite site = site_of(line);
@@ -185,9 +189,35 @@ class Checker {
       note(result_.sites, site);
       note(result_.sites_of_service[service.name], site);
       if (line.type == "auth" && is_authfail(line)) note(result_.counted, site);
+      if (const auto socket = arguments_of(line).socket)
+        result_.socket_of_service.insert_or_assign(service.name, *socket);
     }
     for (const PamSite& site : sites)
       check_stack(service, site);
+  }
+
+  // libpam lets a login fail for a module that is not there, unless the line begins with a dash.
+  void check_spelling(const PamLine& line) {
+    constexpr std::string_view kOurs[] = {kModule};
+    const std::string_view name = line.module_name();
+    if (!nearest_spelling(name, kOurs).empty())
+      add(line, in_quotes(name) + " is no module of sessreg's",
+          fmt::format("did you mean {}?", kModule));
+  }
+
+  // What the site has to do with the service, once it counts it.
+  void note_service(const PamService& service, const PamSite& site, const PamLine* account,
+                    const PamLine* session) {
+    bool is_enforced = false, is_observed = false;
+    for (const PamLine* line : {account, session}) {
+      if (line == nullptr || is_fragment(service, *line)) continue;
+      (arguments_of(*line).observe ? is_observed : is_enforced) = true;
+    }
+    SiteServices& services = result_.services_of_site[site];
+    if (is_enforced)
+      services.enforced.insert(service.name);
+    else if (is_observed)
+      services.observed.insert(service.name);
   }
 
   static void note(std::vector<PamSite>& ret, const PamSite& site) {
@@ -242,6 +272,11 @@ class Checker {
     }
     const Result<Config>& config = configuration_(site);
     if (config || config.error().code != Errc::config_missing) return;
+    if (conf) {
+      if (const std::string meant = near_file(site.conf); !meant.empty())
+        return add(line, escape_for_terminal(site.conf) + " does not exist",
+                   "did you mean conf=" + escape_for_terminal(meant) + "?");
+    }
     const std::string& what = config.error().what;
     const std::size_t mend = what.rfind("; ");
     add(line, one_line(what.substr(0, mend)),
@@ -274,15 +309,17 @@ class Checker {
     if (!ignored) {
       const PamLine* account = first(service, "account", site);
       const PamLine* session = first(service, "session", site);
+      note_service(service, site, account, session);
       for (const PamLine* line : {account, session}) {
         if (line == nullptr) continue;
         check_control(service, *line);
         check_way_to(service, *line);
       }
-      if (config && rules_of_service(*config, service.name).keep.count() != 0)
+      const ServiceRules rules = config ? rules_of_service(*config, service.name) : ServiceRules();
+      if (rules.keep.count() != 0)
         check_kept(service, account, session);
       else
-        check_pair(service, account, session);
+        check_pair(service, rules, account, session);
       check_login_manager(service, site);
       if (account != nullptr && config) check_reattaching(service, *account, *config);
       if (session != nullptr && config) check_leftovers(service, *session, *config);
@@ -304,9 +341,16 @@ class Checker {
            stacks_.is_included(line.file, line.type);
   }
 
-  void check_pair(const PamService& service, const PamLine* account, const PamLine* session) {
-    if (account != nullptr && session == nullptr && !is_fragment(service, *account) &&
-        opens_sessions(service))
+  void check_pair(const PamService& service, const ServiceRules& rules, const PamLine* account,
+                  const PamLine* session) {
+    const auto& clients = rules.from == nullptr ? std::nullopt : rules.from->settings.clients;
+    if (account != nullptr && session == nullptr && clients)
+      add_for(*account, service.name,
+              "'clients' without 'keep' is for applications that log in over the socket, and this "
+              "line gives its seat back at once",
+              "set 'keep' for the service, or remove the line");
+    else if (account != nullptr && session == nullptr && !is_fragment(service, *account) &&
+             opens_sessions(service))
       add_for(*account, service.name,
               "an account line without a session line: the seat it reserves is given back, and the "
               "session is not counted",
@@ -318,13 +362,29 @@ class Checker {
               "add 'account required pam_sessreg.so' with the same arguments");
   }
 
-  // Its account phase does all.
+  // Its account phase does all, and what it takes is not given back to others.
   void check_kept(const PamService& service, const PamLine* account, const PamLine* session) {
     if (account == nullptr && session != nullptr && !is_fragment(service, *session))
       add_for(*session, service.name,
               "a session line without an account line: 'keep' has the account phase take the seat, "
               "so nobody is counted",
               "add 'account required pam_sessreg.so' with the same arguments");
+    if (account == nullptr || is_fragment(service, *account)) return;
+    bool is_behind = false;
+    for (const PamEntry& entry : service.of_type("account")) {
+      const PamLine& line = *entry.line;
+      is_behind |= &line == account;
+      const auto kind = action_on(line.control, "perm_denied").kind;
+      if (!is_behind || is_module(line) || line.module_name() == "pam_permit.so" ||
+          (kind != PamAction::Kind::bad && kind != PamAction::Kind::die))
+        continue;
+      add_for(
+          *account, service.name,
+          fmt::format("behind this line {} ({}) may refuse, and by then 'keep' has taken a seat",
+                      escape_for_terminal(line.module_name()), place_of(line.file, line.number)),
+          "move the line behind all other account lines");
+      return;
+    }
   }
 
   void check_control(const PamService& service, const PamLine& line) {

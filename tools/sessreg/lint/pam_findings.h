@@ -3,6 +3,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,19 @@ struct PamSite {
   auto operator<=>(const PamSite&) const = default;
 };
 
+// The services whose stacks have account or session lines of a site that counts them.
+struct SiteServices {
+  std::set<std::string> enforced;
+  std::set<std::string> observed;  // each of the lines has `observe`
+};
+
 struct PamCheck {
   std::vector<Finding> findings;
   std::vector<PamSite> sites;    // that the lines name, by a valid name; each once
   std::vector<PamSite> counted;  // of these, those with an `authfail` line
   std::map<std::string, std::vector<PamSite>> sites_of_service;
+  std::map<PamSite, SiteServices> services_of_site;
+  std::map<std::string, std::string> socket_of_service;  // where a line has `socket=`
   bool is_named = false;  // whether any line names the module
 };
 

@@ -4,7 +4,10 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "base/text.h"
 #include "common/socket_path.h"
@@ -25,14 +28,35 @@ bool is_only_root(const NameList& list) {
   return list.groups.empty() && list.users == std::vector<std::string>{"root"};
 }
 
-// Why nobody can ask the daemon; "" if somebody can.
-std::string fault_of_daemon(const std::string& socket) {
+// Services that open a session around the user's time, which ends with it.
+constexpr std::string_view kOpensSession =
+    " cockpit gdm-password lightdm login proftpd samba sddm sshd tigervnc vsftpd xrdp-sesman ";
+bool opens_session(const std::string& service) {
+  return kOpensSession.find(" " + service + " ") != kOpensSession.npos;
+}
+
+// Why the daemon would not answer for that site, and the mend; nothing if it would.
+std::optional<std::pair<std::string, std::string>> fault_of_daemon(const std::string& socket,
+                                                                   const std::string& site) {
   try {
-    varlink::Client::connect(socket);
-    return {};
+    varlink::Client client = varlink::Client::connect(socket);
+    const varlink::Reply reply =
+        client.call("org.sessreg.Sessions.List", {{"site", site}, {"user", "root"}});
+    if (reply.error == "org.sessreg.Sessions.NoSuchSite")
+      return std::pair("it does not serve this site", "run 'systemctl reload sessregd'");
+    return std::nullopt;
   } catch (const varlink::ClientError& error) {
-    return error.what();
+    return std::pair(std::string(error.what()), "run 'systemctl enable --now sessregd'");
   }
+}
+
+bool may_be_read_by_others(const std::string& path) {
+  for (std::filesystem::path at = path; at.has_relative_path(); at = at.parent_path()) {
+    struct stat status {};
+    const mode_t needed = at == path ? S_IROTH : S_IXOTH;
+    if (stat(at.c_str(), &status) == 0 && (status.st_mode & needed) == 0) return false;
+  }
+  return true;
 }
 
 class ServiceChecker {
@@ -59,6 +83,11 @@ class ServiceChecker {
       return add(section, fmt::format("'{}' does nothing, as the service is ignored", key),
                  fmt::format("take {} out of ignore_services, or add it to only_services",
                              shown(section)));
+    if (is_kept && opens_session(section.name))
+      return add(
+          section,
+          "'keep' is for services that open no session around the user's time, and this one does",
+          "remove 'keep'");
     if (is_kept && !is_in_stack(section.name))
       add(section, "'keep' does nothing, as no stack of that service names the site",
           "add the account line to " + escape_for_terminal(pam_directory_ + "/" + section.name));
@@ -78,18 +107,19 @@ class ServiceChecker {
   }
 
   void check_daemon(const Section& section, const std::string& key) {
-    const std::string fault = fault_of_daemon(default_socket_path());
-    if (!fault.empty())
-      add(section, fmt::format("'{}' needs sessregd, and {}", key, fault),
-          "run 'systemctl enable --now sessregd'");
+    const auto other = pam_.socket_of_service.find(section.name);
+    const std::string socket =
+        other == pam_.socket_of_service.end() ? default_socket_path() : other->second;
+    if (auto fault = fault_of_daemon(socket, config_.site))
+      add(section, fmt::format("'{}' needs sessregd, and {}", key, fault->first),
+          std::move(fault->second));
   }
 
   // A worker that cannot read it does not know of `keep`.
   void check_readable(const Section& section) {
-    struct stat status {};
-    if (stat(path_.c_str(), &status) != 0 || (status.st_mode & S_IROTH) != 0) return;
+    if (may_be_read_by_others(path_)) return;
     add(section, "'keep' does nothing for workers that are not root, who cannot read this file",
-        "run 'chmod o+r " + escape_for_terminal(path_) + "'");
+        "run 'chmod o+r " + escape_for_terminal(path_) + "', and 'chmod o+x' on its folder");
   }
 
   static std::string shown(const Section& section) {
