@@ -138,6 +138,7 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   }
   result.ref = *claim;
   result.id = record.id;
+  parts_->drop_older_notes(result.ref);
   if (held.record.victim_fate == VictimFate::evicted_at_bind) {
     const std::uint32_t slot = held.record.victim_slot;
     const std::uint32_t parked =
@@ -177,6 +178,7 @@ bool Registry::list_exempt(const Login& login, Admission& ret, const Terms& term
   }
   ret.ref = *claim;
   ret.id = record.id;
+  parts_->drop_older_notes(ret.ref);
   return true;
 }
 

@@ -51,6 +51,7 @@ Admission Registry::Attempt::take_seat() {
   if (answer.admitted()) {
     parts().add_to(kAdmissions, 1);
     parts().note_high_water(answer.count);
+    if (kind == RecordKind::session) parts().drop_older_notes(answer.ref);
   } else if (!answer.stale_configuration) {
     parts().add_to(facts_of(answer.refusal).counter, 1);
   }

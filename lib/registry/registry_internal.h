@@ -40,6 +40,8 @@ struct Registry::Parts {
   std::optional<SlotRef> claim_for(const Login& login, RecordImage& record, Admission& ret);
   std::optional<SlotRef> claim_slot(const Login& login, const RecordImage& record);
   bool drop_stalest_note();
+  // Who has logged in anew by that session is told no more why an earlier one of its device has ended.
+  void drop_older_notes(SlotRef session);
   // Ends the session that was found of a device, for another one of it. Harmless if it has gone.
   void end_session_of_device(const Decision& found);
   TokenDigest token_digest(std::string_view token) const;

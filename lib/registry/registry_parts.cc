@@ -227,6 +227,21 @@ bool Registry::Parts::drop_stalest_note() {
   return true;  // also where somebody else was quicker: look again
 }
 
+void Registry::Parts::drop_older_notes(SlotRef session) {
+  Snapshot anew, note;
+  if (!read(session.slot, anew) || anew.ref != session) return;  // it has gone already
+  const DeviceHash device = device_of(anew.record);
+  if (device == kNoDevice) return;
+  table().for_each_behind(table().home(anew.record.user_hash, Home::of_devices),
+                          [&](std::uint32_t slot, const StateWord& state) {
+                            if (slot != session.slot && state.stage == Stage::evicted &&
+                                table().is_device(slot, device) && read(slot, note) &&
+                                is_note(note) &&
+                                note.record.opened_boottime_ms <= anew.record.opened_boottime_ms)
+                              gate.unlist_evicted(slot, note.state.generation);
+                          });
+}
+
 void Registry::Parts::end_session_of_device(const Decision& found) {
   if (found.outcome == Outcome::device_seated) gate.remove(found.slot, found.generation);
   if (found.outcome == Outcome::device_parked) gate.drop(found.slot, found.generation);

@@ -179,6 +179,36 @@ TEST_CASE("a note tells for a day from the eviction on, however long before it w
   CHECK(end_of_note_ms(f.at(old.ref)) + 1'000 >= now().boottime_ms + kNoteKept_ms);
 }
 
+TEST_CASE("a note tells until its device logs in anew, and not when that session has been closed") {
+  Devices f;
+  const Terms terms = limit_of(5);
+  const Admission revoked = f.login_by("alice", "x", terms),
+                  other = f.login_by("alice", "y", terms);
+  f.revoke(revoked.ref, "no more");
+  f.revoke(other.ref, "of another device");
+  CHECK(f.use_by("alice", "x", terms).ref == revoked.ref);
+  const Login login = f.device("alice", "x");
+  Admission anew;
+  SECTION("counted") {
+    anew = f.registry.admit(login, terms, f.processes);
+  }
+  SECTION("exempt") {
+    REQUIRE(f.registry.list_exempt(login, anew));
+  }
+  SECTION("in two steps, of which the first may come to nothing") {
+    const Admission reserved = f.registry.reserve(login, terms, f.processes, ~0ull);
+    CHECK(f.stage(revoked.ref) == Stage::evicted);
+    const auto bound = f.registry.bind(reserved.ref, login, terms, f.processes);
+    REQUIRE(bound);
+    anew = *bound;
+  }
+  CHECK(f.registry.release(anew.ref));
+  const Admission opened = f.use_by("alice", "x", terms);
+  CHECK(opened.admitted());
+  CHECK_FALSE(opened.found);
+  CHECK(f.use_by("alice", "y", terms).ref == other.ref);
+}
+
 TEST_CASE("a mark that was never finished ends the session as well") {
   Devices f;
   const Admission a = f.login_by("alice", "x", limit_of(1));
