@@ -131,6 +131,47 @@ class Installed(unittest.TestCase):
         self.assertIn("the session has ended", again.stderr)
         self.assertEqual(run(self.program, "--nonsense", "x", env=self.environment).returncode, 2)
 
+    def requests_at_once(self, *browsers):
+        """The answers and exit statuses of as many processes, one for each user and device."""
+        conf = str(self.site / "site.conf")
+        started = [subprocess.Popen([str(self.program), "--no-process", *browser, conf],
+                                    stdout=subprocess.PIPE, text=True, env=self.environment)
+                   for browser in browsers]
+        return [(process.communicate(timeout=60)[0], process.returncode) for process in started]
+
+    def seats_taken(self):
+        """By the example as a user of its own, whose seat is not counted."""
+        answers = must(*self.command("bin"), env=self.environment, stdin=subprocess.DEVNULL)
+        return int(answers.splitlines()[1].removesuffix(" seats taken")) - 1
+
+    def test_two_processes_at_once_share_the_seat_of_a_device(self):
+        self.configure("sessions_limit = 9\n")
+        for number in range(20):
+            device = ("alice", f"x{number % 3}")
+            sessions = set()
+            for answer, status in self.requests_at_once(device, device):
+                self.assertEqual(status, 0, answer)
+                sessions.add(answer.split()[1])
+            self.assertEqual(len(sessions), 1)
+            self.assertEqual(self.seats_taken(), min(number + 1, 3))
+
+    def test_two_devices_at_once_take_a_seat_each_as_far_as_there_are_seats(self):
+        full = ("There are more than 1 active user sessions. Please try again later.\n", 1)
+        for number in range(20):
+            self.site = pathlib.Path(tempfile.mkdtemp(dir=self.work))
+            self.configure("sessions_limit = 9\n")
+            devices = ("alice", "x"), ("alice" if number % 2 else "bob", "y")
+            answers = self.requests_at_once(*devices)
+            self.assertEqual([status for _, status in answers], [0, 0], answers)
+            self.assertEqual(len({answer.split()[1] for answer, _ in answers}), 2)
+            self.assertEqual(self.seats_taken(), 2)
+
+            self.site = pathlib.Path(tempfile.mkdtemp(dir=self.work))
+            self.configure("sessions_limit = 1\n")
+            answers = self.requests_at_once(*devices)
+            self.assertEqual(sorted(status for _, status in answers), [0, 1], answers)
+            self.assertIn(full, answers)
+
     def test_the_example_says_what_is_wrong(self):
         self.configure("sessions_limit = ten\n")
         broken = run(*self.command(), env=self.environment, stdin=subprocess.DEVNULL)
