@@ -115,6 +115,30 @@ TEST_CASE("metrics tell what happened, and nobody's name") {
     CHECK(of_site("refusals_total", ",reason=\"" + reason + "\"") == number.dump());
 }
 
+TEST_CASE("sessions without a process are told apart, and are among all") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  Login browser = login_of("anna", process, "shop");
+  browser.no_process = true;
+  for (const char* device : {"x", "y", "stolen"}) {
+    browser.device = device;
+    sandbox.admit(browser);
+  }
+  CHECK(sandbox.tool({"revoke", "--device", "stolen", "--yes"}).code == 0);
+  Samples samples = read_strictly(sandbox.tool({"metrics"}).out);
+  const auto sessions = [&](const std::string& name, const std::string& state) {
+    return samples.at("sessreg_" + name + "{site=\"default\",state=\"" + state + "\"}");
+  };
+  CHECK(sessions("device_sessions", "active") == "2");
+  CHECK(sessions("device_sessions", "ending") == "1");
+  for (const char* state : {"parked", "reserved", "exempt"})
+    CHECK(sessions("device_sessions", state) == "0");
+  CHECK(sessions("sessions", "active") == "3");
+  CHECK(sessions("sessions", "ending") == "1");
+  CHECK(samples.at("sessreg_seats_taken{site=\"default\"}") == "3");
+}
+
 TEST_CASE("no limit is infinity, and a changed limit stands beside the configured one") {
   Sandbox sandbox("sessions_limit = -1\n");
   sandbox.registry();

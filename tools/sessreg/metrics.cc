@@ -3,8 +3,8 @@
 // Labels hold sites, states and reasons, whose number is bounded, and never users or hosts.
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <array>
+#include <map>
 #include <memory>
 
 #include "common/errors.h"
@@ -18,6 +18,12 @@ namespace {
 
 constexpr std::array kStates = {State::active, State::parked, State::reserved, State::orphaned,
                                 State::left,   State::ending, State::exempt};
+// Those that a session without a process can have.
+constexpr std::array kDeviceStates = {State::active, State::parked, State::reserved, State::ending,
+                                      State::exempt};
+
+// How many sessions there are in each state.
+using ByState = std::map<State, std::size_t>;
 
 struct NamedCounter {
   const char* name;
@@ -29,7 +35,8 @@ constexpr NamedCounter kReaped[] = {
 struct Measured {
   std::string site;
   bool is_up = false;  // if not, only `site` is valid
-  std::array<std::size_t, kStates.size()> sessions{};
+  ByState sessions;
+  ByState device_sessions;  // of those, the ones without a process
   std::size_t dangling = 0;
   std::uint32_t seats = 0;
   std::int32_t limit = -1;
@@ -46,8 +53,8 @@ Measured measure(const GlobalOptions& global, const ProcessTable& table) {
   measured.site = site.config.site;
   measured.is_up = true;
   for_each_session(site, table, [&](const Session& session) {
-    const auto place = std::find(kStates.begin(), kStates.end(), session.state);
-    ++measured.sessions.at(static_cast<std::size_t>(place - kStates.begin()));
+    ++measured.sessions[session.state];
+    if (!has_process(session.snapshot.record)) ++measured.device_sessions[session.state];
     if (session.is_idle_for(site.config.dangling_after)) ++measured.dangling;
   });
   measured.seats = site.seats_taken();
@@ -135,13 +142,19 @@ std::string exposition_of(const std::vector<Measured>& sites) {
   out.begin("sessreg_build_info", "gauge", "The version of the tool that tells this; always 1.");
   out.append(fmt::format("sessreg_build_info{{version=\"{}\"}} 1\n", kVersion));
 
-  out.metric(
-      "sessreg_sessions", "gauge", "User sessions by state.", "state", kStates,
-      [](State state) { return text(state); },
-      [](const Measured& site, State state) {
-        const auto place = std::find(kStates.begin(), kStates.end(), state);
-        return std::to_string(site.sessions.at(static_cast<std::size_t>(place - kStates.begin())));
-      });
+  const auto by_state = [&](const char* name, const char* help, const auto& states,
+                            ByState Measured::*sessions) {
+    out.metric(
+        name, "gauge", help, "state", states, [](State state) { return text(state); },
+        [sessions](const Measured& site, State state) {
+          const auto found = (site.*sessions).find(state);
+          return std::to_string(found == (site.*sessions).end() ? 0 : found->second);
+        });
+  };
+  by_state("sessreg_sessions", "User sessions by state.", kStates, &Measured::sessions);
+  by_state("sessreg_device_sessions",
+           "Those user sessions that have no process, as those of browsers, by state.",
+           kDeviceStates, &Measured::device_sessions);
   gauge("sessreg_dangling_sessions", "User sessions that were not used for dangling_after.",
         [](const Measured& site) { return site.dangling; });
   gauge("sessreg_seats_taken", "Seats that are taken, reserved ones among them.",
