@@ -146,6 +146,129 @@ TEST_CASE("who may come back to an open session is told apart from a new one's v
   CHECK(sandbox.tool({"explain", "nobody", "--json"}).json()["may_reattach"] == false);
 }
 
+TEST_CASE("of an application's service its clients, seats and devices are told, and no process") {
+  Sandbox sandbox(
+      "exempt = root nobody\nreserved_sessions = 1\nreserved_for = nobody\nsessions_limit = 3\n"
+      "count_leftovers = any\n"
+      "[service shop]\nclients = www-data @games\nsessions_limit = 5\nsession_ttl = 3h\n"
+      "[service wiki]\nclients =\n"
+      "[group nogroup]\nuser_sessions_limit = 0\n");
+  const Process process(sleeps);
+  Terms terms = sandbox.terms();
+  terms.groups.push_back({*sandbox.registry().group_index("service\nshop", 5), 5});
+  Login browser = login_of("nobody", process, "shop", "192.0.2.9", "Firefox Linux");
+  browser.no_process = true;
+  std::string id;
+  for (const char* device : {"stolen", "x"}) {
+    browser.device = device;
+    id = id_of(sandbox.admit(browser, terms));
+  }
+  CHECK(sandbox.tool({"revoke", "--device", "stolen", "--yes"}).code == 0);
+  browser.user = "otto";
+  sandbox.admit(browser, terms);
+
+  // Whoever has that name on this host is somebody else, and is exempt.
+  const ToolResult result = sandbox.tool({"explain", "nobody", "--service", "shop"});
+  CHECK_THAT(result.out,
+             Catch::StartsWith(
+                 "user     nobody (a name of the application's own)\n"
+                 "service  shop (its sessions have no process)\n"
+                 "clients  www-data @games, and root\n"
+                 "seats    2 held by the service\n"
+                 "devices  1 of nobody; ended, to be told why at the next use: 1\n"
+                 "from     -\n"
+                 "site     default (" +
+                 sandbox.conf_path() +
+                 ")\n"
+                 "\n"
+                 "rule                      value      from            now\n"
+                 "sessions_limit            3          top             2 taken\n"
+                 "sessions_limit            5          [service shop]  2 held\n"
+                 "user_sessions_limit       unlimited  default         1 held\n"
+                 "user_limit_policy         deny       default         -\n"
+                 "user_lock                 5m         default         -\n"
+                 "session_lifetime          unlimited  default         -\n"
+                 "session_ttl               3h         [service shop]  its client may say less\n"
+                 "idle_after                never      default         -\n"
+                 "reserved_sessions         1          top             may not use them\n"
+                 "max_failed_auth_per_host  off        default         -\n"
+                 "blacklist_time            1m         default         -\n"
+                 "\n"
+                 "seats of nobody:\n"
+                 "id "));
+  CHECK_THAT(result.out, Catch::Contains("Firefox Linux"));
+  for (const char* word : {"tty", "pid", "terminal", "uid", "leftovers"})
+    CHECK_THAT(result.out, !Catch::Contains(word));
+  // Two seats of three are taken, and the last is reserved for the host's users.
+  CHECK(result.code == 6);
+  CHECK_THAT(last_line(result.out), Catch::StartsWith("nobody would be refused: site_full: "));
+  const nlohmann::json json =
+      sandbox.tool({"explain", "nobody", "--service", "shop", "--json"}).json();
+  CHECK(json["devices"] ==
+        parse_json(R"({"clients":"www-data @games","seats":2,"sessions":1,"ended":1})"));
+  CHECK(json["uid"].is_null());
+  REQUIRE(json["sessions"].size() == 1);
+  CHECK(json["sessions"][0]["id"] == id);
+
+  CHECK_THAT(sandbox.tool({"explain", "anna", "--service", "wiki"}).out,
+             Catch::Contains("clients  root alone\n"
+                             "seats    0 held by the service, which has no limit of its own\n"
+                             "devices  0 of anna\n"));
+  CHECK(sandbox.tool({"explain", "nobody", "--json"}).json()["devices"].is_null());
+  CHECK(sandbox.tool({"explain", "nobody", "--json"}).json()["verdict"] == "exempt");
+}
+
+TEST_CASE("a service without clients is seen by its user's sessions to need no process") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  Login browser = login_of("anna", process, "web");
+  browser.no_process = true;
+  browser.device = "x";
+  sandbox.admit(browser);
+  const std::string anna = sandbox.tool({"explain", "anna", "--service", "web"}).out;
+  CHECK_THAT(anna, Catch::Contains("service  web (its sessions have no process)\n"
+                                   "clients  root alone\n"
+                                   "seats    1 held by the service, which has no limit of its own\n"
+                                   "devices  1 of anna\n"));
+  CHECK_THAT(anna, Catch::Contains("reserved_for") && !Catch::Contains("leftovers"));
+  CHECK_THAT(sandbox.tool({"explain", "otto", "--service", "web"}).out,
+             Catch::Contains("leftovers") && !Catch::Contains("devices"));
+}
+
+TEST_CASE("a login by an application ends no session of services that its clients have not") {
+  Sandbox sandbox(
+      "user_sessions_limit = 1\nuser_limit_policy = evict\n"
+      "[service shop]\nclients = www-data\n[service cart]\nclients = www-data @games\n"
+      "[service wiki]\nclients = news\n");
+  const Process process(sleeps);
+  Terms terms = sandbox.terms();
+  terms.user_limit = 1;
+  Login browser = login_of("anna", process);
+  browser.no_process = true;
+  browser.device = "x";
+  browser.service = "cart";
+  const std::string id = id_of(sandbox.admit(browser, terms));
+  const auto explained = [&](const char* service) {
+    return sandbox.tool({"explain", "anna", "--service", service, "--json"}).json();
+  };
+  CHECK(explained("shop")["verdict"] == "admitted");
+  CHECK(explained("shop")["gives_way"][0]["id"] == id);
+  CHECK(explained("wiki")["refusal"] == "user_full");
+}
+
+TEST_CASE("failures of an application's users are explained for it alone") {
+  Sandbox sandbox(
+      "max_failed_auth_per_host = 1\nblacklist_time = 1h\n[service shop]\nclients = www-data\n");
+  const RemoteHost host = RemoteHost::from_rhost("192.0.2.1");
+  sandbox.registry().failures({1, 3600 * 1000}, "shop").failed(host, "anna", boottime_ms());
+  const auto refusal = [&](const char* service) {
+    return sandbox.tool({"explain", "anna", "--service", service, "--host", "192.0.2.1", "--json"})
+        .json()["refusal"];
+  };
+  CHECK(refusal("shop") == "blacklisted");
+  CHECK(refusal("sshd").is_null());
+}
+
 TEST_CASE("an explanation publishes no limit") {
   Sandbox sandbox("sessions_limit = 7\n");
   const Process process(sleeps);

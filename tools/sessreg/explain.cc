@@ -21,6 +21,7 @@
 #include "session/messages.h"
 #include "session/send_off.h"
 #include "sessreg/command.h"
+#include "sessreg/explain_devices.h"
 #include "sessreg/list/views.h"
 #include "sessreg/terminal/table.h"
 
@@ -65,6 +66,8 @@ struct Failed {
 
 struct Explanation {
   Account user;
+  // Of a service whose sessions have no process. With clients the user is a name of their own.
+  std::optional<Devices> devices;
   std::string because;  // for exempt and ignored: which entry says so
   std::vector<Rule> rules;
   std::optional<Failed> failed;  // from the host, if one was given
@@ -123,15 +126,6 @@ std::string section_text(const Section& section) {
   return fmt::format("[{} {}]", kind, escape_for_terminal(in_file(section.name)));
 }
 
-std::string names_text(const NameList& list) {
-  std::string text;
-  for (const std::string& user : list.users)
-    text += (text.empty() ? "" : " ") + escape_for_terminal(in_file(user));
-  for (const std::string& group : list.groups)
-    text += (text.empty() ? "@" : " @") + escape_for_terminal(in_file(group));
-  return text.empty() ? "nobody" : text;
-}
-
 // What the rules say, in the order of the manual page.
 class RuleList {
  public:
@@ -147,8 +141,9 @@ class RuleList {
   void add_limit(const std::string& key, const Setting<std::int32_t>& limit, std::string now) {
     add(key, limit_text(limit.value), limit.value, std::move(now), limit.from);
   }
-  void add_time(const std::string& key, const Setting<Seconds>& time, const char* zero) {
-    add(key, duration_text(time.value, zero), time.value.count(), {}, time.from);
+  void add_time(const std::string& key, const Setting<Seconds>& time, const char* zero,
+                std::string now = {}) {
+    add(key, duration_text(time.value, zero), time.value.count(), std::move(now), time.from);
   }
   void add_from(const std::string& key, std::int32_t limit, std::string from, std::string now) {
     rules_.push_back({key, limit_text(limit), limit, std::move(from), std::move(now)});
@@ -175,6 +170,7 @@ std::size_t seats_of_group(const std::vector<Session>& sessions, std::optional<s
 std::vector<Rule> rules_of(const Site& open, Site& site, const Rulebook& book,
                            const Explanation& so_far, const std::vector<Session>& sessions) {
   const Config& config = open.config;
+  const bool is_of_application = so_far.devices && so_far.devices->clients;
   RuleList rules(config);
   const std::string taken = fmt::format("{} taken", so_far.seats);
   const auto changed = open.registry ? open.registry->override_limit() : std::nullopt;
@@ -194,15 +190,19 @@ std::vector<Rule> rules_of(const Site& open, Site& site, const Rulebook& book,
             policy_text(book.user_limit_policy.value), {}, book.user_limit_policy.from);
   rules.add_time("user_lock", book.user_lock, "none");
   rules.add_time("session_lifetime", book.session_lifetime, "unlimited");
-  rules.add_time("session_ttl", book.session_ttl, "unlimited");
+  rules.add_time("session_ttl", book.session_ttl, "unlimited",
+                 is_of_application ? "its client may say less" : "");
   rules.add_time("idle_after", book.idle_after, "never");
   const char* const counted_leftovers = leftovers_text(book.count_leftovers.value);
-  rules.add("count_leftovers", counted_leftovers, counted_leftovers, {}, book.count_leftovers.from);
+  if (!so_far.devices)
+    rules.add("count_leftovers", counted_leftovers, counted_leftovers, {},
+              book.count_leftovers.from);
   rules.add("reserved_sessions", std::to_string(config.reserved_sessions), config.reserved_sessions,
             config.reserved_sessions == 0 ? ""
             : book.may_use_reserved       ? "may use them"
                                           : "may not use them");
-  rules.add("reserved_for", names_text(config.reserved_for), names_text(config.reserved_for));
+  if (!is_of_application)
+    rules.add("reserved_for", names_text(config.reserved_for), names_text(config.reserved_for));
   std::string counted;
   if (so_far.failed && config.max_failed_auth_per_host != 0)
     counted = so_far.failed->counted ? fmt::format("{} counted", so_far.failed->failures)
@@ -288,18 +288,28 @@ std::string why_exempt(const Config& config, const std::string& user, const InGr
 std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& global,
                                           const ExplainOptions& options) {
   const Config& config = open.config;
+  const NameList* const clients = clients_of(config, options.service);
   Explanation told;
-  told.user = find_account(options.user);
-  const Login login = login_of(told.user, options);
+  // A name of an application's own is no account, and none of its groups is this host's.
+  if (clients != nullptr)
+    told.user.name = options.user;
+  else
+    told.user = find_account(options.user);
+  const auto sessions = read_sessions(open, ProcessTable::read());
+  told.devices = devices_of(open, told.user.name, options.service, sessions);
+  Login login = login_of(told.user, options);
+  login.no_process = told.devices.has_value();
   const InGroup in_group = groups_of(told.user.name, told.user.primary_group);
-  const Standing standing = standing_of(config, told.user.name, options.service, in_group);
+  Standing standing = standing_of(config, told.user.name, options.service, in_group);
+  // Of its users the application itself says who is exempt.
+  if (clients != nullptr && standing == Standing::exempt) standing = Standing::counted;
 
   auto site = open_to_ask(open, global);
   if (!site) throw failure_of(site.error(), called_as(open));
   FailureStatus status;
   if (!options.host.empty()) {
     const RemoteHost host = RemoteHost::from_shown(options.host);
-    auto failures = failures_of(*site, host);
+    auto failures = failures_of(*site, host, clients != nullptr ? options.service : "");
     if (failures) status = failures->status(host, boottime_ms());
     told.failed = Failed{status.failures, status.blacklisted, failures.has_value()};
   }
@@ -314,13 +324,16 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
     return told;
   }
 
-  const auto sessions = read_sessions(open, ProcessTable::read());
   for (const Session& session : sessions)
     if (session.has_seat && open.registry->is_user_of(session.snapshot.record, told.user.name))
       told.holders.push_back(session);
   told.seats = open.seats_taken();
 
-  const Rulebook book = rules_for(config, told.user.name, options.service, in_group);
+  Rulebook book = rules_for(config, told.user.name, options.service, in_group);
+  if (clients != nullptr) {  // as LoginProcedure has it
+    book.may_use_reserved = config.reserved_sessions == 0;
+    book.evictable_services = services_of_clients(config, *clients);
+  }
   // Publishing a new limit is left to the next login: it is undone below.
   const ConfiguredLimit published = site->registry->published_limit();
   const auto admission = foresee(*site, login, book);
@@ -330,7 +343,7 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
   if (!admission) throw failure_of(admission.error(), called_as(open));
   if (admission->stale_configuration) return std::nullopt;
 
-  told.may_reattach = !status.blacklisted && may_reattach(*site, login);
+  told.may_reattach = !status.blacklisted && !told.devices && may_reattach(*site, login);
   told.rules = rules_of(open, *site, book, told, sessions);
   if (status.blacklisted) {
     told.verdict = Verdict::refused;
@@ -378,24 +391,27 @@ std::string failed_text(const Failed& failed, const Config& config) {
                      failed.failures == 1 ? "" : "s", failed.blacklisted ? ", blacklisted" : "");
 }
 
+std::string about_user(const Explanation& told) {
+  if (told.devices && told.devices->clients) return " (a name of the application's own)";
+  return told.user.uid ? fmt::format(" (uid {})", *told.user.uid)
+                       : " (no such user on this host: explained by name only)";
+}
+
 std::string explanation_text(const Site& open, const ExplainOptions& options,
                              const Explanation& told) {
   const Terminal terminal = stdout_terminal();
   const std::int64_t now_ms = now().realtime_ms;
-  std::string head = field_list(
-      {
-          {"user", escape_for_terminal(told.user.name) +
-                       (told.user.uid ? fmt::format(" (uid {})", *told.user.uid)
-                                      : " (no such user on this host: explained by name only)")},
-          {"service", escape_for_terminal(options.service)},
-          {"from", told.failed
-                       ? escape_for_terminal(options.host) + failed_text(*told.failed, open.config)
-                       : "-"},
-          {"site", fmt::format("{} ({})", escape_for_terminal(open.config.site),
-                               escape_for_terminal(open.config_file()))},
-      },
-      terminal);
-  std::string text = std::move(head);
+  std::vector<std::pair<std::string, std::string>> head = {
+      {"user", escape_for_terminal(told.user.name) + about_user(told)},
+      {"service", escape_for_terminal(options.service) +
+                      (told.devices ? " (its sessions have no process)" : "")}};
+  if (told.devices) append_fields(head, *told.devices, told.user.name);
+  head.emplace_back("from", told.failed ? escape_for_terminal(options.host) +
+                                              failed_text(*told.failed, open.config)
+                                        : "-");
+  head.emplace_back("site", fmt::format("{} ({})", escape_for_terminal(open.config.site),
+                                        escape_for_terminal(open.config_file())));
+  std::string text = field_list(head, terminal);
   if (!told.rules.empty()) {
     Table table({{"rule"}, {"value", true}, {"from", true}, {"now"}});
     for (const Rule& rule : told.rules)
@@ -462,6 +478,7 @@ nlohmann::ordered_json explanation_json(const Site& open, const ExplainOptions& 
   json["message"] = or_null(told.message);
   json["may_reattach"] = told.may_reattach;
   json["active"] = told.seats;
+  json["devices"] = told.devices ? to_json(*told.devices) : nullptr;
   json["rules"] = nlohmann::ordered_json::array();
   for (const Rule& rule : told.rules)
     json["rules"].push_back({{"key", rule.key}, {"value", rule.raw}, {"from", rule.from}});

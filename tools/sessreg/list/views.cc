@@ -53,17 +53,17 @@ void set_number(Cell& cell, std::uint64_t number) {
   set_plain(cell, Digits(number).text());
 }
 
-std::vector<Column> session_columns(bool with_site) {
+std::vector<Column> session_columns(bool with_site, bool with_process) {
   std::vector<Column> columns = {{"id"},
                                  {"user", true},
                                  {"service", true},
                                  {"from", true},
-                                 {"tty", true},
+                                 {with_process ? "tty" : "label", true},
                                  {"state"},
                                  {"opened"},
                                  {"last activity", false, "used"},
-                                 {.header = "expires", .expendable = true},
-                                 {"pid"}};
+                                 {.header = "expires", .expendable = true}};
+  if (with_process) columns.push_back({"pid"});
   if (with_site) columns.insert(columns.begin(), {"site", true});
   return columns;
 }
@@ -87,11 +87,12 @@ Colour colour_of(State state) {
 
 }  // namespace
 
-RowTable::RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms)
+RowTable::RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms, bool with_process)
     : with_site_(with_site),
+      with_process_(with_process),
       cuts_ids_(terminal.is_terminal),
       now_ms_(now_ms),
-      table_(session_columns(with_site), terminal) {}
+      table_(session_columns(with_site, with_process), terminal) {}
 
 void RowTable::fit(std::size_t digits) {
   digits_ = cuts_ids_ ? digits : sizeof(SessionId) * 2;
@@ -124,6 +125,7 @@ void RowTable::measure(const Row& row) {
     measure_time(column++, *expires_ms);
   else
     plain(std::strlen(kAbsent));
+  if (!with_process_) return;
   plain(row.pid == 0 ? std::strlen(kAbsent)
                      : Digits(static_cast<std::uint64_t>(row.pid)).text().size());
 }
@@ -178,14 +180,17 @@ void RowTable::append_line(std::string& out, const Row& row, bool is_new) const 
   else
     plain(kAbsent);
   const Digits pid(static_cast<std::uint64_t>(row.pid));
-  plain(row.pid == 0 ? std::string_view(kAbsent) : pid.text());
+  if (with_process_) plain(row.pid == 0 ? std::string_view(kAbsent) : pid.text());
   table_.append_line(out, std::span<const CellView>(cells.data(), cells.size()));
 }
 
 std::string sessions_table(const std::vector<Session>& sessions, const Terminal& terminal,
                            std::int64_t now_ms) {
   RowStore store(Order::activity);
-  RowTable table(false, terminal, now_ms);
+  const bool with_process = std::any_of(sessions.begin(), sessions.end(), [](const Session& each) {
+    return has_process(each.snapshot.record);
+  });
+  RowTable table(false, terminal, now_ms, with_process);
   for (const Session& session : sessions)
     table.measure(store.add(session, Seconds(0)));
   table.fit(distinct_digits(sessions));

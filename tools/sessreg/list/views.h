@@ -13,13 +13,14 @@
 
 namespace sessreg {
 
+// If none of them has a process, neither terminals nor pids are spoken of.
 std::string sessions_table(const std::vector<Session>& sessions, const Terminal& terminal,
                            std::int64_t now_ms);
 
 // The same table, written row by row.
 class RowTable {
  public:
-  RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms);
+  RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms, bool with_process = true);
 
   void measure(const Row& row);
   // Adds all that `other`, made in the same way, has measured.
@@ -35,6 +36,7 @@ class RowTable {
   void measure_time(std::size_t column, std::int64_t realtime_ms);
 
   bool with_site_;
+  bool with_process_;
   bool cuts_ids_;
   std::size_t digits_ = 0;
   std::int64_t now_ms_;
