@@ -196,6 +196,26 @@ class Installed(unittest.TestCase):
                          *self.flags, "-o", self.work / "alone")
                     must(self.work / "alone", env=self.environment)
 
+    def test_the_example_of_the_manual_page_is_strict_c(self):
+        page = (EXAMPLE.parent / "sessreg.3").read_text()
+        parts = page.split("/* Logging in, once")[1].split("\n.Ed\n")
+        use = parts[1].split("indent\n")[1]
+        source = self.work / "web.c"
+        source.write_text(
+            "#include <sessreg.h>\n"
+            "int page(void), redirect(const char *), reply(int, const char *);\n"
+            "int ask_for_password(const char *);\n"
+            "void set_cookie(const char *, const char *);\n"
+            "int log_in(const sessreg_site *, const char *, const char *);\n"
+            "int serve(const sessreg_site *, const char *);\n"
+            "int log_out(const sessreg_site *, const char *);\n"
+            "int use(const sessreg_site *);\n"
+            f"/* Logging in, once{parts[0]}\n"
+            "int use(const sessreg_site *site)\n{\n"
+            "sessreg_error error = SESSREG_ERROR_INIT;\nsessreg_login login = SESSREG_LOGIN_INIT;\n"
+            f"sessreg_session *session;\nint code;\n{use}\nreturn page();\n}}\n")
+        must("cc", "-std=c99", *STRICT, "-c", source, *self.flags, "-o", self.work / "web.o")
+
     def test_an_answer_must_be_looked_at(self):
         source = self.work / "careless.c"
         source.write_text("#include <sessreg.h>\n"

@@ -11,6 +11,7 @@ import pathlib
 import signal
 import socket
 import subprocess
+import sys
 import time
 import unittest
 
@@ -445,6 +446,35 @@ class Endings(ApplicationTest):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(self.seats(), 0)
         self.assertEqual(self.shown(session)["reason"], "stolen")
+
+
+class ManualPage(ApplicationTest):
+
+    def example(self):
+        """Runs what sessregd(8) shows of Python."""
+        page = (scene.HERE.parent.parent / "tools/sessregd/sessregd.8").read_text()
+        program = "import json, socket\n" + page.split("import json, socket\n")[1].split(".Ed\n")[0]
+        where = "/run/sessreg/sessregd.sock"
+        self.assertEqual(program.count(where), 1)
+        program = program.replace(r"\e", "\\").replace(where, str(self.socket_path))
+        program = program.replace('"Admit", ', f'"Admit", site="{self.site.name}", ')
+        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True,
+                              timeout=scene.HANG_S)
+
+    def test_its_example_in_python_logs_in_and_out_and_tells_of_a_refusal(self):
+        done = self.example()
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+        noted = (self.directory / f"{self.site.name}.ended")
+        self.assert_soon(noted.exists)
+        self.assertEqual(noted.read_text().split()[2], "closed")
+        self.configure(sessions_limit=1)
+        self.admit("otto", "y")
+        done = self.example()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(done.stdout, "There are more than 1 active user sessions. Please try again "
+                                      "later.\n")
+        self.configure("", sessions_limit="many")
+        self.assertIn("Failed: ('CannotDecide'", self.example().stderr)
 
 
 class OwnRegistry(unittest.TestCase):
