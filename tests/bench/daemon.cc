@@ -3,11 +3,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +23,7 @@
 #include "machine.h"
 #include "report.h"
 #include "rounds.h"
+#include "server.h"
 #include "session/activity.h"
 #include "tmpfs_dir.h"
 #include "token/token_key.h"
@@ -97,51 +96,6 @@ class TokenSite {
   std::vector<std::uint32_t> slots_;
 };
 
-// A process that ends with the object.
-class Server {
- public:
-  explicit Server(const std::function<void()>& serve) {
-    fflush(nullptr);
-    pid_ = fork();
-    if (pid_ < 0) throw std::runtime_error("fork");
-    if (pid_ != 0) return;
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    pin_to_core(1);
-    serve();
-    _exit(1);
-  }
-  ~Server() {
-    kill(pid_, SIGKILL);
-    waitpid(pid_, nullptr, 0);
-  }
-  Server(const Server&) = delete;
-  Server& operator=(const Server&) = delete;
-
- private:
-  pid_t pid_;
-};
-
-Fd connect_to(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  memcpy(address.sun_path, path.data(), path.size());
-  for (int tried = 0; tried < 500; ++tried) {
-    Fd connection(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    if (connect(connection.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0)
-      return connection;
-    usleep(10'000);
-  }
-  throw std::runtime_error("nobody answers on " + path);
-}
-
-void start_daemon(const TokenSite& site) {
-  const Fd log(open(site.path("log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
-  dup2(log.get(), STDERR_FILENO);
-  const std::string conf = site.conf(), socket = site.socket();
-  execl(BENCH_DAEMON, "sessregd", "--foreground", "--conf", conf.c_str(), "--socket",
-        socket.c_str(), nullptr);
-}
-
 // One connection, blocking: as little as a server can do.
 void serve_echo(int listening) {
   const Fd peer(accept4(listening, nullptr, nullptr, SOCK_CLOEXEC));
@@ -174,25 +128,6 @@ void serve_epoll_echo(int listening) {
     if (got <= 0) return;
     if (send(fd, buffer.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL) != got) return;
   }
-}
-
-void send_all(int fd, const std::string& message) {
-  for (std::size_t sent = 0; sent < message.size();) {
-    const ssize_t n = send(fd, message.data() + sent, message.size() - sent, MSG_NOSIGNAL);
-    if (n <= 0) throw std::runtime_error("cannot send");
-    sent += static_cast<std::size_t>(n);
-  }
-}
-
-std::string receive(int fd) {
-  std::string answer;
-  char buffer[4096];
-  do {
-    const ssize_t got = recv(fd, buffer, sizeof buffer, 0);
-    if (got <= 0) throw std::runtime_error("no answer");
-    answer.append(buffer, static_cast<std::size_t>(got));
-  } while (answer.back() != '\0');
-  return answer;
 }
 
 // Nanoseconds a round trip of that message, which is to be answered by `expected` (empty: itself).
@@ -261,8 +196,14 @@ void measure_round_trips(TokenSite& site, unsigned rounds, Goals& goals) {
   auto epoll_listening = varlink::make_listening_socket(site.path("epoll"), 0600);
   auto echo_listening = varlink::make_listening_socket(site.path("echo"), 0600);
   if (!epoll_listening || !echo_listening) throw std::runtime_error("cannot listen");
-  const Server epoll([&] { serve_epoll_echo(epoll_listening->get()); });
-  const Server echo([&] { serve_echo(echo_listening->get()); });
+  const Server epoll([&] {
+    pin_to_core(1);
+    serve_epoll_echo(epoll_listening->get());
+  });
+  const Server echo([&] {
+    pin_to_core(1);
+    serve_echo(echo_listening->get());
+  });
   const Fd connections[] = {connect_to(site.socket()), connect_to(site.path("epoll")),
                             connect_to(site.path("echo"))};
   std::string message, answer;
@@ -389,7 +330,10 @@ void measure(Effort effort) {
   const unsigned rounds = full ? 61 : quick ? 15 : 1;
   measure_digest(site, rounds, goals);
   {
-    const Server daemon([&] { start_daemon(site); });
+    const Server daemon([&] {
+      pin_to_core(1);
+      become_daemon(site.conf(), site.socket(), site.path("log"));
+    });
     connect_to(site.socket());
     measure_round_trips(site, rounds, goals);
     measure_batches(site, full ? 21 : quick ? 5 : 1, goals);

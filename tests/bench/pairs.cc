@@ -33,18 +33,6 @@ enum Contestant : std::size_t {
   kContestants,
 };
 
-RoundOptions rounds_of(Effort effort) {
-  switch (effort) {
-    case Effort::smoke:
-      return {1, 0.1, 0};
-    case Effort::quick:
-      return {15, 3, 5};
-    case Effort::full:
-      break;
-  }
-  return {31, 10, 15};
-}
-
 // 99 % full, but with room for one more from each process.
 std::uint32_t sessions_at(std::uint32_t n) {
   return std::min(n / 100 * 99 + n % 100 * 99 / 100, n - kMaxProcesses);

@@ -26,6 +26,18 @@ std::uint64_t calibrate(Workers& workers, std::size_t task, unsigned processes, 
 
 }  // namespace
 
+RoundOptions rounds_of(Effort effort) {
+  switch (effort) {
+    case Effort::smoke:
+      return {1, 0.1, 0};
+    case Effort::quick:
+      return {15, 3, 5};
+    case Effort::full:
+      break;
+  }
+  return {31, 10, 15};
+}
+
 Spread spread_of(std::vector<double> values) {
   if (values.empty()) return {};
   std::sort(values.begin(), values.end());

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "effort.h"
 #include "workers.h"
 
 namespace bench {
@@ -31,6 +32,7 @@ struct RoundOptions {
   double slice_ms = 10;
   double patience_s = 15;  // with neighbours; then noisy rounds must do
 };
+RoundOptions rounds_of(Effort effort);
 
 // `contestants`: indices of tasks.
 Rounds run_rounds(Workers& workers, const std::vector<std::size_t>& contestants, unsigned processes,
