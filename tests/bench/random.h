@@ -29,6 +29,12 @@ class Random {
   std::uint64_t state_;
 };
 
+// Sixteen digits, to be put into a name.
+inline void put_hex(std::uint64_t value, char* to) {
+  for (int shift = 60; shift >= 0; shift -= 4)
+    *to++ = "0123456789abcdef"[value >> shift & 15];
+}
+
 // What a contestant keeps of a session: as many bytes as the registry's record.
 struct Record {
   Key id{};
