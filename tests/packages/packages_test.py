@@ -23,7 +23,7 @@ from su_login import Login, wait_until
 PAM = pathlib.Path("/etc/pam.d")
 CONF = pathlib.Path("/etc/security/sessreg.conf")
 WORK = pathlib.Path("/run/packages")
-OURS = ("libpam-sessreg", "sessreg", "libsessreg0", "libsessreg-dev")
+OURS = ("libpam-sessreg", "sessreg", "libsessreg0", "libsessreg-dev", "python3-sessreg")
 PROFILES = ("sessreg", "sessreg-preauth", "sessreg-authfail")
 COMMON = ("common-auth", "common-account", "common-session", "common-session-noninteractive",
           "common-password")
@@ -209,6 +209,16 @@ class Packages(unittest.TestCase):
         done = run(WORK / "gateway", "alice")
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("1 seats taken", done.stdout)
+
+    def test_an_application_in_python_has_seats_of_its_own(self):
+        must("/usr/bin/python3", "-c", "import sessreg.aio, sessreg.wsgi\n"
+             "from sessreg.embedded import Site\n"
+             f"with Site('{WORK}/seats', sessions_limit=1) as site:\n"
+             "    seats = site.client('web', timeout=30)\n"
+             "    seats.admit('anna')\n"
+             "    try: seats.admit('otto')\n"
+             "    except sessreg.Refused: pass\n"
+             "    else: raise SystemExit('otto has got a seat')\n")
 
     # --- Enabled ---
 
