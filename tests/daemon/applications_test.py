@@ -256,11 +256,11 @@ class HangingUp(ApplicationTest):
 
     def test_who_gave_up_waiting_gets_no_seat(self):
         self.admit("anna", "x")
-        self.daemon.send_signal(signal.SIGSTOP)
+        os.kill(self.daemon.pid, signal.SIGSTOP)
         client = Client(self.service.connect(self.socket_path, APP)[0])
         client.send("Use", site=self.site.name, service="shop", user="otto", device="y")
         client.close()
-        self.daemon.send_signal(signal.SIGCONT)
+        os.kill(self.daemon.pid, signal.SIGCONT)
         self.assertEqual([s["user"] for s in self.list()["sessions"]], ["anna"])
         # Who only has nothing more to say is answered.
         client = Client(self.service.connect(self.socket_path, APP)[0])
