@@ -106,7 +106,7 @@ constexpr Key kKeys[] = {
      }},
     {"session_ttl", kAnywhere, ValueShape::single,
      [](std::string_view value, Target target) {
-       return store(parse_seconds(value, kShortest, kForever), target, &Config::session_ttl,
+       return store(parse_seconds(value, kZero, kForever), target, &Config::session_ttl,
                     &SectionSettings::session_ttl);
      }},
     {"idle_after", kAnywhere, ValueShape::single,

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 
 #include "base/text.h"
 
@@ -163,8 +164,10 @@ std::string_view trim(std::string_view text) {
   return text.substr(first, text.find_last_not_of(kBlank) - first + 1);
 }
 
+// Words are taken where they are printed, for what the least value says.
 Result<std::int32_t> parse_count(std::string_view text, std::int32_t least, std::int32_t most,
                                  const char* mend) {
+  if ((least == -1 && text == "unlimited") || (least == 0 && text == "off")) return least;
   const auto number = decimal(text);
   if (number && *number >= least && *number <= most) return static_cast<std::int32_t>(*number);
   if (!looks_like_number(text)) return refused(quoted(text) + " is not a number; " + mend);
@@ -173,6 +176,9 @@ Result<std::int32_t> parse_count(std::string_view text, std::int32_t least, std:
 }
 
 Result<Seconds> parse_seconds(std::string_view text, Seconds least, Seconds most) {
+  constexpr std::string_view kNone[] = {"never", "unlimited", "none", "off"};
+  if (least.count() == 0 && std::find(std::begin(kNone), std::end(kNone), text) != std::end(kNone))
+    return least;
   const auto duration = parse_duration(text);
   if (!duration) {
     return refused(quoted(text) +

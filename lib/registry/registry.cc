@@ -216,8 +216,8 @@ std::optional<SlotRef> Registry::find_session(const Login& login, std::string_vi
 
 std::optional<SlotRef> Registry::find_device(const Login& login) {
   Rules rules;
-  rules.device = parts_->device_hash(login);
   rules.user = parts_->user_hash(login.user);
+  rules.device = parts_->device_hash(login, rules.user);
   for (int turn = 0; turn < kReleaseTurns; ++turn) {
     const Decision found = parts_->gate.find_device(rules);
     if (!found.is_of_device()) break;

@@ -61,9 +61,8 @@ Admission Registry::Attempt::take_seat() {
 Admission Registry::Attempt::decide() {
   rules.site = terms.site;
   rules.held_back = terms.may_use_reserved ? 0 : terms.reserved_seats;
-  const DeviceHash device = parts().device_hash(login);
-  rules.user =
-      terms.user_limit < 0 && device == kNoDevice ? UserHash{} : parts().user_hash(login.user);
+  if (terms.user_limit >= 0 || !login.device.empty()) rules.user = parts().user_hash(login.user);
+  const DeviceHash device = parts().device_hash(login, rules.user);
   // A reservation, which may come to nothing, only takes the seat that its device has; it ends neither
   // a parked session nor an exempt one, as bind() does.
   if (kind != RecordKind::reservation) rules.device = device;
@@ -88,6 +87,7 @@ Admission Registry::Attempt::decide() {
       decision = gate().find_device(rules);
       if (decision.done() && find_note()) return std::move(result);
     }
+    if (!claim && device != kNoDevice && (!is_use || decision.done())) claim_early();
     // Look first: while the site is full nobody needs a claim to be refused.
     if (!is_use || !decision.is_of_device())
       decision = claim ? gate().add(*claim, rules) : gate().check_room(rules);
@@ -221,6 +221,19 @@ bool Registry::Attempt::ended_parked_of_device() {
   if (!parked_of_device) return false;
   parts().end_session_of_device(*std::exchange(parked_of_device, std::nullopt));
   return true;
+}
+
+// Looking for a device takes a part of an admission that can be seen, and has to be done with the claim. So
+// where a seat is likely it is not done without one before.
+void Registry::Attempt::claim_early() {
+  if (dry_run || claimed_early) return;
+  claimed_early = true;
+  const std::int32_t limit = gate().override_limit().value_or(terms.site.limit);
+  if (limit >= 0 && gate().count() + std::uint64_t(terms.reserved_seats) >= std::uint64_t(limit))
+    return;
+  RecordImage record = parts().make_record(login, kind, terms, ends_ms);
+  result.id = record.id;
+  claim = parts().claim_for(login, record, result, Parts::IfFull::give_up);
 }
 
 bool Registry::Attempt::take_claim() {

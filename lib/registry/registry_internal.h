@@ -37,7 +37,10 @@ struct Registry::Parts {
                           std::uint64_t ends_ms);
   SessionId new_id(const Login& login);
   Claimer claimer(const ProcessId& id) const;
-  std::optional<SlotRef> claim_for(const Login& login, RecordImage& record, Admission& ret);
+  // In a full table notes give way, the oldest first, if they may.
+  enum class IfFull { drop_notes, give_up };
+  std::optional<SlotRef> claim_for(const Login& login, RecordImage& record, Admission& ret,
+                                   IfFull if_full = IfFull::drop_notes);
   std::optional<SlotRef> claim_slot(const Login& login, const RecordImage& record);
   bool drop_stalest_note();
   // Who has logged in anew by that session is told no more why an earlier one of its device has ended.
@@ -50,8 +53,8 @@ struct Registry::Parts {
   std::uint64_t connection_hash(const Login& login) const;
   std::uint64_t group_hash(std::string_view name) const;  // never 0
   DeviceHash device_hash(const UserHash& user, std::uint64_t service,
-                         std::string_view device) const;  // never kNoDevice
-  DeviceHash device_hash(const Login& login) const;       // kNoDevice: it has none
+                         std::string_view device) const;                   // never kNoDevice
+  DeviceHash device_hash(const Login& login, const UserHash& user) const;  // kNoDevice: it has none
   bool may_bind(const Snapshot& held, const Login& login) const;
   bool is_record_of(const RecordImage& record, const Login& login) const;
   void add_to(Counter counter, std::uint64_t amount);
@@ -121,6 +124,7 @@ struct Registry::Attempt {
   Rules rules{};
   std::optional<SlotRef> claim{};
   bool searched_table = false;
+  bool claimed_early = false;
   bool searched_user = false;
   bool locked = false;
   bool other_limit_is_in_the_way = false;  // behind the first
@@ -144,6 +148,7 @@ struct Registry::Attempt {
   Gate<ProcessAtom>& gate() const { return parts().gate; }
 
   bool take_claim();
+  void claim_early();
   bool may_evict(std::uint64_t service_hash) const;
   bool take_over(Decision& decision);
   bool replace_device(Decision& decision);

@@ -112,7 +112,7 @@ RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, co
   }
   if (no_process) {
     std::array<std::uint64_t, 2> words;
-    const DeviceHash device = device_hash(login);
+    const DeviceHash device = device_hash(login, record.user_hash);
     memcpy(words.data(), device.data(), sizeof words);
     record.leader_start_ticks = words[0];
     record.parent_start_ticks = words[1];
@@ -164,9 +164,9 @@ DeviceHash Registry::Parts::device_hash(const UserHash& user, std::uint64_t serv
   return hash;
 }
 
-DeviceHash Registry::Parts::device_hash(const Login& login) const {
+DeviceHash Registry::Parts::device_hash(const Login& login, const UserHash& user) const {
   if (login.device.empty()) return kNoDevice;
-  return device_hash(user_hash(login.user), service_hash(login.service), login.device);
+  return device_hash(user, service_hash(login.service), login.device);
 }
 
 TokenDigest Registry::Parts::token_digest(std::string_view token) const {
@@ -199,9 +199,9 @@ std::optional<SlotRef> Registry::Parts::claim_slot(const Login& login, const Rec
 }
 
 std::optional<SlotRef> Registry::Parts::claim_for(const Login& login, RecordImage& record,
-                                                  Admission& ret) {
+                                                  Admission& ret, IfFull if_full) {
   auto claim = claim_slot(login, record);
-  while (!claim && drop_stalest_note())
+  while (!claim && if_full == IfFull::drop_notes && drop_stalest_note())
     claim = claim_slot(login, record);
   if (!claim) return claim;
   Undo undo([&] { table().abandon(*claim); });

@@ -96,6 +96,12 @@ std::optional<Error> where_it_is(const Seat& seat, Act act) {
 
 }  // namespace
 
+// One IPv6 host has as many addresses as it likes.
+std::string kept_device(const std::string& host) {
+  const RemoteHost known = RemoteHost::from_rhost(host);
+  return known.kind() == RemoteHost::Kind::none ? kNoHost : known.text();
+}
+
 std::optional<Error> close_kept(const Seat& seat) {
   return where_it_is(seat, [&](Registry& registry) { close_in(registry, seat.ref); });
 }
@@ -540,9 +546,7 @@ bool LoginProcedure::becomes_use(const Config& config) {
   if (!options_.obeys_keep || rules_of_service(config, login_.service).keep.count() == 0)
     return false;
   is_kept_ = login_.no_process = true;
-  // One IPv6 host has as many addresses as it likes.
-  const RemoteHost host = RemoteHost::from_rhost(login_.host);
-  login_.device = host.kind() == RemoteHost::Kind::none ? kNoHost : host.text();
+  login_.device = kept_device(login_.host);
   return true;
 }
 

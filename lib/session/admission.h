@@ -220,6 +220,9 @@ class LoginProcedure {
   bool is_kept_ = false;  // the session is its device's, and not the login service's to close
 };
 
+// The device of a login by a service that has `keep`: the host, as far as its owner cannot choose it.
+std::string kept_device(const std::string& host);
+
 // Closes a session that is kept: frees its seat, unless what it leaves running is to count
 // (count_leftovers) and there is something. No error if there is none any more.
 std::optional<Error> close_kept(const Seat& seat);

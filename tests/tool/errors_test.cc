@@ -65,7 +65,16 @@ TEST_CASE("a wrong command line is exit code 2 and one line") {
     CHECK(sandbox.tool(arguments).code == 2);
   }
   check_one_line(sandbox.tool({"nonsense"}));
+  // What people type who know other tools.
+  CHECK(sandbox.tool({"help", "list"}).out == sandbox.tool({"list", "--help"}).out);
+  CHECK(sandbox.tool({"help"}).out == sandbox.tool({"--help"}).out);
+  CHECK(sandbox.tool({"help", "list"}).code == 0);
   CHECK_THAT(sandbox.tool({"nonsense"}).err, Catch::Contains("there is no command 'nonsense'"));
+  CHECK_THAT(sandbox.tool({"lsit"}).err,
+             Catch::Contains("there is no command 'lsit'; did you mean list?"));
+  CHECK_THAT(sandbox.tool({"list", "--usr", "anna"}).err,
+             Catch::Contains("unexpected argument '--usr'; did you mean --user?"));
+  CHECK_THAT(sandbox.tool({"revoke", "--grase=3"}).err, Catch::Contains("did you mean --grace?"));
   CHECK(run_tool({"list", "--all-sites", "--site", "default"}).code == 2);
 }
 
@@ -170,7 +179,8 @@ TEST_CASE("the help of a command has examples, and their command lines are right
       CAPTURE(option);
       const bool is_global =
           option == "--site" || option == "--conf" || option == "--json" || option == "--version";
-      CHECK((is_global || help.substr(0, start).find("  " + option) != std::string::npos));
+      CHECK((is_global || help.substr(0, start).find("  " + option) != std::string::npos ||
+             help.substr(0, start).find("," + option) != std::string::npos));
     }
   }
 }

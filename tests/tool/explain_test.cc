@@ -218,6 +218,33 @@ TEST_CASE("of an application's service its clients, seats and devices are told, 
   CHECK(sandbox.tool({"explain", "nobody", "--json"}).json()["verdict"] == "exempt");
 }
 
+TEST_CASE("of a service that is kept the device is explained that the host is") {
+  Sandbox sandbox("sessions_limit = 1\n[service web]\nkeep = 10m\nclients = www-data\n");
+  const auto explain = [&](const char* user, const char* host) {
+    return sandbox.tool({"explain", user, "--service", "web", "--host", host});
+  };
+  const ToolResult before = explain("daemon", "192.0.2.1");
+  CHECK(before.code == 0);
+  CHECK_THAT(before.out, Catch::Contains("user     daemon (uid 1)") && Catch::Contains("keep") &&
+                             Catch::Contains("10m") && !Catch::Contains("session_ttl") &&
+                             Catch::Contains("daemon would be admitted"));
+  const Process process(sleeps);
+  Login login = login_of("daemon", process, "web", "192.0.2.1", "");
+  login.no_process = true;
+  login.device = "192.0.2.1";
+  const Admission admission = sandbox.admit(login, sandbox.terms());
+  // Its device has the seat; another one needs one.
+  CHECK_THAT(explain("daemon", "192.0.2.1").out, Catch::Contains("daemon would be admitted"));
+  CHECK_THAT(explain("daemon", "192.0.2.2").out, Catch::Contains("would be refused: site_full"));
+  REQUIRE(sandbox.registry().mark_revoked(admission.ref, "go home"));
+  REQUIRE(sandbox.registry().vacate(admission.ref));
+  const ToolResult revoked = explain("daemon", "192.0.2.1");
+  CHECK(revoked.code == 6);
+  CHECK_THAT(revoked.out,
+             Catch::Contains("would be refused: revoked: ") && Catch::Contains("(go home)"));
+  CHECK_THAT(explain("daemon", "192.0.2.2").out, Catch::Contains("daemon would be admitted"));
+}
+
 TEST_CASE("a service without clients is seen by its user's sessions to need no process") {
   Sandbox sandbox;
   const Process process(sleeps);

@@ -538,3 +538,31 @@ TEST_CASE("--user takes a name as a login does") {
   CHECK(revoked.json()["sessions"].size() == 1);
   CHECK(sandbox.tool({"explain", "ALICE", "--json"}, with_own_names()).json()["user"] == "alice");
 }
+
+TEST_CASE("ids alone are printed, and each form by its name") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  const std::string id = id_of(sandbox.admit(login_of("anna", process, "login", "", "")));
+  sandbox.admit(login_of("otto", process, "login", "", ""));
+  CHECK(sandbox.tool({"list", "-q", "-u", "anna"}).out == id + "\n");
+  CHECK(sandbox.tool({"list", "--output", "ids", "--user", "anna"}).out == id + "\n");
+  CHECK(sandbox.tool({"list", "-o", "json"}).out == sandbox.tool({"list", "--json"}).out);
+  CHECK(sandbox.tool({"list", "-o", "tsv"}).out == sandbox.tool({"list", "--tsv"}).out);
+  CHECK(sandbox.tool({"list", "-o", "table"}).out == sandbox.tool({"list"}).out);
+  const ToolResult unknown = sandbox.tool({"list", "-o", "yaml"});
+  CHECK(unknown.code == 2);
+  CHECK_THAT(unknown.err, Catch::Contains("'yaml' is no form; write table, json, csv, tsv or ids"));
+  CHECK(sandbox.tool({"list", "-q", "--csv"}).code == 2);
+  CHECK(sandbox.tool({"list", "-o", "table", "--json"}).code == 2);
+  CHECK(sandbox.tool({"list", "-q", "--by-user"}).code == 2);
+}
+
+TEST_CASE("revoke chooses by state, too") {
+  Sandbox sandbox;
+  Process process(sleeps);
+  sandbox.admit(login_of("anna", process, "login", "", ""));
+  CHECK(sandbox.tool({"revoke", "--state", "parked", "-y"}).code == 3);
+  CHECK_THAT(sandbox.tool({"revoke", "--state", "active", "--dry-run"}).out,
+             Catch::Contains("anna"));
+  CHECK(sandbox.tool({"revoke", "--state", "busy", "-y"}).code == 2);
+}

@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "common/errors.h"
 #include "common/output.h"
+#include "config/spelling.h"
 
 namespace sessreg {
 namespace {
@@ -53,13 +54,38 @@ void refuse_repeated_option(const CLI::App& parser) {
     refuse_repeated_option(*command);
 }
 
+// The command, or the option of the command that was given or of the program, that `word` may have been
+// meant for; empty: none is close.
+std::string nearest_word(const CLI::App& program, const std::string& word, bool is_command) {
+  std::vector<std::string> known;
+  if (is_command) {
+    for (const CLI::App* command : program.get_subcommands({}))
+      known.push_back(command->get_name());
+  } else {
+    std::vector<const CLI::App*> parsers = {&program};
+    for (const CLI::App* command : program.get_subcommands())
+      parsers.push_back(command);
+    for (const CLI::App* parser : parsers)
+      for (const CLI::Option* option : parser->get_options())
+        if (!option->get_group().empty())
+          for (const std::string& name : option->get_lnames())
+            known.push_back("--" + name);
+  }
+  const std::vector<std::string_view> views(known.begin(), known.end());
+  return std::string(nearest_spelling(word.substr(0, word.find('=')), views));
+}
+
 void refuse_extras(const CLI::App& program) {
   const auto extras = program.remaining(true);
   if (extras.empty()) return;
-  const bool is_command = program.get_subcommands().empty() && !extras.front().starts_with('-');
-  throw usage_failure(fmt::format("{} '{}'; {}",
-                                  is_command ? "there is no command" : "unexpected argument",
-                                  escape_for_terminal(extras.front()), see_help(program)));
+  const std::string& word = extras.front();
+  const bool is_command = program.get_subcommands().empty() && !word.starts_with('-');
+  const bool can_be_meant = is_command || word.starts_with("--");
+  const std::string nearest = can_be_meant ? nearest_word(program, word, is_command) : "";
+  throw usage_failure(
+      fmt::format("{} '{}'; {}", is_command ? "there is no command" : "unexpected argument",
+                  escape_for_terminal(word),
+                  nearest.empty() ? see_help(program) : fmt::format("did you mean {}?", nearest)));
 }
 
 }  // namespace

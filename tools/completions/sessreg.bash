@@ -87,7 +87,7 @@ _@FUNCTION@() {
 
   case $before in
     --site) _@FUNCTION@_offer "$word" < <(_@FUNCTION@_sites); return ;;
-    --conf | --public-key)
+    --conf | --file | --public-key)
       compopt -o filenames 2>/dev/null
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       return
@@ -115,17 +115,21 @@ _@FUNCTION@() {
       ;;
     --idle) mapfile -t COMPREPLY < <(compgen -W '15m 1h 8h 1d 4d 2w' -- "$word"); return ;;
     --grace) mapfile -t COMPREPLY < <(compgen -W '5s 10s 30s 1m' -- "$word"); return ;;
+    --output) mapfile -t COMPREPLY < <(compgen -W 'table json csv tsv ids' -- "$word"); return ;;
     --kind) mapfile -t COMPREPLY < <(compgen -W 'process device' -- "$word"); return ;;
     --reason | --device) return ;;
   esac
 
   local options='--site --conf --json --help'
-  local filters='--user --service --host --device --kind --idle --dangling'
+  local filters='--user --service --host --device --kind --state --idle --dangling'
   case $command in
     '') options+=' --version' ;;
-    list) options+=" $filters --state --by-user --all-sites --sort --reverse --csv --tsv --watch" ;;
+    list)
+      options+=" $filters --by-user --all-sites --sort --reverse --csv --tsv --watch --quiet --output"
+      ;;
     metrics) options='--all-sites --site --conf --help' ;;
     revoke) options+=" $filters --all --reason --grace --dry-run --yes --self" ;;
+    check) options+=' --file' ;;
     limit) options+=' --configured' ;;
     purge) options+=' --rebuild' ;;
     failures) options+=' --reset --reset-all' ;;

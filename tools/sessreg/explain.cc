@@ -17,6 +17,7 @@
 #include "common/session.h"
 #include "common/times.h"
 #include "host/account.h"
+#include "session/admission.h"
 #include "session/login.h"
 #include "session/messages.h"
 #include "session/send_off.h"
@@ -190,8 +191,12 @@ std::vector<Rule> rules_of(const Site& open, Site& site, const Rulebook& book,
             policy_text(book.user_limit_policy.value), {}, book.user_limit_policy.from);
   rules.add_time("user_lock", book.user_lock, "none");
   rules.add_time("session_lifetime", book.session_lifetime, "unlimited");
-  rules.add_time("session_ttl", book.session_ttl, "unlimited",
-                 is_of_application ? "its client may say less" : "");
+  if (so_far.devices && so_far.devices->rules.keep.count() != 0)
+    rules.add_time("keep", {so_far.devices->rules.keep, so_far.devices->rules.from}, "none",
+                   "from the last login on");
+  else
+    rules.add_time("session_ttl", book.session_ttl, "unlimited",
+                   is_of_application ? "its client may say less" : "");
   rules.add_time("idle_after", book.idle_after, "never");
   const char* const counted_leftovers = leftovers_text(book.count_leftovers.value);
   if (!so_far.devices)
@@ -289,9 +294,12 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
                                           const ExplainOptions& options) {
   const Config& config = open.config;
   const NameList* const clients = clients_of(config, options.service);
-  Explanation told;
+  const ServiceRules of_service = rules_of_service(config, options.service);
+  const bool is_kept = of_service.keep.count() != 0;
   // A name of an application's own is no account, and none of its groups is this host's.
-  if (clients != nullptr)
+  const bool has_own_names = clients != nullptr && !of_service.names_are_accounts;
+  Explanation told;
+  if (has_own_names)
     told.user.name = options.user;
   else
     told.user = find_account(options.user);
@@ -299,17 +307,18 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
   told.devices = devices_of(open, told.user.name, options.service, sessions);
   Login login = login_of(told.user, options);
   login.no_process = told.devices.has_value();
+  if (is_kept) login.device = kept_device(options.host);
   const InGroup in_group = groups_of(told.user.name, told.user.primary_group);
   Standing standing = standing_of(config, told.user.name, options.service, in_group);
   // Of its users the application itself says who is exempt.
-  if (clients != nullptr && standing == Standing::exempt) standing = Standing::counted;
+  if (has_own_names && standing == Standing::exempt) standing = Standing::counted;
 
   auto site = open_to_ask(open, global);
   if (!site) throw failure_of(site.error(), called_as(open));
   FailureStatus status;
   if (!options.host.empty()) {
     const RemoteHost host = RemoteHost::from_shown(options.host);
-    auto failures = failures_of(*site, host, clients != nullptr ? options.service : "");
+    auto failures = failures_of(*site, host, clients != nullptr && !is_kept ? options.service : "");
     if (failures) status = failures->status(host, boottime_ms());
     told.failed = Failed{status.failures, status.blacklisted, failures.has_value()};
   }
@@ -330,10 +339,10 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
   told.seats = open.seats_taken();
 
   Rulebook book = rules_for(config, told.user.name, options.service, in_group);
-  if (clients != nullptr) {  // as LoginProcedure has it
-    book.may_use_reserved = config.reserved_sessions == 0;
+  // As LoginProcedure has it.
+  if (has_own_names) book.may_use_reserved = config.reserved_sessions == 0;
+  if (clients != nullptr && !is_kept)
     book.evictable_services = services_of_clients(config, *clients);
-  }
   // Publishing a new limit is left to the next login: it is undone below.
   const ConfiguredLimit published = site->registry->published_limit();
   const auto admission = foresee(*site, login, book);
@@ -345,10 +354,21 @@ std::optional<Explanation> try_to_explain(Site& open, const GlobalOptions& globa
 
   told.may_reattach = !status.blacklisted && !told.devices && may_reattach(*site, login);
   told.rules = rules_of(open, *site, book, told, sessions);
+  const auto note = std::find_if(sessions.begin(), sessions.end(), [&](const Session& session) {
+    const RecordImage& record = session.snapshot.record;
+    return is_kept && is_note(session.snapshot) &&
+           open.registry->is_user_of(record, told.user.name) &&
+           open.registry->is_service_of(record, options.service) &&
+           open.registry->is_device_of(record, login.device);
+  });
   if (status.blacklisted) {
     told.verdict = Verdict::refused;
     told.refusal = text(Refusal::blacklisted);
     told.message = message_of(status, config, login);
+  } else if (note != sessions.end()) {
+    told.verdict = Verdict::refused;
+    told.refusal = "revoked";
+    told.message = message_of_end(note->reason, config, *site->registry, note->snapshot.record, 0);
   } else if (!admission->admitted()) {
     told.verdict = Verdict::refused;
     told.refusal = text(admission->refusal);
@@ -392,7 +412,8 @@ std::string failed_text(const Failed& failed, const Config& config) {
 }
 
 std::string about_user(const Explanation& told) {
-  if (told.devices && told.devices->clients) return " (a name of the application's own)";
+  if (told.devices && told.devices->clients && !told.devices->rules.names_are_accounts)
+    return " (a name of the application's own)";
   return told.user.uid ? fmt::format(" (uid {})", *told.user.uid)
                        : " (no such user on this host: explained by name only)";
 }

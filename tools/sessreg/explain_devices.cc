@@ -59,9 +59,10 @@ std::optional<Devices> devices_of(const Site& site, const std::string& user,
   }
   for (const GroupLimit& limit : limited_groups(site.config))
     devices.has_limit |= limit.is_of_service && limit.name == service;
+  devices.rules = rules_of_service(site.config, service);
   if (const NameList* clients = clients_of(site.config, service))
     devices.clients = *clients;
-  else if (devices.sessions + devices.ended == 0)
+  else if (devices.sessions + devices.ended == 0 && devices.rules.keep.count() == 0)
     return std::nullopt;
   return devices;
 }

@@ -11,15 +11,17 @@
 #include <vector>
 
 #include "common/session.h"
+#include "config/policy.h"
 
 namespace sessreg {
 
 struct Devices {
   std::optional<NameList> clients;  // of the service; unset: the file names none
-  bool has_limit = false;           // a sessions_limit of the service's own
-  std::size_t seats = 0;            // that the service's sessions hold
-  std::size_t sessions = 0;         // of the user, by this service: one a device
-  std::size_t ended = 0;            // of the user: without a seat, kept to tell their holder why
+  ServiceRules rules;
+  bool has_limit = false;    // a sessions_limit of the service's own
+  std::size_t seats = 0;     // that the service's sessions hold
+  std::size_t sessions = 0;  // of the user, by this service: one a device
+  std::size_t ended = 0;     // of the user: without a seat, kept to tell their holder why
 };
 
 // The names in a list of users and @groups; "nobody".

@@ -22,6 +22,7 @@ struct LimitOptions {
 };
 
 std::int32_t parse_limit(const std::string& text) {
+  if (text == "unlimited") return -1;
   std::int32_t limit = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), limit);
   if (error != std::errc() || end != text.data() + text.size() || limit < -1)

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <vector>
 
 #include "base/text.h"
 #include "common/bus_error.h"
@@ -76,6 +77,16 @@ bool asks_for_json(int argc, char** argv) {
   return false;
 }
 
+// "help COMMAND" is what people type.
+std::vector<char*> without_help(int argc, char** argv) {
+  static char help[] = "--help";
+  std::vector<char*> words(argv, argv + argc);
+  if (argc < 2 || words[1] != std::string_view("help")) return words;
+  words.erase(words.begin() + 1);
+  words.push_back(help);
+  return words;
+}
+
 // If this throws, global.json says how to report it.
 int run(int argc, char** argv, GlobalOptions& global) {
   Runner runner;
@@ -100,7 +111,8 @@ int run(int argc, char** argv, GlobalOptions& global) {
                   tool_name()));
 
   global.json = asks_for_json(argc, argv);
-  if (!program.parse(argc, argv)) return kExitDone;
+  std::vector<char*> words = without_help(argc, argv);
+  if (!program.parse(static_cast<int>(words.size()), words.data())) return kExitDone;
   global.site_given = site.is_given();
   if (!runner) throw usage_failure(fmt::format("which command? See '{} --help'", tool_name()));
   return runner(global);

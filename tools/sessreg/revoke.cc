@@ -196,7 +196,7 @@ Runner declare_revoke(Options& command) {
                   "how long the processes may take to end on their own (default 10s)")
       .value_name("TIME");
   command.add_flag("--dry-run", options->dry_run, "only show which sessions would be ended");
-  command.add_flag("--yes", options->yes, "do not ask before ending several sessions");
+  command.add_flag("--yes,-y", options->yes, "do not ask before ending several sessions");
   command.add_flag("--self", options->self, "also end the session that this command runs in");
   return [options](const GlobalOptions& global) {
     options->filter.resolve_user();

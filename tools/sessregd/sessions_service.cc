@@ -503,7 +503,9 @@ void SessionsService::log_in(LoginCall how, const Call& call, Exchange& exchange
   WatchedSite* const site = site_named(name);
   if (site == nullptr) throw error_named("NoSuchSite", {{"site", name}});
   // Who gave up waiting would not know of the seat. A call that wants no answer is another matter.
-  if (!exchange.is_oneway() && exchange.has_hung_up()) return;
+  if (!exchange.is_oneway() && exchange.has_hung_up())
+    throw error_named("CannotDecide",
+                      {{"reason", "nobody waits for the answer"}, {"let_through", false}});
   site->refresh();
   how(*site, site->rights_of(exchange.peer()), call, exchange);
 }

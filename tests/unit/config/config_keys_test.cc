@@ -57,6 +57,23 @@ TEST_CASE("a service's clients are users and groups") {
   CHECK(in_section("service", "clients =").clients->users.empty());
 }
 
+TEST_CASE("values are taken as they are shown") {
+  const auto file = [](const std::string& text) { return *parse_config(text, "f", "default"); };
+  CHECK(file("sessions_limit = unlimited\n").sessions_limit == -1);
+  CHECK(file("user_sessions_limit = unlimited\n").user_sessions_limit == -1);
+  CHECK(file("max_failed_auth_per_host = off\n").max_failed_auth_per_host == 0);
+  CHECK(file("session_ttl = 0\n").session_ttl == Seconds(0));
+  for (const char* word : {"never", "unlimited", "none", "off"}) {
+    const std::string none = word;
+    CHECK(file("session_ttl = " + none + "\n").session_ttl == Seconds(0));
+    CHECK(file("session_lifetime = " + none + "\n").session_lifetime == Seconds(0));
+    CHECK(file("idle_after = " + none + "\n").idle_after == Seconds(0));
+    CHECK(file("user_lock = " + none + "\n").user_lock == Seconds(0));
+    CHECK_FALSE(parse_config("blacklist_time = " + none + "\n", "f", "default"));
+    CHECK_FALSE(parse_config("capacity = " + none + "\n", "f", "default"));
+  }
+}
+
 TEST_CASE("lists can be added to") {
   const auto file = [](const std::string& text) { return *parse_config(text, "f", "default"); };
   const std::vector<std::string> defaults = default_config("default").ignore_services;
@@ -178,8 +195,7 @@ TEST_CASE("each duration has its key and its shortest value") {
 
   CHECK(fault("idle_after = soon") == "idle_after: 'soon'" + kDurationMend);
   CHECK(fault("user_lock = -1") == "user_lock: '-1'" + kDurationMend);
-  for (const std::string key :
-       {"dangling_after", "session_ttl", "blacklist_time", "reservation_time"}) {
+  for (const std::string key : {"dangling_after", "blacklist_time", "reservation_time"}) {
     CHECK(fault(key + " = 0") == key + ": '0' is too short; write at least 1s");
   }
   CHECK(fault("reservation_time = 25h") == "reservation_time: '25h' is too long; write at most 1d");

@@ -76,7 +76,7 @@ void Filter::resolve_user() {
 
 void add_filter_options(Options& command, Filter& filter) {
   // An empty value would select everybody.
-  command.add_option("--user", filter.user, "only sessions of this user")
+  command.add_option("--user,-u", filter.user, "only sessions of this user")
       .not_empty()
       .value_name("USER");
   command.add_option("--service", filter.service, "only sessions opened by this PAM service")
@@ -94,6 +94,12 @@ void add_filter_options(Options& command, Filter& filter) {
                   "only sessions with a process of their own (process), or without (device)")
       .not_empty()
       .value_name("KINDS");
+  command
+      .add_option(
+          "--state", filter.states,
+          "only sessions in these states: active,parked,reserved,orphaned,left,ending,exempt")
+      .not_empty()
+      .value_name("STATE,...");
   command
       .add_option("--idle", filter.idle,
                   "only sessions not used for this long (90s, 5m, 2h, 4d, 2w); one without a "

@@ -34,7 +34,7 @@ struct PamCheck {
   std::map<std::string, std::vector<PamSite>> sites_of_service;
   std::map<PamSite, SiteServices> services_of_site;
   std::map<std::string, std::string> socket_of_service;  // where a line has `socket=`
-  bool is_named = false;  // whether any line names the module
+  bool is_named = false;                                 // whether any line names the module
 };
 
 // `configuration` reads that of a site. `module_directories`: where libpam may look for the module.

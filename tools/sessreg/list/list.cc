@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "base/text.h"
 #include "common/errors.h"
 #include "common/output.h"
 #include "common/parallel.h"
@@ -101,6 +102,13 @@ void write_lines(Output& output, const Items& items, const ListOptions& options)
   });
 }
 
+void write_ids(Output& output, const Rows& rows) {
+  write_items(output, rows.size(), [&](std::string& out, std::size_t i) {
+    out += IdDigits(item(rows, i).id).text();
+    out += '\n';
+  });
+}
+
 std::vector<UserRow> users_of(const Listing& listing, const ListOptions& options) {
   return by_user(listing.rows, order_of(options), options.reverse);
 }
@@ -157,16 +165,33 @@ void remark_on_missing_registries(const Listing& listing) {
                       site.site, site.called));
 }
 
+// --output says the same as other options.
+void choose_form(ListOptions& options, GlobalOptions& global) {
+  const std::string& form = options.output;
+  if (form == "json")
+    global.json = true;
+  else if (form == "csv")
+    options.csv = true;
+  else if (form == "tsv")
+    options.tsv = true;
+  else if (form == "ids")
+    options.quiet = true;
+  else if (!form.empty() && form != "table")
+    throw usage_failure(fmt::format("--output: '{}' is no form; write table, json, csv, tsv or ids",
+                                    escape_for_terminal(form)));
+  if (options.csv + options.tsv + global.json + options.quiet > (form == "table" ? 0 : 1))
+    throw usage_failure("only one of --csv, --tsv, --json, --quiet and --output");
+  if (options.quiet && options.by_user) throw usage_failure("either --quiet or --by-user");
+}
+
 int run_list(const GlobalOptions& global, const ListOptions& options) {
   order_of(options);  // an unknown order is reported first
-  if (options.csv + options.tsv + global.json > 1)
-    throw usage_failure("only one of --csv, --tsv and --json");
   if (options.all_sites && (!global.conf.empty() || global.site_given))
     throw usage_failure("--all-sites reads every site's own file: leave out --site and --conf");
 
   if (options.watch) return watch(global, options);
 
-  const bool for_programs = global.json || options.csv || options.tsv;
+  const bool for_programs = global.json || options.csv || options.tsv || options.quiet;
   ListTable table(options);
   const Listing listing = read_listing(global, options, [&](std::size_t part, const Row& row) {
     if (!for_programs) table.measure(part, row);
@@ -176,6 +201,8 @@ int run_list(const GlobalOptions& global, const ListOptions& options) {
     write_json(output, listing, options);
   else if (for_programs && options.by_user)
     write_lines(output, users_of(listing, options), options);
+  else if (options.quiet)
+    write_ids(output, listing.rows);
   else if (for_programs)
     write_lines(output, listing.rows, options);
   else
@@ -191,12 +218,6 @@ int run_list(const GlobalOptions& global, const ListOptions& options) {
 Runner declare_list(Options& command) {
   auto options = std::make_shared<ListOptions>();
   add_filter_options(command, options->filter);
-  command
-      .add_option(
-          "--state", options->filter.states,
-          "only sessions in these states: active,parked,reserved,orphaned,left,ending,exempt")
-      .not_empty()
-      .value_name("STATE,...");
   command.add_flag("--by-user", options->by_user,
                    "one line for each user, those with most dangling sessions first");
   command.add_flag("--all-sites", options->all_sites, "the sessions of every site of this host");
@@ -209,12 +230,20 @@ Runner declare_list(Options& command) {
   command.add_flag("--reverse", options->reverse, "reverse the order");
   command.add_flag("--csv", options->csv, "print CSV (RFC 4180)");
   command.add_flag("--tsv", options->tsv, "print tab-separated fields, for scripts");
+  command.add_flag("--quiet,-q", options->quiet, "print the ids of the sessions alone");
+  command
+      .add_option("--output,-o", options->output,
+                  "print in this form: table (the default), json, csv, tsv or ids")
+      .not_empty()
+      .value_name("FORM");
   command.add_flag("--watch", options->watch,
                    "refresh the list in place until q is pressed; without a terminal, or with "
                    "--json, print a line for each change");
   return [options](const GlobalOptions& global) {
     options->filter.resolve_user();
-    return run_list(global, *options);
+    GlobalOptions chosen = global;
+    choose_form(*options, chosen);
+    return run_list(chosen, *options);
   };
 }
 

@@ -21,7 +21,9 @@ struct ListOptions {
   bool tsv = false;
   bool reverse = false;
   bool watch = false;
-  std::string sort;  // empty: not given
+  bool quiet = false;  // ids alone
+  std::string output;  // a form, as another option says it; empty: not given
+  std::string sort;    // empty: not given
 };
 
 // One site, and all of its sessions, not only those that are shown.
