@@ -136,11 +136,16 @@ class SlotTable {
 
   // --- Users ---
 
+  // An even slot for the user, an odd one for the devices: no bucket's stray word is of both. Sessions
+  // that are spread, because their user has no limit, stray far, and would make each look for a device
+  // whose home were theirs as long.
   std::uint32_t home(const UserHash& user, Home of = Home::of_user) const {
+    if (size() < 2) return 0;
     std::array<std::uint64_t, 2>
         halves;  // the hash is keyed, so each is as good as a hash of its own
     std::memcpy(halves.data(), user.data(), sizeof halves);
-    return static_cast<std::uint32_t>(halves[of == Home::of_user ? 0 : 1] % size());
+    const std::uint64_t pair = halves[of == Home::of_user ? 0 : 1] % (size() / 2);
+    return static_cast<std::uint32_t>(2 * pair + (of == Home::of_user ? 0 : 1));
   }
 
   bool is_user(std::uint32_t slot, const UserHash& user) const {

@@ -257,13 +257,13 @@ class HangingUp(ApplicationTest):
     def test_who_gave_up_waiting_gets_no_seat(self):
         self.admit("anna", "x")
         os.kill(self.daemon.pid, signal.SIGSTOP)
-        client = Client(self.service.connect(self.socket_path, APP)[0])
+        client = Client.connect(self.socket_path)  # which nobody else holds
         client.send("Use", site=self.site.name, service="shop", user="otto", device="y")
         client.close()
         os.kill(self.daemon.pid, signal.SIGCONT)
         self.assertEqual([s["user"] for s in self.list()["sessions"]], ["anna"])
         # Who only has nothing more to say is answered.
-        client = Client(self.service.connect(self.socket_path, APP)[0])
+        client = Client.connect(self.socket_path)
         client.send("Use", site=self.site.name, service="shop", user="otto", device="y")
         client.socket.shutdown(socket.SHUT_WR)
         self.assertTrue(client.receive()["parameters"]["opened"])

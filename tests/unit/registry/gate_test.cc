@@ -1,8 +1,10 @@
 #include "registry/gate.h"
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <random>
+#include <set>
 #include <vector>
 
 #include "../../support/catch.h"
@@ -231,28 +233,48 @@ TEST_CASE("a user's limit counts that user's seats and no one else's") {
 TEST_CASE(
     "a user's sessions are found wherever they had to stand, and the distance shrinks again") {
   Memory m(64, 64);
-  // Users 1, 65 and 129 have the same home.
+  // Users 1, 65 and 129 have the same home, slot 2.
   std::vector<SlotRef> refs;
   for (int i = 0; i < 20; ++i) {
     const RecordImage record = record_of(i % 2 == 0 ? 1 : 65);
-    refs.push_back(m.claim(1, record));
+    refs.push_back(m.claim(2, record));
     REQUIRE(m.gate.add(refs.back(), m.rules()).done());
   }
   const SlotRef far = m.claim(40, record_of(1));
   REQUIRE(m.gate.add(far, m.rules()).done());
-  const auto distance = [&] { return Widths::stray(m.slots[1].stray.load()).distance; };
-  CHECK(distance() == 39);
+  const auto distance = [&] { return Widths::stray(m.slots[2].stray.load()).distance; };
+  CHECK(distance() == 38);
   Rules rules = m.rules();
   rules.user = user(1);
   rules.user_limit = 11;
   CHECK(m.gate.check_room(rules).outcome == Outcome::user_full);
-  CHECK(distance() == 39);
+  CHECK(distance() == 38);
   m.gate.remove(far.slot, m.victim(far.slot).generation);
   for (std::size_t i = 2; i < refs.size(); ++i)
     m.gate.remove(refs[i].slot, m.victim(refs[i].slot).generation);
   CHECK(m.gate.check_room(rules).done());
   CHECK(distance() == 1);
   CHECK(m.gate.check_room(rules).count == 2);
+}
+
+TEST_CASE("no bucket is the home of a user and of a user's devices") {
+  for (const std::uint32_t slots : {1u, 2u, 3u, 64u, 65u}) {
+    Memory m(slots, 1);
+    std::set<std::uint32_t> of_users, of_devices;
+    for (unsigned i = 0; i < 1000; ++i) {
+      UserHash hash = user(i);
+      hash[8] = static_cast<std::uint8_t>(i);
+      hash[9] = static_cast<std::uint8_t>(i >> 8);
+      of_users.insert(m.gate.table().home(hash, Home::of_user));
+      of_devices.insert(m.gate.table().home(hash, Home::of_devices));
+    }
+    CHECK(*of_users.rbegin() < slots);
+    CHECK(*of_devices.rbegin() < slots);
+    CHECK(of_users.size() == std::max(1u, slots / 2));
+    if (slots > 1)
+      for (const std::uint32_t home : of_users)
+        CHECK(of_devices.count(home) == 0);
+  }
 }
 
 TEST_CASE("a claim that comes while a distance is lowered keeps its own distance") {
@@ -265,7 +287,7 @@ TEST_CASE("a claim that comes while a distance is lowered keeps its own distance
     m.gate.table().abandon(far);
     m.claim(50, record_of(65));
   });
-  CHECK(Widths::stray(m.slots[1].stray.load()).distance == 49);
+  CHECK(Widths::stray(m.slots[2].stray.load()).distance == 48);
 }
 
 TEST_CASE("homes wrap around the end of the table") {
