@@ -273,6 +273,29 @@ TEST_CASE("who is not root is told so, exit code 4") {
   CHECK_THAT(result.err, Catch::Contains("only root may read " + sandbox.registry_path()));
 }
 
+TEST_CASE("an ordinary user means the site of the session, root what root says") {
+  if (geteuid() != 0) {
+    WARN("skipped: only root can become somebody else");
+    return;
+  }
+  const Sandbox sandbox;
+  const std::string tool = sandbox.directory() + "/tool";
+  std::filesystem::copy_file(getenv("SESSREG_TOOL"), tool);
+  const auto said = [&](const std::string& site, uid_t uid) {
+    ToolOptions options;
+    options.environment = {"SESSREG_SITE=" + site};
+    options.before_exec = [&] {
+      if (setgid(uid) != 0 || setuid(uid) != 0) _exit(126);
+      execl(tool.c_str(), tool.c_str(), "limit", nullptr);
+      _exit(127);
+    };
+    return run_tool({}, options).err;
+  };
+  CHECK_THAT(said("no-such-site", 65534), Catch::Contains("sessreg.d/no-such-site.conf"));
+  CHECK_THAT(said("no-such-site", 0), !Catch::Contains("no-such-site"));
+  CHECK_THAT(said("../../x", 65534), !Catch::Contains("x.conf"));
+}
+
 TEST_CASE("a result that nobody gets is exit code 1") {
   Sandbox sandbox;
   const Process process(sleeps);

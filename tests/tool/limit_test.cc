@@ -113,6 +113,7 @@ TEST_CASE("status counts what happened") {
   CHECK(json["registry"] == sandbox.registry_path());
   CHECK(json["registry_exists"] == true);
   CHECK(json["active"] == 2);
+  CHECK(json["users"] == 2);
   CHECK(json["reserved"] == 1);
   CHECK(json["exempt"] == 1);
   CHECK(json["limit"] == 3);
@@ -123,7 +124,10 @@ TEST_CASE("status counts what happened") {
   CHECK(json["reaped"]["sessions"] == 1);
   const ToolResult text = sandbox.tool({"status"});
   CHECK(text.code == 0);
-  CHECK_THAT(text.out, Catch::Contains("\nseats taken        2\n"));
+  CHECK_THAT(text.out, Catch::Contains("\nseats taken        2\nby users           2\n"));
+  sandbox.admit(login_of("alice", process));
+  CHECK(sandbox.tool({"status", "--json"}).json()["users"] == 2);
+  CHECK(sandbox.tool({"status", "--all-sites"}).code == 2);  // --conf names one
 }
 
 TEST_CASE("status without a registry says that nobody has logged in") {

@@ -509,6 +509,14 @@ TEST_CASE("all sites are listed, each with its own limit, and one that is broken
   CHECK(sites[0]["limit"] == 3);
   CHECK(sites[1]["site"] == "lab");
   CHECK(sites[1]["limit"] == 4);
+  const ToolResult status = run_tool({"status", "--all-sites", "--json"}, options);
+  CHECK(status.code == 5);
+  REQUIRE(status.json().size() == 2);
+  CHECK(status.json()[1]["site"] == "lab");
+  CHECK(status.json()[1]["limit"] == 4);
+  CHECK_THAT(run_tool({"status", "--all-sites"}, options).out,
+             Catch::StartsWith("site               default\n") &&
+                 Catch::Contains("\n\nsite               lab\n"));
 }
 
 TEST_CASE("--user takes a name as a login does") {

@@ -127,6 +127,7 @@ _@FUNCTION@() {
     list)
       options+=" $filters --by-user --all-sites --sort --reverse --csv --tsv --watch --quiet --output"
       ;;
+    status) options+=' --all-sites' ;;
     metrics) options='--all-sites --site --conf --help' ;;
     revoke) options+=" $filters --all --reason --grace --dry-run --yes --self" ;;
     check) options+=' --file' ;;

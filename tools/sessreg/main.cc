@@ -1,6 +1,7 @@
 // sessreg(8): the administrator's view of the user sessions.
 #include <fmt/core.h>
 #include <locale.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -87,9 +88,16 @@ std::vector<char*> without_help(int argc, char** argv) {
   return words;
 }
 
+// Whoever works in a session of another site means that site. Root means what root says.
+std::string default_site() {
+  const char* const own = geteuid() == 0 ? nullptr : secure_getenv("SESSREG_SITE");
+  return own != nullptr && is_valid_site_name(own) ? own : GlobalOptions().site;
+}
+
 // If this throws, global.json says how to report it.
 int run(int argc, char** argv, GlobalOptions& global) {
   Runner runner;
+  global.site = default_site();
 
   ProgramOptions program(tool_name(), "Lists, limits and ends the user sessions of this host.");
   const Option site =

@@ -2,7 +2,9 @@
 #include <fmt/core.h>
 
 #include <map>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/text.h"
 #include "common/errors.h"
@@ -16,7 +18,10 @@
 namespace sessreg {
 namespace {
 
-using Numbers = std::map<State, std::size_t>;  // of sessions
+struct Numbers {
+  std::map<State, std::size_t> sessions;
+  std::set<UserHash> users;  // who hold a seat
+};
 
 nlohmann::ordered_json daemon_json(const Site& site) {
   const DaemonLook look = look_at_daemon(site);
@@ -35,7 +40,8 @@ std::string daemon_text(const Site& site) {
                      look.alive ? "seen" : "last seen", seen);
 }
 
-nlohmann::ordered_json status_json(Site& site, Numbers& sessions) {
+nlohmann::ordered_json status_json(Site& site, Numbers& numbers) {
+  auto& sessions = numbers.sessions;
   const auto counter = [&](Counter which) {
     return site.registry ? site.registry->counter(which) : 0;
   };
@@ -48,6 +54,7 @@ nlohmann::ordered_json status_json(Site& site, Numbers& sessions) {
       site.registry ? utc_time(site.registry->created_realtime_ms()) : std::nullopt;
   json["created"] = created ? nlohmann::ordered_json(*created) : nullptr;
   json["active"] = site.seats_taken();
+  json["users"] = numbers.users.size();
   json.update(limit_json(site));
   json["capacity"] = site.registry ? static_cast<std::int64_t>(site.registry->capacity())
                                    : static_cast<std::int64_t>(site.config.capacity);
@@ -86,6 +93,7 @@ std::string status_text(Site& site, const nlohmann::ordered_json& json) {
           {"site", escape_for_terminal(site.config.site)},
           {"registry", site.registry ? registry : registry + " (none yet: nobody has logged in)"},
           {"seats taken", number("active")},
+          {"by users", number("users")},
           {"of these reserved", number("reserved")},
           {"limit in force", limit_in_force_text(site)},
           {"limit configured", configured_limit_text(site)},
@@ -117,20 +125,51 @@ std::string status_text(Site& site, const nlohmann::ordered_json& json) {
       stdout_terminal());
 }
 
-int run_status(const GlobalOptions& global) {
-  Site site = open_site(global);
-  Numbers sessions;
-  for_each_session(site, ProcessTable::read(),
-                   [&](const Session& session) { ++sessions[session.state]; });
-  const auto json = status_json(site, sessions);
-  print(global.json ? json_text(json) : status_text(site, json));
-  return kExitDone;
+nlohmann::ordered_json measure(Site& site, const ProcessTable& table) {
+  Numbers numbers;
+  for_each_session(site, table, [&](const Session& session) {
+    ++numbers.sessions[session.state];
+    if (session.has_seat) numbers.users.insert(session.snapshot.record.user_hash);
+  });
+  return status_json(site, numbers);
+}
+
+int run_status(const GlobalOptions& global, bool of_all_sites) {
+  if (of_all_sites && (!global.conf.empty() || global.site_given))
+    throw usage_failure("--all-sites reads every site's own file: leave out --site and --conf");
+  const ProcessTable table = ProcessTable::read();
+  if (!of_all_sites) {
+    Site site = open_site(global);
+    const auto json = measure(site, table);
+    print(global.json ? json_text(json) : status_text(site, json));
+    return kExitDone;
+  }
+  // A site that cannot be read does not hide the others.
+  int code = kExitDone;
+  std::string text;
+  auto all = nlohmann::ordered_json::array();
+  for (const std::string& name : all_sites()) {
+    GlobalOptions of_site = global;
+    of_site.site = name;
+    try {
+      Site site = open_site(of_site);
+      all.push_back(measure(site, table));
+      text += (text.empty() ? "" : "\n") + status_text(site, all.back());
+    } catch (const Failure& failure) {
+      report(failure, global.json);
+      code = failure.code();
+    }
+  }
+  print(global.json ? json_text(all) : text);
+  return code;
 }
 
 }  // namespace
 
-Runner declare_status(Options&) {
-  return run_status;
+Runner declare_status(Options& command) {
+  auto of_all_sites = std::make_shared<bool>(false);
+  command.add_flag("--all-sites", *of_all_sites, "the status of every site of this host");
+  return [of_all_sites](const GlobalOptions& global) { return run_status(global, *of_all_sites); };
 }
 
 }  // namespace sessreg
