@@ -175,8 +175,8 @@ class Injection(Folder):
         self.assertEqual(text, message + "\n")
 
 
-class Servers(WithDaemon):
-    """Each is ended by its process."""
+class WithServer(WithDaemon):
+    """Each server is ended by its process."""
 
     def setUp(self):
         super().setUp()
@@ -210,6 +210,9 @@ class Servers(WithDaemon):
     def start_gunicorn(self, application, *options, **environ):
         return self.start(GUNICORN, "--workers", 3, "--bind", f"unix:{self.web}", *options, application,
                           **environ)
+
+
+class Servers(WithServer):
 
     @unittest.skipUnless(GUNICORN, "there is no gunicorn")
     def test_workers_of_gunicorn_that_come_and_go_lose_no_seat(self):

@@ -1,0 +1,1 @@
+"""What this package has for frameworks. Each needs its framework, and is imported by nothing else."""

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.core import checks
+from django.core.signals import setting_changed
+
+
+class SessregConfig(AppConfig):
+    name = "sessreg.contrib.django"
+    label = "sessreg"
+    verbose_name = "User sessions"
+
+    def ready(self) -> None:
+        from . import checks as ours
+        from . import conf, signals
+
+        checks.register(ours.check_settings)
+        checks.register(ours.check_middleware)
+        checks.register(ours.check_daemon)
+        setting_changed.connect(conf.forget)
+        signals.connect()
