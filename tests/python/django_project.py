@@ -9,7 +9,8 @@ import django
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse
-from django.urls import path
+from django.shortcuts import render
+from django.urls import include, path
 
 from sessreg.contrib.django.decorators import passive
 
@@ -35,7 +36,8 @@ settings.configure(
     MIDDLEWARE=MIDDLEWARE,
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True,
                 "OPTIONS": {"loaders": [("django.template.loaders.locmem.Loader", {
-                    "registration/login.html": "<form method=post>{% csrf_token %}{{ form }}</form>"}),
+                    "registration/login.html": "<form method=post>{% csrf_token %}{{ form }}</form>",
+                    "page.html": "<title>Page</title><main>A page.</main>{% include 'sessreg/idle.html' %}"}),
                     "django.template.loaders.app_directories.Loader"],
                     "context_processors": ["django.template.context_processors.request",
                                            "django.contrib.auth.context_processors.auth",
@@ -66,9 +68,14 @@ def enter(request):
     return HttpResponse("entered")
 
 
-urlpatterns = [path("", home), path("poll/", poll), path("polls/", home), path("enter/", enter),
+def page(request):
+    return render(request, "page.html")
+
+
+urlpatterns = [path("", home), path("page/", page), path("poll/", poll), path("polls/", home), path("enter/", enter),
                path("login/", views.LoginView.as_view(), name="login"),
                path("logout/", views.LogoutView.as_view(), name="logout"),
+               path("sessions/", include("sessreg.contrib.django.urls")),
                path("admin/", admin.site.urls)]
 
 application = get_wsgi_application()

@@ -10,11 +10,14 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
 import time
+import types
 import unittest
+from unittest import mock
 
 from scene import HANG_S, LIBRARY, NOBODY, WithDaemon, sessreg, wait_until
 from wsgi_test import GUNICORN, WithServer, get
@@ -36,6 +39,9 @@ from django.test.utils import setup_test_environment  # noqa: E402
 from sessreg.contrib.django import errors, seats  # noqa: E402
 
 User = django_project.User
+# The same project, with its own pages alone.
+sys.modules["no_pages"] = types.SimpleNamespace(
+    urlpatterns=[each for each in django_project.urlpatterns if str(each.pattern) != "sessions/"])
 FULL = "There are more than 2 active user sessions. Please try again later."
 
 
@@ -333,6 +339,131 @@ class Requests(WithSite):
         self.kill_daemon()
         response = Browser().get("/")
         self.assertEqual((response.content, response.cookies), (b"nobody", {}))
+
+
+class Pages(WithSite):
+
+    def list_of(self, browser):
+        return browser.get("/sessions/").content.decode()
+
+    def test_your_sessions_can_be_ended_but_for_this_one(self):
+        self.configure()
+        here, there, other = self.logged_in("anna"), self.logged_in("anna", "192.0.2.9"), self.logged_in("otto")
+        page = self.list_of(here)
+        self.assertEqual([text in page for text in ("192.0.2.1", "192.0.2.9", "This browser", "Firefox Linux", "otto")],
+                         [True] * 4 + [False])
+        self.assertNotIn(here.session[seats.KEY], page)
+        by_host = {session.host: session.id for session in self.client().list("anna")}
+        for id in self.session_of("otto").id, by_host["192.0.2.1"], "no id", "":
+            here.post("/sessions/end/", {"id": id})
+        self.assertEqual(len(self.client().list()), 3)
+        self.assertEqual(here.post("/sessions/end/", {"id": by_host["192.0.2.9"]}).url, "/sessions/")
+        self.says(there.get("/"), "you ended it from another browser", 403)
+        self.assertNotIn("192.0.2.9", self.list_of(here))
+        more = [self.logged_in("anna") for _ in range(3)]
+        here.post("/sessions/end-others/")
+        self.assertEqual([browser.get("/").status_code for browser in [here, other, *more]],
+                         [200, 200, 403, 403, 403])
+
+    def test_pages_that_do_something_are_posted_with_a_csrf_token_by_who_is_logged_in(self):
+        careful = Browser(enforce_csrf_checks=True)
+        careful.force_login(User.objects.get(username="anna"))
+        for path in "end/", "end-others/", "take-over/", "here/":
+            self.assertEqual(careful.post(f"/sessions/{path}").status_code, 403)
+            self.assertEqual(careful.get(f"/sessions/{path}").status_code, 405)
+            if path != "take-over/":
+                self.assertIn("/login/", Browser().post(f"/sessions/{path}").url)
+
+    def test_who_is_refused_may_end_an_own_session_and_continue(self):
+        self.logged_in("otto"), self.logged_in("anna", "192.0.2.9")
+        here = Browser(enforce_csrf_checks=True)
+        form = here.get("/login/?next=/page/").content.decode()
+        csrf = re.search(r'csrfmiddlewaretoken" value="(\w+)"', form)[1]
+        page = here.post("/login/?next=/page/", {"username": "anna", "password": "secret",
+                                                 "csrfmiddlewaretoken": csrf}).content.decode()
+        self.assertEqual(here.user(), "nobody")
+        [id] = re.findall(r'name="id" value="(.*?)"', page)
+        csrf = re.search(r'csrfmiddlewaretoken" value="(\w+)"', page)[1]
+        self.assertEqual(here.post("/sessions/take-over/", {"id": id}).status_code, 403)
+        response = here.post("/sessions/take-over/", {"id": id, "csrfmiddlewaretoken": csrf})
+        self.assertEqual(response.url, "/page/")
+        self.assertEqual((here.user(), self.seats()), ("anna", 2))
+        self.assertEqual([session.host for session in self.client().list("anna") if session.seat], ["192.0.2.1"])
+
+    def refused(self):
+        """A browser in which anna was refused, and the session that she may end."""
+        here = Browser()
+        self.assertEqual(here.log_in("anna").status_code, 503)
+        return here, self.session_of("anna").id
+
+    def test_what_was_not_offered_cannot_be_taken_over(self):
+        self.configure(sessions_limit=2)
+        there = self.logged_in("anna", "192.0.2.9")
+        self.logged_in("otto")
+        here, id = self.refused()
+        for browser, wanted in (Browser(), id), (there, id), (here, self.session_of("otto").id), (here, id):
+            self.says(browser.post("/sessions/take-over/", {"id": wanted}), "took too long, or was done", 403)
+        user = User.objects.get(username="anna")
+        for change in ({"password": "!"}, {"is_active": False}):
+            here, id = self.refused()
+            before = {name: getattr(user, name) for name in change}
+            User.objects.filter(username="anna").update(**change)
+            response = here.post("/sessions/take-over/", {"id": id})
+            User.objects.filter(username="anna").update(**before)
+            self.assertEqual(response.status_code, 403)
+        here, id = self.refused()
+        with mock.patch("sessreg.contrib.django.takeover.time.time", return_value=time.time() + 301):
+            self.assertEqual(here.post("/sessions/take-over/", {"id": id}).status_code, 403)
+        self.assertEqual(there.user(), "anna")
+
+    def test_after_a_take_over_nobody_is_sent_elsewhere(self):
+        self.configure(sessions_limit=1)
+        self.logged_in("anna", "192.0.2.9")
+        here = Browser()
+        here.post("/login/?next=https://evil.example/", {"username": "anna", "password": "secret"})
+        self.assertEqual(here.post("/sessions/take-over/", {"id": self.session_of("anna").id}).url, "/")
+
+    def test_who_has_no_seat_may_end_another_session(self):
+        self.configure(sessions_limit=2, idle_after="1s")
+        away, there = self.logged_in("anna"), self.logged_in("anna", "192.0.2.9")
+        other = Browser()
+        self.assertTrue(wait_until(lambda: there.user() and other.log_in("otto").status_code == 302))
+        self.says(away.get("/"), "/sessions/", 503)
+        self.assertEqual(away.get("/sessions/").status_code, 200)
+        away.post("/sessions/end-others/")
+        self.assertEqual(away.user(), "anna")
+
+    def test_the_warning_asks_without_use_and_tells_of_the_end(self):
+        self.configure(idle_after="1h", session_ttl="2h")
+        browser = self.logged_in("anna")
+        self.assertIn('data-standing="/sessions/standing/"', browser.get("/page/").content.decode())
+        self.assertNotIn("sessreg", Browser().get("/page/").content.decode())
+        wait_until(lambda: self.session_of("anna").idle_seconds >= 1)
+        told = browser.get("/sessions/standing/").json()
+        self.assertEqual(told["what"], "seat")
+        self.assertIn(told["seconds"], range(3000, 3600))
+        self.assertGreaterEqual(self.session_of("anna").idle_seconds, 1)
+        self.assertEqual(browser.post("/sessions/here/").status_code, 204)
+        self.assertEqual(self.session_of("anna").idle_seconds, 0)
+        self.client().revoke(self.session_of("anna").id, "lunch")
+        # The reason is kept for a page that somebody sees.
+        for path in "/sessions/standing/", "/poll/", "/page/":
+            self.says(browser.get(path), "lunch", 403)
+        self.assertEqual(browser.get("/sessions/standing/").status_code, 302)
+
+    def test_without_a_daemon_the_pages_say_so(self):
+        self.override(TIMEOUT=1)
+        browser = self.logged_in("anna")
+        self.kill_daemon()
+        with self.assertLogs("sessreg.django"):
+            self.says(browser.get("/sessions/"), "cannot be shown or ended", 503)
+        self.assertEqual(browser.get("/sessions/standing/").json(), {"seconds": None, "what": None})
+
+    def test_a_project_without_our_pages_is_offered_none(self):
+        self.configure(sessions_limit=1)
+        self.logged_in("anna")
+        with override_settings(ROOT_URLCONF="no_pages"):
+            self.assertNotIn("<form", Browser().log_in("anna").content.decode())
 
 
 class Failures(WithSite):

@@ -1,8 +1,10 @@
 """Each request of who is logged in marks the session as used, and is answered here if it has no seat.
 
-1. A session that was revoked or is out of time is logged out, and its user is told why.
+1. A session that was revoked or is out of time is logged out, and its user is told why: by the first request
+   that is not passive, as nobody may see the answers to those.
 2. One that was parked and finds no seat is told so, and stays logged in: its next request tries again.
-   Passive requests of it are refused too, or a header would be a way to work without a seat.
+   Passive requests of it are refused too, or a header would be a way to work without a seat. *Your
+   sessions* is not: there its user may end another one.
 3. Nobody is thrown out because the daemon is gone.
 4. A token that was in the session before the request and is not behind it is closed.
 
@@ -21,6 +23,9 @@ from django.urls import Resolver404, resolve
 import sessreg
 
 from . import browser, conf, errors, pages, seats, signals
+
+
+_NEED_NO_SEAT = ("own", "end", "end_others")  # of urls.py
 
 
 class SessionMiddleware:
@@ -55,7 +60,9 @@ class SessionMiddleware:
         if request.session.session_key and request.user.is_authenticated:
             if name == "logout":  # of who has no seat, too
                 return None
-            return self._use(request, _is_passive(request, match))
+            response = self._use(request, _is_passive(request, match))
+            needs_none = match is not None and match.app_names[-1:] == ["sessreg"] and name in _NEED_NO_SEAT
+            return None if needs_none and response is not None and response.status_code == 503 else response
         if request.method == "POST" and name == "login" and signals.counts_failures():
             try:
                 seats.attempt(request, failed=False)
@@ -68,24 +75,25 @@ class SessionMiddleware:
         if token is None:
             return self._admit(request)
         try:
-            standing = conf.client().touch(token, passive)
+            standing = request.sessreg_standing = conf.client().touch(token, passive)
             if standing.state == "parked":
                 return pages.refused(request, errors.LoginRefused(
                     "parked", "You were away, and your seat may be needed by others. Reload the page to go on."))
         except sessreg.Refused as why:
             return pages.refused(request, errors.refused(why))
         except sessreg.Revoked as revoked:
-            return self._end(request, "Your session was ended" + (f": {revoked.reason}" if revoked.reason else "."))
+            told = f": {revoked.reason}" if revoked.reason else "."
+            return self._end(request, passive, f"Your session was ended{told}")
         except sessreg.Expired:
-            return self._end(request, "Your session is out of time.")
+            return self._end(request, passive, "Your session is out of time.")
         except sessreg.Ended:
             if _has_newer_token(request, token):
                 return None
-            return self._end(request, "Your session is over.")
+            return self._end(request, passive, "Your session is over.")
         except (sessreg.Lost, sessreg.Invalid):  # Invalid: the key is another one, so the registry is as well
             if conf.get("ON_LOST") == "readmit":
                 return self._admit(request)
-            return self._end(request, "Your session was lost when the host was restarted.")
+            return self._end(request, passive, "Your session was lost when the host was restarted.")
         except sessreg.Error as error:
             seats.trouble.warn(error)
         return None
@@ -99,8 +107,9 @@ class SessionMiddleware:
         request.session.save()
         return None
 
-    def _end(self, request: Any, message: str) -> HttpResponse:
-        logout(request)
+    def _end(self, request: Any, passive: bool, message: str) -> HttpResponse:
+        if not passive:
+            logout(request)
         return pages.ended(request, message)
 
 

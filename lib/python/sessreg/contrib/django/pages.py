@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth import REDIRECT_FIELD_NAME
 from django.http import HttpResponse
 from django.shortcuts import render, resolve_url
-from django.urls import get_script_prefix
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.cache import add_never_cache_headers
 
 from .errors import LoginRefused
@@ -18,13 +18,14 @@ from .errors import LoginRefused
 def refused(request: Any, why: LoginRefused) -> HttpResponse:
     """503, with Retry-After. The user is logged in, without a seat, or was not let in at all."""
     response = _say(request, "sessreg/refused.html", 503, why.message,
-                    {"refused": why, "has_login": request.user.is_authenticated, "again": _again(request)})
+                    {"refused": why, "has_login": request.user.is_authenticated, "again": _again(request),
+                     "own_page": _path("sessreg:own"), "take_over": _path("sessreg:take_over")})
     response["Retry-After"] = str(why.seconds)
     return response
 
 
 def ended(request: Any, message: str) -> HttpResponse:
-    """403, for who has just been logged out."""
+    """403, for who has to log in again."""
     return _say(request, "sessreg/ended.html", 403, message, {"login": _login(request)})
 
 
@@ -42,6 +43,14 @@ def _again(request: Any) -> str:
     if request.method in ("GET", "HEAD") or not request.user.is_authenticated:
         return str(request.get_full_path())
     return get_script_prefix()
+
+
+def _path(name: str) -> str | None:
+    """None where the project has not included our pages."""
+    try:
+        return reverse(name)
+    except NoReverseMatch:
+        return None
 
 
 def _login(request: Any) -> str:

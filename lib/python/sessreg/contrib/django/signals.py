@@ -8,7 +8,7 @@ from typing import Any
 from django.apps import apps
 from django.contrib.auth import logout, signals
 
-from . import errors, seats
+from . import errors, seats, takeover
 
 
 def connect() -> None:
@@ -29,10 +29,12 @@ def _logged_in(sender: Any, request: Any, user: Any, **_: Any) -> None:
     if before is not None and request.session.get(seats.KEY) != before:
         seats.close(before)  # of another user, in whose place this one is
     try:
-        seats.admit(request, user)
+        seats.admit(request, user, getattr(request, "sessreg_take_over", None))
     except errors.LoginRefused as refused:
         request.sessreg_refused = refused
+        backend = takeover.backend_of(request)
         logout(request)
+        takeover.offer(request, user, backend, refused)
         raise
 
 
