@@ -7,6 +7,7 @@ usage: SESSREG_DAEMON=…/sessregd django_test.py [TestClass[.test]]…
 import concurrent.futures
 import html
 import importlib.util
+import io
 import json
 import os
 import pathlib
@@ -33,7 +34,7 @@ os.environ["DJANGO_FOLDER"] = str(PROJECT)
 
 import django_project  # noqa: E402
 from django.core import checks  # noqa: E402
-from django.core.management import call_command  # noqa: E402
+from django.core.management import CommandError, call_command  # noqa: E402
 from django.test import Client, override_settings  # noqa: E402
 from django.test.utils import setup_test_environment  # noqa: E402
 from sessreg.contrib.django import errors, seats  # noqa: E402
@@ -464,6 +465,55 @@ class Pages(WithSite):
         self.logged_in("anna")
         with override_settings(ROOT_URLCONF="no_pages"):
             self.assertNotIn("<form", Browser().log_in("anna").content.decode())
+
+
+class Commands(WithSite):
+
+    def said(self, *arguments):
+        out = io.StringIO()
+        try:
+            call_command(*arguments, stdout=out)
+        finally:
+            self.last = out.getvalue()
+        return self.last
+
+    def test_sessions_are_listed_without_secrets(self):
+        browser = self.logged_in("anna")
+        wait_until(lambda: self.session_of("anna").idle_seconds >= 1)
+        self.logged_in("otto", "192.0.2.7")
+        lines = self.said("sessreg_list").splitlines()
+        self.assertEqual([line.split()[1:3] for line in lines[:3]],
+                         [["user", "host"], ["anna", "192.0.2.1"], ["otto", "192.0.2.7"]])
+        self.assertEqual(lines[3:], ["2 seats taken, of 2"])
+        [row] = json.loads(self.said("sessreg_list", "--user", "otto", "--json"))
+        self.assertEqual((row["user"], row["id"], row["device"]), ("otto", self.session_of("otto").id, "Firefox Linux"))
+        self.assertNotIn(browser.session[seats.KEY], self.said("sessreg_list") + self.said("sessreg_list", "--json"))
+
+    def test_sessions_are_ended_with_a_reason(self):
+        self.configure()
+        anna, otto, emma = (self.logged_in(name) for name in ("anna", "otto", "emma"))
+        self.assertEqual(self.said("sessreg_end", self.session_of("anna").id, "--reason", "closing time"), "1 ended\n")
+        self.says(anna.get("/"), "closing time", 403)
+        self.assertEqual(self.said("sessreg_end", "--user", "otto"), "1 ended\n")
+        self.assertEqual((otto.get("/").status_code, emma.user()), (403, "emma"))
+        for wrong, why in (((), "--user"), (("x", "--user", "emma"), "--user"), (("no\nid",), r"no\\x0aid|cannot be")):
+            with self.assertRaisesRegex(CommandError, why):
+                self.said("sessreg_end", *wrong)
+        self.assertEqual(emma.user(), "emma")
+
+    def test_a_setup_is_checked(self):
+        self.assertEqual(self.said("sessreg_check"), "site t: 0 seats taken, limit 2\n")
+        self.configure()
+        self.assertIn("nobody is ever refused", self.said("sessreg_check"))
+        self.override(SERVCE="x")
+        with self.assertRaisesRegex(CommandError, "1 to mend"):
+            self.said("sessreg_check")
+        self.assertIn("Did you mean 'SERVICE'?", self.last)
+        self.override(TIMEOUT=1)
+        self.kill_daemon()
+        for command in ("sessreg_list",), ("sessreg_end", "--user", "anna"), ("sessreg_check",):
+            with self.assertRaises(CommandError):
+                self.said(*command)
 
 
 class Failures(WithSite):
