@@ -9,6 +9,7 @@ import html
 import importlib.util
 import io
 import json
+import logging
 import os
 import pathlib
 import re
@@ -33,13 +34,19 @@ PATH = f"{LIBRARY}:{pathlib.Path(__file__).parent}"
 os.environ["DJANGO_FOLDER"] = str(PROJECT)
 
 import django_project  # noqa: E402
+from django.contrib.admin.models import LogEntry  # noqa: E402
+from django.contrib.auth.models import Permission  # noqa: E402
 from django.core import checks  # noqa: E402
 from django.core.management import CommandError, call_command  # noqa: E402
+from django.db import connection  # noqa: E402
 from django.test import Client, override_settings  # noqa: E402
 from django.test.utils import setup_test_environment  # noqa: E402
 from sessreg.contrib.django import errors, seats  # noqa: E402
 
 User = django_project.User
+# Its own log lines would stand between those of the tests.
+seats.log.addHandler(logging.NullHandler())
+seats.log.propagate = False
 # The same project, with its own pages alone.
 sys.modules["no_pages"] = types.SimpleNamespace(
     urlpatterns=[each for each in django_project.urlpatterns if str(each.pattern) != "sessions/"])
@@ -465,6 +472,71 @@ class Pages(WithSite):
         self.logged_in("anna")
         with override_settings(ROOT_URLCONF="no_pages"):
             self.assertNotIn("<form", Browser().log_in("anna").content.decode())
+
+
+class Admin(WithSite):
+    TABLE = "/admin/sessreg/usersession/"
+
+    def setUp(self):
+        super().setUp()
+        self.configure()
+
+    def staff(self, *permissions):
+        user = User.objects.create_user("staff", password="secret", is_staff=True)
+        self.addCleanup(user.delete)
+        user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+        self.assertEqual(user.user_permissions.count(), len(permissions))
+        return self.logged_in("staff", "192.0.2.50")
+
+    def test_the_stalest_is_first_and_no_secret_is_shown(self):
+        anna = self.logged_in("anna")
+        wait_until(lambda: self.session_of("anna").idle_seconds >= 1)
+        self.logged_in("otto", "192.0.2.7")
+        staff = self.staff("view_usersession")
+        page = staff.get(self.TABLE).content.decode()
+        self.assertEqual(re.findall(r"<td>(anna|otto|staff)</td>", page), ["anna", "otto", "staff"])
+        for secret in anna.session[seats.KEY], anna.session.session_key:
+            self.assertNotIn(secret, page)
+        self.assertNotIn('type="checkbox"', page)
+        for query, found in (("user=otto", ["otto"]), ("state=parked", []), ("state=active&user=anna", ["anna"]),
+                             ("unused=3600", []), ("unused=x&state=", ["anna", "otto", "staff"])):
+            page = staff.get(f"{self.TABLE}?{query}").content.decode()
+            self.assertEqual(re.findall(r"<td>(anna|otto|staff)</td>", page), found)
+        self.assertEqual(staff.post(self.TABLE, {"id": self.session_of("otto").id}).status_code, 403)
+        self.assertIn("User sessions", staff.get("/admin/").content.decode())
+
+    def test_sessions_are_ended_with_a_reason_and_a_log_entry_but_never_the_own_one(self):
+        anna, otto, emma = (self.logged_in(name) for name in ("anna", "otto", "emma"))
+        staff = self.staff("view_usersession", "delete_usersession")
+        page = staff.get(self.TABLE).content.decode()
+        ids = {name: self.session_of(name).id for name in ("anna", "otto", "staff")}
+        self.assertEqual([id in page for id in ids.values()], [True, True, False])
+        staff.post(self.TABLE, {"id": [*ids.values(), "no id"], "reason": " <b>stolen</b> "})
+        for browser in anna, otto:
+            self.says(browser.get("/"), "<b>stolen</b>", 403)
+        self.assertEqual((emma.user(), staff.user()), ("emma", "staff"))
+        entries = LogEntry.objects.filter(object_id__in=ids.values())
+        self.assertEqual(sorted((entry.object_repr, entry.change_message, entry.user.username) for entry in entries),
+                         [(f"{name} at 192.0.2.1", "Ended: <b>stolen</b>", "staff") for name in ("anna", "otto")])
+        self.assertIn("2 ended.", staff.get(self.TABLE).content.decode())
+        self.assertEqual(staff.get("/admin/").status_code, 200)  # which shows the entries
+
+    def test_it_is_for_those_who_may(self):
+        staff = self.staff()
+        self.assertEqual(staff.get(self.TABLE).status_code, 403)
+        self.assertEqual(staff.post(self.TABLE).status_code, 403)
+        self.assertEqual(self.logged_in("anna").get(self.TABLE).status_code, 302)
+        boss = self.logged_in("boss")
+        self.assertEqual(boss.get(self.TABLE).status_code, 200)
+        for path in "add/", "1/change/", "1/delete/":
+            self.assertEqual(boss.get(self.TABLE + path).status_code, 404)
+        self.override(TIMEOUT=1)
+        self.kill_daemon()
+        self.says(boss.get(self.TABLE), "Nobody listens on", 200)
+
+    def test_its_model_needs_no_further_migration(self):
+        call_command("makemigrations", "sessreg", check=True, dry_run=True, verbosity=0)
+        self.assertNotIn("sessreg_usersession", connection.introspection.table_names())
 
 
 class Commands(WithSite):

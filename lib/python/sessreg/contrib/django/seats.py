@@ -81,6 +81,15 @@ def _device(request: Any) -> str:
     return known
 
 
+def id_of(request: Any) -> str | None:
+    """Of the session of this browser; None if it has none."""
+    token = request.session.get(KEY)
+    try:
+        return None if token is None else conf.client().show(token).id
+    except (sessreg.Ended, sessreg.Expired, sessreg.Lost, sessreg.Invalid):
+        return None
+
+
 def close(token: str) -> None:
     try:
         conf.client().close(token)

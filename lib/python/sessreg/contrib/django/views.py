@@ -20,15 +20,8 @@ from . import conf, errors, pages, seats, takeover
 
 def _own_sessions(request: Any) -> tuple[list[sessreg.Session], str | None]:
     """Those that go on, the latest first, and the id of this browser's."""
-    token = request.session.get(seats.KEY)
-    here = None
-    if token is not None:
-        try:
-            here = conf.client().show(token).id
-        except (sessreg.Ended, sessreg.Expired, sessreg.Lost, sessreg.Invalid):
-            pass
     found = [session for session in conf.client().list(request.user.get_username()) if session.state != "ending"]
-    return sorted(found, key=lambda session: session.idle_seconds), here
+    return sorted(found, key=lambda session: session.idle_seconds), seats.id_of(request)
 
 
 def _or_sorry(view: Any) -> Any:
