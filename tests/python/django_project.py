@@ -3,7 +3,6 @@ gunicorn. $DJANGO_SESSREG is its setting SESSREG, as JSON."""
 
 import json
 import os
-import sys
 
 import django
 from django.conf import settings
@@ -34,7 +33,7 @@ settings.configure(
                     "django.contrib.sessions", "django.contrib.messages", "django.contrib.staticfiles",
                     "sessreg.contrib.django"],
     MIDDLEWARE=MIDDLEWARE,
-    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True,
+    TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates",
                 "OPTIONS": {"loaders": [("django.template.loaders.locmem.Loader", {
                     "registration/login.html": "<form method=post>{% csrf_token %}{{ form }}</form>",
                     "page.html": "<title>Page</title><main>A page.</main>{% include 'sessreg/idle.html' %}"}),
@@ -42,12 +41,16 @@ settings.configure(
                     "context_processors": ["django.template.context_processors.request",
                                            "django.contrib.auth.context_processors.auth",
                                            "django.contrib.messages.context_processors.messages"]}}])
-settings.TEMPLATES[0].pop("APP_DIRS")
 django.setup()
 
 from django.contrib import admin  # noqa: E402
 from django.contrib.auth import login, views  # noqa: E402
 from django.contrib.auth.models import User  # noqa: E402
+from django.db.backends.signals import connection_created  # noqa: E402
+
+# What is written need not outlive the machine, and waits for no disk.
+connection_created.connect(lambda connection, **_: connection.cursor().execute("PRAGMA synchronous = OFF"),
+                           weak=False)
 
 
 def home(request):
@@ -79,7 +82,3 @@ urlpatterns = [path("", home), path("page/", page), path("poll/", poll), path("p
                path("admin/", admin.site.urls)]
 
 application = get_wsgi_application()
-
-if __name__ == "__main__":
-    from django.core.management import execute_from_command_line
-    execute_from_command_line(sys.argv)
