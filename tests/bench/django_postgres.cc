@@ -40,7 +40,7 @@ std::optional<std::string> programs() {
 // A directory of the server's own, which root can look into.
 std::string directory_for(const passwd& user, const std::string& parent) {
   // The name is needed to get through, and who has it finds nothing that is for others.
-  const std::string path = parent + "/postgres";
+  std::string path = parent + "/postgres";
   if (chmod(parent.c_str(), 0711) != 0 || mkdir(path.c_str(), 0700) != 0 ||
       chown(path.c_str(), user.pw_uid, user.pw_gid) != 0)
     throw std::runtime_error("cannot make " + path);
