@@ -22,7 +22,7 @@ namespace {
 // Takes one call, and answers with these bytes; then it closes the connection, if it is not to hang.
 class Daemon {
  public:
-  explicit Daemon(std::string answer, bool hangs = false, std::string path = {})
+  explicit Daemon(std::string answer, bool hangs = false, const std::string& path = {})
       : path_(path.empty() ? dir_ / "sock" : path), answer_(std::move(answer)), hangs_(hangs) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
