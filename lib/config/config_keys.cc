@@ -172,6 +172,9 @@ constexpr Key kKeys[] = {
      }},
     {"keep", kService, ValueShape::single,
      [](std::string_view value, Target target) {
+       // 0 is off here, and no time without an end.
+       if (value == "never" || value == "unlimited")
+         return quoted(value) + " is no time to keep a seat for; write a duration, or 0 for off";
        return store_in_section(parse_seconds(value, kZero, kForever), target,
                                &SectionSettings::keep);
      }},

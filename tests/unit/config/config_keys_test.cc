@@ -101,7 +101,8 @@ TEST_CASE("a service may be kept, and its clients may name accounts") {
   CHECK(in_section("service", "keep = 0").keep == Seconds(0));
   CHECK(in_section("service", "accounts = yes").accounts == true);
   CHECK(in_section("service", "accounts = no").accounts == false);
-  for (const char* line : {"keep = -1", "keep = soon", "keep =", "accounts = maybe", "accounts ="})
+  for (const char* line : {"keep = -1", "keep = soon", "keep =", "keep = unlimited", "keep = never",
+                           "accounts = maybe", "accounts ="})
     CHECK_FALSE(parse_config(std::string("[service web]\n") + line + "\n", "f", "default"));
   for (const char* line : {"keep = 1h\n", "[user a]\nkeep = 1h\n", "[group a]\naccounts = yes\n"}) {
     const auto refused = parse_config(line, "f", "default");
