@@ -144,6 +144,7 @@ const std::vector<RegistryOperation>& operations() {
              Terms terms = kTerms;
              terms.lifetime_ms = 1;
              s.object = s.registry().admit(by_device(s.other("alice")), terms, s.told()).ref;
+             s.make_expired(s.object);
            },
        .act = [](Scene& s) { return s.registry().reap(s.told(), now().boottime_ms + 1000), 1; },
        .happened = [](Scene& s, pid_t) { return 1 - sessions(s); },

@@ -43,7 +43,8 @@ int main(int argc, char** argv) {
     return 77;
   }
   const int result = run_catch(argc, argv);
-  print_table(all_tallies());
+  // What has failed stays the last that is read.
+  if (result == 0) print_table(all_tallies());
   return result;
 #endif
 }

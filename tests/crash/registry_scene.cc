@@ -78,6 +78,11 @@ void RegistryScene::make_slow(SlotRef reservation) {
   mapped_.slots()[reservation.slot].record[kOpenedWord].fetch_sub(2 * kReservationYields_ms);
 }
 
+void RegistryScene::make_expired(SlotRef session) {
+  constexpr std::size_t kEndsWord = offsetof(RecordImage, ends_boottime_ms) / 8;
+  mapped_.slots()[session.slot].record[kEndsWord].store(1);
+}
+
 void RegistryScene::forget_search() {
   mapped_.shared().search.store(0);
 }

@@ -66,6 +66,8 @@ class RegistryScene {
   sessreg::SlotRef admit_idle(const sessreg::Login& login, const sessreg::Terms& terms);
   // A reservation of this process that is old enough to give way.
   void make_slow(sessreg::SlotRef reservation);
+  // Its lifetime is over for whoever looks, however fast this machine is.
+  void make_expired(sessreg::SlotRef session);
   // Claims without more, as a process leaves it that died inside a login.
   void leave_claim(std::uint32_t pid);
   // Puts the newcomer of the ADD that the gate names back to where its gate CAS left it.
