@@ -30,6 +30,8 @@ struct Decision {
   // device_…: where that session is; the generation is that of its stage.
   std::uint32_t slot = 0xffffffff;
   std::uint32_t generation = 0;
+  // Of the device of the rules there are notes (record.h), which go when its login has the seat.
+  bool device_has_notes = false;
 
   bool done() const { return outcome == Outcome::done; }
   bool is_of_device() const {

@@ -625,11 +625,10 @@ class Gate {
 
   // `done`: the device of the rules has no session, or there is none in them.
   Decision look_for_device(const Rules& rules) {
-    Decision none;
-    if (rules.device == kNoDevice) return none;
-    const auto found = table_.find_device(rules.user, rules.device);
-    if (!found) return none;
     Decision decision;
+    if (rules.device == kNoDevice) return decision;
+    const auto found = table_.find_device(rules.user, rules.device, decision.device_has_notes);
+    if (!found) return decision;
     decision.outcome = found->second.stage == Stage::seated   ? Outcome::device_seated
                        : found->second.stage == Stage::parked ? Outcome::device_parked
                                                               : Outcome::device_exempt;
@@ -652,6 +651,7 @@ class Gate {
         return {Outcome::gone, site.limit, site.count};
     const Decision device = look_for_device(rules);
     if (!device.done() && device.outcome != Outcome::device_parked) return device;
+    site.device_has_notes = device.device_has_notes;
     if (site.limit == 0) {  // admits nobody new, whoever would give way
       site.outcome = Outcome::site_full;
       return site;

@@ -111,6 +111,7 @@ struct SharedWords {
   Atom override_limit;      // kLimitSet | limit; 0: none
   alignas(64) Atom search;  // SearchWord
   Atom clock_offset_ms;     // CLOCK_REALTIME - CLOCK_BOOTTIME at the last look at terminals
+  Atom whole_key;           // keyed hash of the signing key last found whole; 0: none
   alignas(64) std::array<Atom, kCounterWords> counters;
   alignas(64) Atom daemon_seen_ms;  // CLOCK_BOOTTIME
   Atom daemon_pid;

@@ -102,7 +102,8 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
                                         const Processes& processes) {
   Snapshot held;
   if (!is_reservation_of(reservation, login) || !snapshot(reservation, held)) return std::nullopt;
-  RecordImage record = parts_->make_record(login, RecordKind::session, terms, 0);
+  const LoginHashes hashes = parts_->hashes_of(login);
+  RecordImage record = parts_->make_record(login, hashes, RecordKind::session, terms, 0);
   record.id = held.record.id;
   // As the reservation: its limits were the ones that were looked at.
   record.groups = held.record.groups;
@@ -110,10 +111,13 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   record.flags = without(record.flags, RecordFlags::may_use_reserved) | held.record.flags;
   Admission result;
   result.displaced.reserve(1);  // after the gate operation nothing may fail
-  auto claim = parts_->claim_for(login, record, result);
+  const auto take_slot = [&] {
+    return parts_->claim_for(login, record, result, Parts::IfFull::drop_notes, reservation.slot);
+  };
+  auto claim = take_slot();
   if (!claim) {
     reap(processes, boottime_ms());
-    claim = parts_->claim_for(login, record, result);
+    claim = take_slot();
   }
   if (!claim) {
     result.refusal = Refusal::table_full;
@@ -138,7 +142,7 @@ std::optional<Admission> Registry::bind(SlotRef reservation, const Login& login,
   }
   result.ref = *claim;
   result.id = record.id;
-  parts_->drop_older_notes(result.ref);
+  if (bound.device_has_notes) parts_->drop_older_notes(result.ref, hashes);
   if (held.record.victim_fate == VictimFate::evicted_at_bind) {
     const std::uint32_t slot = held.record.victim_slot;
     const std::uint32_t parked =
@@ -159,7 +163,8 @@ bool Registry::list_exempt(const Login& login, Admission& ret, const Terms& term
     times.ttl_s = terms.ttl_s;
     times.lifetime_ms = terms.lifetime_ms;
   }
-  RecordImage record = parts_->make_record(login, RecordKind::exempt, times, 0);
+  const LoginHashes hashes = parts_->hashes_of(login);
+  RecordImage record = parts_->make_record(login, hashes, RecordKind::exempt, times, 0);
   const auto claim = parts_->claim_for(login, record, ret);
   if (!claim) return false;
   Rules rules;
@@ -178,7 +183,7 @@ bool Registry::list_exempt(const Login& login, Admission& ret, const Terms& term
   }
   ret.ref = *claim;
   ret.id = record.id;
-  parts_->drop_older_notes(ret.ref);
+  if (listed.device_has_notes) parts_->drop_older_notes(ret.ref, hashes);
   return true;
 }
 
@@ -216,8 +221,9 @@ std::optional<SlotRef> Registry::find_session(const Login& login, std::string_vi
 
 std::optional<SlotRef> Registry::find_device(const Login& login) {
   Rules rules;
-  rules.user = parts_->user_hash(login.user);
-  rules.device = parts_->device_hash(login, rules.user);
+  const LoginHashes hashes = parts_->hashes_of(login);
+  rules.user = hashes.user;
+  rules.device = hashes.device;
   for (int turn = 0; turn < kReleaseTurns; ++turn) {
     const Decision found = parts_->gate.find_device(rules);
     if (!found.is_of_device()) break;
@@ -331,6 +337,15 @@ bool Registry::session_of_token(std::uint32_t slot, const TokenDigest& digest,
   constexpr TokenDigest kNone{};
   return slot < parts_->table().size() && parts_->read(slot, ret) && digest != kNone &&
          sodium_memcmp(ret.record.token_digest.data(), digest.data(), digest.size()) == 0;
+}
+
+// Relaxed: nothing else is read through the word, and any other value costs no more than a check.
+bool Registry::is_whole_key(std::span<const std::uint8_t> key) const {
+  return parts_->shared().whole_key.load(std::memory_order_relaxed) == parts_->key_hash(key);
+}
+
+void Registry::note_whole_key(std::span<const std::uint8_t> key) {
+  parts_->shared().whole_key.store(parts_->key_hash(key), std::memory_order_relaxed);
 }
 
 void Registry::note_daemon(pid_t pid, std::uint64_t now_ms) {

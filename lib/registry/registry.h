@@ -199,6 +199,11 @@ class Registry {
   // The session in that slot, if its token has that digest; compared in constant time.
   bool session_of_token(std::uint32_t slot, const TokenDigest& digest, Snapshot& ret) const;
 
+  // Whether these are the bytes of the key that note_whole_key() was last told of. A keyed hash of 64
+  // bits is kept, where only those can read it who can read the key.
+  bool is_whole_key(std::span<const std::uint8_t> key) const;
+  void note_whole_key(std::span<const std::uint8_t> key);
+
   // Says that the daemon `pid` is at work: for kDaemonSilence_ms.
   void note_daemon(pid_t pid, std::uint64_t now_ms);
   struct Daemon {

@@ -51,7 +51,7 @@ Admission Registry::Attempt::take_seat() {
   if (answer.admitted()) {
     parts().add_to(kAdmissions, 1);
     parts().note_high_water(answer.count);
-    if (kind == RecordKind::session) parts().drop_older_notes(answer.ref);
+    if (kind == RecordKind::session && has_notes) parts().drop_older_notes(answer.ref, hashes());
   } else if (!answer.stale_configuration) {
     parts().add_to(facts_of(answer.refusal).counter, 1);
   }
@@ -61,8 +61,8 @@ Admission Registry::Attempt::take_seat() {
 Admission Registry::Attempt::decide() {
   rules.site = terms.site;
   rules.held_back = terms.may_use_reserved ? 0 : terms.reserved_seats;
-  if (terms.user_limit >= 0 || !login.device.empty()) rules.user = parts().user_hash(login.user);
-  const DeviceHash device = parts().device_hash(login, rules.user);
+  if (terms.user_limit >= 0 || !login.device.empty()) rules.user = hashes().user;
+  const DeviceHash device = login.device.empty() ? kNoDevice : hashes().device;
   // A reservation, which may come to nothing, only takes the seat that its device has; it ends neither
   // a parked session nor an exempt one, as bind() does.
   if (kind != RecordKind::reservation) rules.device = device;
@@ -112,7 +112,13 @@ Admission Registry::Attempt::admitted(const Decision& decision) {
   result.count = decision.count;
   result.limit = decision.limit;
   if (claim) result.ref = *claim;
+  has_notes = decision.device_has_notes;
   return std::move(result);
+}
+
+const LoginHashes& Registry::Attempt::hashes() {
+  if (!made_hashes) made_hashes = parts().hashes_of(login);
+  return *made_hashes;
 }
 
 // The device has a session. Its seat becomes the login's (decision.done()); one that has none goes.
@@ -133,7 +139,9 @@ bool Registry::Attempt::replace_device(Decision& decision) {
   const VictimFate fate =
       kind == RecordKind::session ? VictimFate::freed : VictimFate::evicted_at_bind;
   // It counts where that session counted: nobody new comes in.
+  const bool has_notes_too = decision.device_has_notes;
   decision = gate().hand_over(*claim, {decision.slot, decision.generation}, fate, rules);
+  decision.device_has_notes = has_notes_too;
   return decision.outcome == Outcome::gone;
 }
 
@@ -231,13 +239,13 @@ void Registry::Attempt::claim_early() {
   const std::int32_t limit = gate().override_limit().value_or(terms.site.limit);
   if (limit >= 0 && gate().count() + std::uint64_t(terms.reserved_seats) >= std::uint64_t(limit))
     return;
-  RecordImage record = parts().make_record(login, kind, terms, ends_ms);
+  RecordImage record = parts().make_record(login, hashes(), kind, terms, ends_ms);
   result.id = record.id;
   claim = parts().claim_for(login, record, result, Parts::IfFull::give_up);
 }
 
 bool Registry::Attempt::take_claim() {
-  RecordImage record = parts().make_record(login, kind, terms, ends_ms);
+  RecordImage record = parts().make_record(login, hashes(), kind, terms, ends_ms);
   result.id = record.id;
   claim = parts().claim_for(login, record, result);
   if (claim) return true;

@@ -2,9 +2,9 @@
 // lib/registry.
 #pragma once
 
-#include <array>
 #include <compare>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +21,14 @@ inline bool is_process(const ProcessId& id, std::uint32_t pid, std::uint64_t sta
   return static_cast<std::uint32_t>(id.pid) == pid && id.start_ticks == start_ticks;
 }
 
+// What a login is known by in one registry. Each is keyed, and takes as long as a step of the admission:
+// made once.
+struct LoginHashes {
+  UserHash user;
+  std::uint64_t service;
+  DeviceHash device;  // kNoDevice: it has none
+};
+
 struct Registry::Parts {
   explicit Parts(MappedRegistry mapped_file);
 
@@ -33,28 +41,32 @@ struct Registry::Parts {
   // The occupant of that slot; false: it has none.
   bool read(std::uint32_t slot, Snapshot& ret) const;
   bool free_slot(std::uint32_t slot, const StateWord& state);
-  RecordImage make_record(const Login& login, RecordKind kind, const Terms& terms,
-                          std::uint64_t ends_ms);
+  RecordImage make_record(const Login& login, const LoginHashes& hashes, RecordKind kind,
+                          const Terms& terms, std::uint64_t ends_ms);
   SessionId new_id(const Login& login);
   Claimer claimer(const ProcessId& id) const;
   // In a full table notes give way, the oldest first, if they may.
   enum class IfFull { drop_notes, give_up };
   std::optional<SlotRef> claim_for(const Login& login, RecordImage& record, Admission& ret,
-                                   IfFull if_full = IfFull::drop_notes);
-  std::optional<SlotRef> claim_slot(const Login& login, const RecordImage& record);
+                                   IfFull if_full = IfFull::drop_notes,
+                                   std::optional<std::uint32_t> near = std::nullopt);
+  // `near`: the slot of its reservation.
+  std::optional<SlotRef> claim_slot(const Login& login, const RecordImage& record,
+                                    std::optional<std::uint32_t> near);
   bool drop_stalest_note();
   // Who has logged in anew by that session is told no more why an earlier one of its device has ended.
-  void drop_older_notes(SlotRef session);
+  void drop_older_notes(SlotRef session, const LoginHashes& hashes);
   // Ends the session that was found of a device, for another one of it. Harmless if it has gone.
   void end_session_of_device(const Decision& found);
   TokenDigest token_digest(std::string_view token) const;
+  std::uint64_t key_hash(std::span<const std::uint8_t> key) const;  // never 0
   UserHash user_hash(std::string_view user) const;
   std::uint64_t service_hash(std::string_view service) const;
   std::uint64_t connection_hash(const Login& login) const;
   std::uint64_t group_hash(std::string_view name) const;  // never 0
   DeviceHash device_hash(const UserHash& user, std::uint64_t service,
-                         std::string_view device) const;                   // never kNoDevice
-  DeviceHash device_hash(const Login& login, const UserHash& user) const;  // kNoDevice: it has none
+                         std::string_view device) const;  // never kNoDevice
+  LoginHashes hashes_of(const Login& login) const;
   bool may_bind(const Snapshot& held, const Login& login) const;
   bool is_record_of(const RecordImage& record, const Login& login) const;
   void add_to(Counter counter, std::uint64_t amount);
@@ -121,8 +133,10 @@ struct Registry::Attempt {
   bool dry_run = false;
   bool is_use = false;
 
+  std::optional<LoginHashes> made_hashes{};
   Rules rules{};
   std::optional<SlotRef> claim{};
+  bool has_notes = false;  // of its device, as the look that led to the seat has seen
   bool searched_table = false;
   bool claimed_early = false;
   bool searched_user = false;
@@ -147,6 +161,7 @@ struct Registry::Attempt {
   Parts& parts() const { return *registry.parts_; }
   Gate<ProcessAtom>& gate() const { return parts().gate; }
 
+  const LoginHashes& hashes();
   bool take_claim();
   void claim_early();
   bool may_evict(std::uint64_t service_hash) const;
@@ -197,6 +212,8 @@ struct Registry::Search {
     Leftovers leftovers;
   };
   static constexpr pid_t kNoSid = -1;
+  // Each time that so many have been found, all processes of the host are read.
+  static constexpr std::size_t kMostLeaderless = 4096;
 
   Reaped reaped{};
   bool found_dead = false;  // whether or not somebody else was quicker to free it
@@ -204,8 +221,7 @@ struct Registry::Search {
   bool clock_was_set = false;
   std::uint64_t next_change_ms = ~std::uint64_t{0};
   std::vector<Look> looks{};
-  std::array<Leaderless, 64> leaderless{};
-  std::size_t leaderless_count = 0;
+  std::vector<Leaderless> leaderless{};
 
   void search_table();
   void search_user();

@@ -84,12 +84,13 @@ bool Registry::Parts::read(std::uint32_t slot, Snapshot& ret) const {
   return true;
 }
 
-RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, const Terms& terms,
+RecordImage Registry::Parts::make_record(const Login& login, const LoginHashes& hashes,
+                                         RecordKind kind, const Terms& terms,
                                          std::uint64_t ends_ms) {
   const Now at = now();
   RecordImage record{};
   record.id = new_id(login);
-  record.user_hash = user_hash(login.user);
+  record.user_hash = hashes.user;
   record.idle_after_s = terms.idle_after_s;
   record.ttl_s = terms.ttl_s;
   for (const GroupRule& group : terms.groups)
@@ -112,8 +113,7 @@ RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, co
   }
   if (no_process) {
     std::array<std::uint64_t, 2> words;
-    const DeviceHash device = device_hash(login, record.user_hash);
-    memcpy(words.data(), device.data(), sizeof words);
+    memcpy(words.data(), hashes.device.data(), sizeof words);
     record.leader_start_ticks = words[0];
     record.parent_start_ticks = words[1];
   } else {
@@ -132,7 +132,7 @@ RecordImage Registry::Parts::make_record(const Login& login, RecordKind kind, co
   record.ends_boottime_ms = ends_ms;
   if ((kind == RecordKind::session || no_process) && terms.lifetime_ms != 0)
     record.ends_boottime_ms = at.boottime_ms + terms.lifetime_ms;
-  record.service_hash = service_hash(login.service);
+  record.service_hash = hashes.service;
   record.connection_hash = connection_hash(login);
   copy_text(record.user, login.user);
   copy_text(record.service, login.service);
@@ -156,7 +156,9 @@ std::uint64_t Registry::Parts::group_hash(std::string_view name) const {
 
 DeviceHash Registry::Parts::device_hash(const UserHash& user, std::uint64_t service,
                                         std::string_view device) const {
-  std::string text(bytes_of(user));
+  std::string text;
+  text.reserve(sizeof user + sizeof service + device.size());
+  text += bytes_of(user);
   text += bytes_of(service);
   text += device;
   DeviceHash hash = hash128(hash_key(), text);
@@ -164,9 +166,16 @@ DeviceHash Registry::Parts::device_hash(const UserHash& user, std::uint64_t serv
   return hash;
 }
 
-DeviceHash Registry::Parts::device_hash(const Login& login, const UserHash& user) const {
-  if (login.device.empty()) return kNoDevice;
-  return device_hash(user, service_hash(login.service), login.device);
+LoginHashes Registry::Parts::hashes_of(const Login& login) const {
+  LoginHashes hashes{user_hash(login.user), service_hash(login.service), kNoDevice};
+  if (!login.device.empty()) hashes.device = device_hash(hashes.user, hashes.service, login.device);
+  return hashes;
+}
+
+std::uint64_t Registry::Parts::key_hash(std::span<const std::uint8_t> key) const {
+  const std::uint64_t hash =
+      hash64(hash_key(), {reinterpret_cast<const char*>(key.data()), key.size()});
+  return hash != 0 ? hash : 1;
 }
 
 TokenDigest Registry::Parts::token_digest(std::string_view token) const {
@@ -186,23 +195,27 @@ Claimer Registry::Parts::claimer(const ProcessId& id) const {
           id.start_ticks == 0 ? 0 : static_cast<std::uint32_t>(hash % values + 1)};
 }
 
-std::optional<SlotRef> Registry::Parts::claim_slot(const Login& login, const RecordImage& record) {
+std::optional<SlotRef> Registry::Parts::claim_slot(const Login& login, const RecordImage& record,
+                                                   std::optional<std::uint32_t> near) {
   // The sessions of a user with a limit stand together, so that they are counted by looking at a
   // few slots; those of others are spread, so that a thousand of one user make no long run. Those with
-  // a device key stand together in any case, so that they are found.
+  // a device key stand together in any case, so that they are found. The session of a reservation stands
+  // beside it: that page of memory is there already.
   const Home home = device_of(record) != kNoDevice ? Home::of_devices : Home::of_user;
   std::uint64_t place = 0;
   memcpy(&place, record.id.data(), sizeof place);
+  if (near) place = *near;
   if (record.user_limit >= 0 || home == Home::of_devices)
     place = table().home(record.user_hash, home);
   return table().claim(place, record.user_hash, claimer(login.self), home);
 }
 
 std::optional<SlotRef> Registry::Parts::claim_for(const Login& login, RecordImage& record,
-                                                  Admission& ret, IfFull if_full) {
-  auto claim = claim_slot(login, record);
+                                                  Admission& ret, IfFull if_full,
+                                                  std::optional<std::uint32_t> near) {
+  auto claim = claim_slot(login, record, near);
   while (!claim && if_full == IfFull::drop_notes && drop_stalest_note())
-    claim = claim_slot(login, record);
+    claim = claim_slot(login, record, near);
   if (!claim) return claim;
   Undo undo([&] { table().abandon(*claim); });
   if (make_token && record.kind != RecordKind::reservation) {
@@ -227,19 +240,16 @@ bool Registry::Parts::drop_stalest_note() {
   return true;  // also where somebody else was quicker: look again
 }
 
-void Registry::Parts::drop_older_notes(SlotRef session) {
+void Registry::Parts::drop_older_notes(SlotRef session, const LoginHashes& hashes) {
   Snapshot anew, note;
   if (!read(session.slot, anew) || anew.ref != session) return;  // it has gone already
-  const DeviceHash device = device_of(anew.record);
-  if (device == kNoDevice) return;
-  table().for_each_behind(table().home(anew.record.user_hash, Home::of_devices),
-                          [&](std::uint32_t slot, const StateWord& state) {
-                            if (slot != session.slot && state.stage == Stage::evicted &&
-                                table().is_device(slot, device) && read(slot, note) &&
-                                is_note(note) &&
-                                note.record.opened_boottime_ms <= anew.record.opened_boottime_ms)
-                              gate.unlist_evicted(slot, note.state.generation);
-                          });
+  table().for_each_behind(
+      table().home(hashes.user, Home::of_devices), [&](std::uint32_t slot, const StateWord& state) {
+        if (slot != session.slot && state.stage == Stage::evicted &&
+            table().is_device(slot, hashes.device) && read(slot, note) && is_note(note) &&
+            note.record.opened_boottime_ms <= anew.record.opened_boottime_ms)
+          gate.unlist_evicted(slot, note.state.generation);
+      });
 }
 
 void Registry::Parts::end_session_of_device(const Decision& found) {

@@ -142,9 +142,9 @@ void Registry::Search::examine(std::uint32_t slot) {
     return;
   }
   if (life != Life::alive) {
-    if (leaderless_count == leaderless.size()) free_leaderless();
+    if (leaderless.size() == kMostLeaderless) free_leaderless();
     const pid_t sid = life == Life::gone ? leader.pid : kNoSid;
-    leaderless[leaderless_count++] = {slot, held.state, sid, leftovers};
+    leaderless.push_back({slot, held.state, sid, leftovers});
   }
   const bool parked = held.state.stage == Stage::parked;
   if (has(record.flags, RecordFlags::shared_leader) &&
@@ -201,11 +201,10 @@ void Registry::Search::examine_by_clock(const Snapshot& held) {
 }
 
 void Registry::Search::free_leaderless() {
-  if (leaderless_count == 0) return;
+  if (leaderless.empty()) return;
   const LiveSids sids = processes.live_sids();
   std::optional<LiveAuditSessions> audit_sessions;
-  for (std::size_t i = 0; i < leaderless_count; ++i) {
-    const Leaderless& session = leaderless[i];
+  for (const Leaderless& session : leaderless) {
     if (session.leader != kNoSid && sids.contains(session.leader)) continue;
     if (session.leftovers.audit_session != 0) {
       if (!audit_sessions) audit_sessions = processes.live_audit_sessions();
@@ -214,7 +213,7 @@ void Registry::Search::free_leaderless() {
     found_dead = true;
     if (parts().free_slot(session.slot, session.state)) ++reaped.sessions;
   }
-  leaderless_count = 0;
+  leaderless.clear();
 }
 
 // Nobody is called idle before its terminals were looked at. A parked session that was typed on

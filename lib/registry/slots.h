@@ -141,11 +141,12 @@ class SlotTable {
   // whose home were theirs as long.
   std::uint32_t home(const UserHash& user, Home of = Home::of_user) const {
     if (size() < 2) return 0;
-    std::array<std::uint64_t, 2>
-        halves;  // the hash is keyed, so each is as good as a hash of its own
-    std::memcpy(halves.data(), user.data(), sizeof halves);
-    const std::uint64_t pair = halves[of == Home::of_user ? 0 : 1] % (size() / 2);
-    return static_cast<std::uint32_t>(2 * pair + (of == Home::of_user ? 0 : 1));
+    // The hash is keyed, so each part is as good as a hash of its own. 32 bits, as this is divided for
+    // many a slot of a look.
+    std::array<std::uint32_t, 4> parts;
+    std::memcpy(parts.data(), user.data(), sizeof parts);
+    const std::uint32_t pair = parts[of == Home::of_user ? 0 : 2] % (size() / 2);
+    return 2 * pair + (of == Home::of_user ? 0 : 1);
   }
 
   bool is_user(std::uint32_t slot, const UserHash& user) const {
@@ -177,33 +178,48 @@ class SlotTable {
     std::uint64_t seen = word.load(std::memory_order_acquire);
     const StrayWord stray = Widths::stray(seen);
     const std::uint32_t farthest = std::min(stray.distance, n - 1);
-    std::uint32_t needed = 0;
+    // Whose a slot is has to be read from its record, which is one more cache miss: of the nearer half
+    // only if the farther half has nobody of this bucket.
+    bool is_needed = farthest == 0;
     for (std::uint32_t offset = 0, i = bucket; offset <= farthest;
          ++offset, i = i + 1 == n ? 0 : i + 1) {
       const StateWord at = state(i);
       if (at.stage == Stage::free) continue;
-      // The record of a claim may not be written yet, so it could be of this bucket. Which of its
-      // two homes a session has is not asked: one too many costs a look.
-      if (at.stage == Stage::claimed || is_at_home(i, bucket)) needed = offset;
+      if (!is_needed && 2 * offset >= farthest) is_needed = may_be_of(i, at, bucket);
       visit(i, at);
     }
-    if (needed < farthest / 2 || (needed == 0 && farthest != 0))
+    if (!is_needed) {
+      std::uint32_t needed = farthest / 2;
+      const auto slot_at = [&](std::uint32_t offset) {
+        return static_cast<std::uint32_t>((std::uint64_t{bucket} + offset) % n);
+      };
+      while (needed != 0 && !may_be_of(slot_at(needed), state(slot_at(needed)), bucket))
+        --needed;
       word.compare_exchange_strong(seen, Widths::pack(StrayWord{stray.version + 1, needed}),
                                    std::memory_order_acq_rel, std::memory_order_relaxed);
+    }
     return farthest;
   }
 
   // --- Devices ---
 
   // The session of that device, of that user: seated, parked or exempt. To be believed only as long
-  // as the gate does not move.
+  // as the gate does not move. `ret_has_notes`: another occupancy of it waits as evicted; none can
+  // begin to without a session that is found, or a move of the gate.
   std::optional<std::pair<std::uint32_t, StateWord>> find_device(const UserHash& user,
-                                                                 const DeviceHash& device) {
+                                                                 const DeviceHash& device,
+                                                                 bool& ret_has_notes) {
     std::optional<std::pair<std::uint32_t, StateWord>> found;
     for_each_behind(home(user, Home::of_devices), [&](std::uint32_t slot, const StateWord& at) {
       const bool is_session =
           at.stage == Stage::seated || at.stage == Stage::parked || at.stage == Stage::exempt;
-      if (is_session && is_device(slot, device)) found = {slot, at};
+      if (!is_session && at.stage != Stage::evicted) return;
+      // The user's hash is beside the state, the device's on other cache lines.
+      if (!is_user(slot, user) || !is_device(slot, device)) return;
+      if (is_session)
+        found = {slot, at};
+      else
+        ret_has_notes = true;
     });
     return found;
   }
@@ -417,9 +433,12 @@ class SlotTable {
     return slot >= bucket ? slot - bucket : slot + size() - bucket;
   }
 
-  bool is_at_home(std::uint32_t slot, std::uint32_t bucket) const {
-    const UserHash user = user_of(slot);
-    return home(user, Home::of_user) == bucket || home(user, Home::of_devices) == bucket;
+  // Whether its occupant may have that bucket for a home. The record of a claim may not be written
+  // yet. Which of its user's two homes a session has is not asked: one too many costs a look.
+  bool may_be_of(std::uint32_t slot, const StateWord& at, std::uint32_t bucket) const {
+    if (at.stage == Stage::free) return false;
+    if (at.stage == Stage::claimed) return true;
+    return home(user_of(slot), bucket % 2 == 0 ? Home::of_user : Home::of_devices) == bucket;
   }
 
   void raise_stray(std::uint32_t bucket, std::uint32_t slot) {

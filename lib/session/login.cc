@@ -22,6 +22,16 @@ std::uint32_t seconds(Seconds time) {
   return static_cast<std::uint32_t>(std::clamp<std::int64_t>(time.count(), 0, 0xffffffff));
 }
 
+class KeysOfRegistry final : public WholeKeys {
+ public:
+  explicit KeysOfRegistry(Registry& registry) : registry_(registry) {}
+  bool has(std::span<const std::uint8_t> key) const override { return registry_.is_whole_key(key); }
+  void note(std::span<const std::uint8_t> key) override { registry_.note_whole_key(key); }
+
+ private:
+  Registry& registry_;
+};
+
 Result<Terms> terms_of(Site& site, const Rulebook& rules) {
   const Config& config = site.config;
   Terms terms;
@@ -152,7 +162,8 @@ Result<Admission> foresee(Site& site, const Login& login, const Rulebook& rules)
 // the key goes with the registry.
 void issue_tokens(Site& site, const std::string& user, std::function<void(const Error&)> tell) {
   if (!site.config.token) return;
-  auto loaded = load_or_make_key(site.config.key_file);
+  KeysOfRegistry whole(*site.registry);
+  auto loaded = load_or_make_key(site.config.key_file, &whole);
   if (!loaded) {
     tell(loaded.error());
     return;

@@ -187,16 +187,20 @@ SecretPaserk to_paserk(const SecretKey& key) {
   return result;
 }
 
-bool secret_key_from_paserk(std::string_view text, SecretKey* ret_key) {
+bool secret_key_from_paserk(std::string_view text, SecretKey* ret_key, WholeKeys* whole) {
   SecretKey key;
   ret_key->wipe();
   if (!text.starts_with(kSecretType) ||
       !decode_exactly(text.substr(kSecretType.size()), key.data(), key.size()))
     return false;
-  Seed seed;
-  copy_secret(seed.data(), key.data(), seed.size());
-  const SecretKey whole = secret_key_of(seed);
-  if (sodium_memcmp(whole.data(), key.data(), key.size()) != 0) return false;
+  const std::span<const std::uint8_t> bytes(key.data(), key.size());
+  if (whole == nullptr || !whole->has(bytes)) {
+    Seed seed;
+    copy_secret(seed.data(), key.data(), seed.size());
+    const SecretKey made = secret_key_of(seed);
+    if (sodium_memcmp(made.data(), key.data(), key.size()) != 0) return false;
+    if (whole != nullptr) whole->note(bytes);
+  }
   *ret_key = std::move(key);
   return true;
 }

@@ -84,11 +84,19 @@ std::optional<PublicKey> public_key_from_paserk(std::string_view text);
 // The form only: 33 bytes in base64url after "k4.pid.".
 bool is_key_id(std::string_view text);
 
+// Knows keys that have been found whole, as finding that out takes as long as a signature.
+class WholeKeys {
+ public:
+  virtual ~WholeKeys() = default;
+  virtual bool has(std::span<const std::uint8_t> key) const = 0;
+  virtual void note(std::span<const std::uint8_t> key) = 0;
+};
+
 // "k4.secret.…" without a final NUL or newline.
 inline constexpr std::size_t kSecretPaserkChars = 10 + 86;
 using SecretPaserk = SecretBytes<kSecretPaserkChars>;
 SecretPaserk to_paserk(const SecretKey& key);
 // False: not one, or its halves do not belong together (rule 5); *ret_key is then all zeros.
-bool secret_key_from_paserk(std::string_view text, SecretKey* ret_key);
+bool secret_key_from_paserk(std::string_view text, SecretKey* ret_key, WholeKeys* whole = nullptr);
 
 }  // namespace sessreg

@@ -43,14 +43,15 @@ Result<SigningKey> new_key() {
   return SigningKey(secret_key_of(seed));
 }
 
-Result<SigningKey> read_key(const OpenedFile& file, const KeyPlace& at) {
+Result<SigningKey> read_key(const OpenedFile& file, const KeyPlace& at,
+                            WholeKeys* whole = nullptr) {
   SecretLine line;
   const auto size = read_key_file(file, at.shown, {line.chars(), line.size()});
   if (!size) return size.error();
   std::string_view text(line.chars(), *size);
   if (text.ends_with('\n')) text.remove_suffix(1);
   SecretKey key;
-  if (!secret_key_from_paserk(text, &key))
+  if (!secret_key_from_paserk(text, &key, whole))
     return Error{Errc::bad_key,
                  at.shown +
                      " does not hold one whole key (one line, k4.secret.…); restore it, or move it "
@@ -58,10 +59,10 @@ Result<SigningKey> read_key(const OpenedFile& file, const KeyPlace& at) {
   return SigningKey(std::move(key));
 }
 
-Result<SigningKey> load_in(const KeyPlace& at) {
+Result<SigningKey> load_in(const KeyPlace& at, WholeKeys* whole = nullptr) {
   const auto file = open_key_file(at, kSecretForbids);
   if (!file) return file.error();
-  return read_key(*file, at);
+  return read_key(*file, at, whole);
 }
 
 Result<bool> make_public_file_if_missing(const KeyPlace& at, const SigningKey& key) {
@@ -163,8 +164,9 @@ Result<SigningKey> make_key(const std::string& key_path) {
   return with_public_file(key_path, std::move(key));
 }
 
-Result<SigningKey> load_or_make_key(const std::string& key_path) {
-  auto key = load_key(key_path);
+Result<SigningKey> load_or_make_key(const std::string& key_path, WholeKeys* whole) {
+  const auto at = open_key_place(key_path, false);
+  auto key = at ? load_in(*at, whole) : Result<SigningKey>(at.error());
   if (key || key.error().code != Errc::not_found) return with_public_file(key_path, std::move(key));
   auto made = make_key(key_path);
   // Somebody else was faster: theirs is the site's.

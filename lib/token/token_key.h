@@ -39,7 +39,7 @@ std::string public_key_path(const std::string& key_path);
 
 // A key that is missing is made, with its directory (0755) if only that is missing; so is a missing
 // file of the public key. An existing one is left as it is. The module's way.
-Result<SigningKey> load_or_make_key(const std::string& key_path);
+Result<SigningKey> load_or_make_key(const std::string& key_path, WholeKeys* whole = nullptr);
 // An existing key; nothing is made.
 Result<SigningKey> load_key(const std::string& key_path);
 // A key where there is none: already_exists.

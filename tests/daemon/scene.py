@@ -188,7 +188,7 @@ class Daemon:
                 with Client.connect(self.socket_path) as client:
                     client.call("org.varlink.service.GetInfo")
                 return True
-            except (FileNotFoundError, ConnectionRefusedError):
+            except (FileNotFoundError, ConnectionRefusedError, TimeoutError):
                 return False
         if not wait_until(answers):
             raise RuntimeError("sessregd does not answer:\n" + self.log())

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <fstream>
 #include <thread>
 
 #include "../support/catch.h"
@@ -156,6 +157,21 @@ TEST_CASE("a key that cannot be used refuses no login") {
     { Transaction(site, "daemon").open_session(); }
     chmod(key_path(site).c_str(), 0644);
     opens_without_token();
+  }
+  SECTION("damaged after a login that could use it") {
+    { Transaction(site, "daemon").open_session(); }
+    std::ifstream in(key_path(site));
+    const std::string whole{std::istreambuf_iterator<char>(in), {}};
+    for (const std::size_t at : {10 + 20u, 10 + 60u}) {  // in the seed, and in the public half
+      std::string other = whole;
+      other[at] = other[at] == 'A' ? 'B' : 'A';
+      site.dir.write("site.key", other);
+      opens_without_token();
+    }
+    site.dir.write("site.key", whole);
+    Transaction t(site, "daemon");
+    CHECK(t.open_session() == PAM_SUCCESS);
+    CHECK_FALSE(t.env("SESSREG_TOKEN").empty());
   }
   SECTION("a symbolic link") {
     REQUIRE(symlink("/etc/hostname", key_path(site).c_str()) == 0);

@@ -50,6 +50,32 @@ TEST_CASE("the clock is noted when the terminals of all were looked at, not thos
   CHECK((mapped->shared().clock_offset_ms.load() == kOld) == of_one_user);
 }
 
+TEST_CASE("whatever number has died, the processes of the host are read once") {
+  constexpr int kMany = 300;
+  Logins f(kMany);
+  for (int i = 0; i < kMany; ++i) {
+    REQUIRE(f.open("a", terms_with(-1)).admitted());
+    f.processes.kill(f.last_pid());
+  }
+  f.processes.searches = 0;
+  CHECK(f.registry.reap(f.processes, boottime_ms()).sessions == kMany);
+  CHECK(f.processes.searches == 1);
+}
+
+TEST_CASE("a registry knows the key that it was told is whole, and no other") {
+  Logins f;
+  std::vector<std::uint8_t> key(64, 7), other = key;
+  other[63] ^= 1;
+  CHECK_FALSE(f.registry.is_whole_key(key));
+  CHECK_FALSE(f.registry.is_whole_key(std::vector<std::uint8_t>(64)));
+  f.registry.note_whole_key(key);
+  CHECK(f.registry.is_whole_key(key));
+  CHECK_FALSE(f.registry.is_whole_key(other));
+  CHECK(Registry::open(f.dir / "site.reg", f.host)->is_whole_key(key));
+  f.registry.note_whole_key(other);
+  CHECK_FALSE(f.registry.is_whole_key(key));
+}
+
 TEST_CASE("a search under another configuration is not believed") {
   Logins f;
   REQUIRE(f.open("a", with_idle(1, 600)).admitted());

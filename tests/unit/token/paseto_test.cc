@@ -186,6 +186,29 @@ TEST_CASE("a secret key whose halves do not belong together is refused") {
   }
 }
 
+TEST_CASE("of two keys only the one that is known as whole is believed to be") {
+  struct OneKey final : WholeKeys {
+    std::string known;
+    bool has(std::span<const std::uint8_t> key) const override {
+      return std::equal(key.begin(), key.end(), known.begin(), known.end(),
+                        [](std::uint8_t a, char b) { return a == static_cast<std::uint8_t>(b); });
+    }
+    void note(std::span<const std::uint8_t> key) override { known.assign(key.begin(), key.end()); }
+  } whole;
+  const std::string bytes(reinterpret_cast<const char*>(some_key().data()), some_key().size());
+  std::string broken = bytes;
+  broken[63] = static_cast<char>(broken[63] ^ 1);
+  SecretKey key;
+  CHECK_FALSE(secret_key_from_paserk("k4.secret." + encode_base64url(broken), &key, &whole));
+  CHECK(whole.known.empty());
+  REQUIRE(secret_key_from_paserk("k4.secret." + encode_base64url(bytes), &key, &whole));
+  CHECK(whole.known == bytes);
+  CHECK_FALSE(secret_key_from_paserk("k4.secret." + encode_base64url(broken), &key, &whole));
+  // Who is known is not asked again.
+  whole.known = broken;
+  CHECK(secret_key_from_paserk("k4.secret." + encode_base64url(broken), &key, &whole));
+}
+
 TEST_CASE("base64 has one text for each bytes") {
   CHECK(encode_base64url("") == "");
   CHECK(decode_base64url("") == "");
