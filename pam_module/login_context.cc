@@ -198,7 +198,7 @@ void LoginContext::say_no_token(const Error& error) {
 }
 
 void LoginContext::say_not_listed(const Error& error) {
-  log(LOG_WARNING, "exempt session not listed", error);
+  log(LOG_WARNING, "session not listed", error);
 }
 
 void LoginContext::say_replaced(const std::string& path) {

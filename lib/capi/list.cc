@@ -27,6 +27,7 @@ int to_c(State state) {
     case State::ending:
       return SESSREG_ENDING;
     case State::exempt:
+    case State::observed:
       return SESSREG_LISTED;
   }
   return SESSREG_ENDING;

@@ -146,7 +146,7 @@ enum sessreg_state {
   SESSREG_RESERVED = 2, /* a seat that is not bound to a session yet */
   SESSREG_ORPHANED = 3, /* its leader is gone, but other processes of it still run */
   SESSREG_ENDING = 4,   /* has to end, but its processes have not gone yet */
-  SESSREG_LISTED = 5,   /* exempt */
+  SESSREG_LISTED = 5,   /* not counted: exempt, or let in by `observe` of a PAM line */
   SESSREG_LEFT = 6      /* as orphaned, where what a session leaves running is to count */
 };
 

@@ -29,6 +29,7 @@ struct Login {
   std::optional<ProcessId> leader;
   bool has_shared_leader = false;   // see RecordFlags
   bool has_display = false;         // see RecordFlags
+  bool is_observed = false;         // see RecordFlags; for list_exempt()
   std::uint32_t audit_session = 0;  // its own (own_audit_session()); 0: none
   // A session without a process: see RecordFlags. Leader, parent and what follows from them count for
   // nothing then; `tty` is a label of the device. A reservation has a process in any case: its maker.

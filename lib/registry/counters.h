@@ -22,6 +22,14 @@ enum Counter : std::size_t {
   kReturned,     // parked sessions that took a seat again
   kEvicted,      // sessions that gave way to a newer one of their user
   kFailedAuths,  // failed authentications counted
+  // As the refusals, of logins that `observe` has let in.
+  kWouldRefuseSiteFull,
+  kWouldRefuseDrain,
+  kWouldRefuseTableFull,
+  kWouldRefuseUserFull,
+  kWouldRefuseLocked,
+  kWouldRefuseGroupFull,
+  kWouldRefuseBlacklisted,
   kCounters
 };
 }  // namespace sessreg

@@ -72,6 +72,8 @@ enum class RecordFlags : std::uint32_t {
   // No process is its own: it ends by being closed, revoked or evicted, or by its own times, and by
   // nothing else. Its leader and parent are 0, and the start times are the words of its device key.
   no_process = 64,
+  // Of an exempt one: let in by `observe`, where there was no seat.
+  observed = 128,
 };
 constexpr RecordFlags operator|(RecordFlags a, RecordFlags b) {
   return static_cast<RecordFlags>(static_cast<std::uint32_t>(a) | static_cast<std::uint32_t>(b));

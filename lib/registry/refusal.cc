@@ -8,13 +8,18 @@ namespace sessreg {
 namespace {
 
 constexpr std::array kFacts = std::to_array<RefusalFacts>({
-    {Refusal::site_full, "site_full", kRefusedSiteFull, &Config::message_site_full},
-    {Refusal::drain, "drain", kRefusedDrain, &Config::message_drain},
-    {Refusal::user_full, "user_full", kRefusedUserFull, &Config::message_user_full},
-    {Refusal::locked, "locked", kRefusedLocked, &Config::message_locked},
-    {Refusal::group_full, "group_full", kRefusedGroupFull, &Config::message_group_full},
-    {Refusal::table_full, "table_full", kRefusedTableFull, &Config::message_table_full},
-    {Refusal::blacklisted, "blacklisted", kRefusedBlacklisted, &Config::message_blacklisted},
+    {Refusal::site_full, "site_full", kRefusedSiteFull, kWouldRefuseSiteFull,
+     &Config::message_site_full},
+    {Refusal::drain, "drain", kRefusedDrain, kWouldRefuseDrain, &Config::message_drain},
+    {Refusal::user_full, "user_full", kRefusedUserFull, kWouldRefuseUserFull,
+     &Config::message_user_full},
+    {Refusal::locked, "locked", kRefusedLocked, kWouldRefuseLocked, &Config::message_locked},
+    {Refusal::group_full, "group_full", kRefusedGroupFull, kWouldRefuseGroupFull,
+     &Config::message_group_full},
+    {Refusal::table_full, "table_full", kRefusedTableFull, kWouldRefuseTableFull,
+     &Config::message_table_full},
+    {Refusal::blacklisted, "blacklisted", kRefusedBlacklisted, kWouldRefuseBlacklisted,
+     &Config::message_blacklisted},
 });
 
 static_assert(has_row_for_each(kFacts, Refusal::site_full));

@@ -39,6 +39,7 @@ struct RefusalFacts {
   Refusal refusal;
   const char* name;  // in logs and JSON
   Counter counter;
+  Counter observed;              // the same, where `observe` has let the login in
   std::string Config::*message;  // for the user who is refused
 };
 

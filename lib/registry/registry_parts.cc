@@ -100,6 +100,8 @@ RecordImage Registry::Parts::make_record(const Login& login, const LoginHashes& 
   record.kind = kind;
   record.user_limit = terms.user_limit;
   record.flags = terms.may_use_reserved ? RecordFlags::may_use_reserved : RecordFlags::none;
+  if (kind == RecordKind::exempt && login.is_observed)
+    record.flags = record.flags | RecordFlags::observed;
   const bool is_reservation = kind == RecordKind::reservation;
   const bool no_process = login.no_process && !is_reservation;
   if (no_process) {

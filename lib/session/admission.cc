@@ -44,6 +44,10 @@ Refused refused_by(const Site& site, const FailureStatus& status, const Login& l
           wait_seconds(status), message_of(status, site.config, login)};
 }
 
+Error no_slot() {
+  return {Errc::no_space, "no free slot: raise 'capacity'"};
+}
+
 // By its id too: another registry may lie there by now.
 bool is_there(const Registry& registry, const Seat& seat) {
   Snapshot held;
@@ -167,7 +171,7 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
 
   // A login by public key has not been through an auth phase.
   if (standing_ == Standing::counted)
-    if (auto why = blacklisted(*site)) return refused(std::move(*why));
+    if (auto why = blacklisted(*site, Counts::yes)) return refused(std::move(*why));
   if (!is_of_sshd()) note_success(*site);
   if (standing_ == Standing::exempt) return answer(What::not_counted);
 
@@ -180,7 +184,7 @@ std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
     give_back(*held);
   }
   if (may_reattach(*site, login_)) return answer(What::deferred);
-  if (auto observed = observe(*site)) return observed;
+  if (auto observed = observe(*site, Counts::no)) return observed;
   const auto admission = sessreg::reserve(*site, login_, rules(*config));
   if (!admission) return failed(admission.error(), &*config);
   if (admission->stale_configuration) return std::nullopt;
@@ -223,11 +227,14 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   const bool is_reserved = hint && site->registry->is_reservation_of(*hint, login_);
   // It may not have been through the account phase, which another line's success skips.
   if (!is_reserved)
-    if (auto why = blacklisted(*site)) return refused(std::move(*why));
+    if (auto why = blacklisted(*site, Counts::no)) return refused(std::move(*why));
   if (is_of_sshd() || (login_.no_process && !is_reserved)) note_success(*site);
   // What was reserved is bound also where `observe` would let anybody through.
   if (!is_reserved)
-    if (auto observed = observe(*site)) return observed;
+    if (auto observed = observe(*site, Counts::yes)) {
+      list_observed(*site);
+      return observed;
+    }
   issue_tokens_in(*site);
   const auto admission = options_.serves_many || is_shared
                              ? bind_or_admit(*site, login_, rules(*config), hint)
@@ -255,7 +262,7 @@ std::optional<LoginAnswer> LoginProcedure::use_in(const Config& config) {
     return failed(site.error(), &config);
   }
   if (auto used = use_existing(*site)) return used;
-  if (auto observed = observe(*site)) return observed;
+  if (auto observed = observe(*site, Counts::yes)) return observed;
   issue_tokens_in(*site);
   // Whoever is no longer exempt needs a seat: a login takes the place of the device's session.
   const auto there = site->registry->find_device(login_);
@@ -265,7 +272,7 @@ std::optional<LoginAnswer> LoginProcedure::use_in(const Config& config) {
   if (!admission) return failed(admission.error(), &config);
   if (admission->stale_configuration) return std::nullopt;
   if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
-  if (admission->found) return only_observed(use_found(*site, admission->ref));
+  if (admission->found) return only_observed(*site, use_found(*site, admission->ref));
   take(*site, *admission, Seat::What::session);
   return answer(What::opened);
 }
@@ -277,7 +284,7 @@ std::optional<LoginAnswer> LoginProcedure::use_open(Site& site) {
 
 // nullopt: there is none. With `observe` it is not asked for, as one that is parked might be refused.
 std::optional<LoginAnswer> LoginProcedure::use_existing(Site& site) {
-  if (auto why = blacklisted(site)) return refused(std::move(*why));
+  if (auto why = blacklisted(site, Counts::yes)) return refused(std::move(*why));
   note_success(site);
   const auto there = options_.observe ? std::nullopt : site.registry->find_device(login_);
   if (!there || !is_as_it_stands(*site.registry, *there)) return std::nullopt;
@@ -294,9 +301,10 @@ bool LoginProcedure::is_as_it_stands(const Registry& registry, SlotRef ref) cons
 }
 
 // With `observe` nobody is refused.
-std::optional<LoginAnswer> LoginProcedure::only_observed(std::optional<LoginAnswer> used) {
+std::optional<LoginAnswer> LoginProcedure::only_observed(Site& site,
+                                                         std::optional<LoginAnswer> used) {
   if (!options_.observe || !used || used->what == What::already) return used;
-  service_.say_would_refuse(used->refused);
+  would_refuse(site, used->refused, Counts::yes);
   return answer(What::observed);
 }
 
@@ -361,7 +369,7 @@ LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held, 
   if (is_use)
     if (const auto there = site->registry->find_device(login_);
         there && is_as_it_stands(*site->registry, *there))
-      if (auto used = only_observed(use_found(*site, *there))) return std::move(*used);
+      if (auto used = only_observed(*site, use_found(*site, *there))) return std::move(*used);
   if ((options_.is_of_application || is_kept_) && has_too_many_exempt(*site->registry)) {
     const Error error{Errc::no_space, "the service has " + std::to_string(kMostExempt) +
                                           " exempt sessions already: end some of them"};
@@ -374,7 +382,7 @@ LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held, 
   if (sessreg::list_exempt(*site, login_, rules(config), listed))
     take(*site, listed, Seat::What::session);
   else
-    service_.say_not_listed({Errc::no_space, "no free slot: raise 'capacity'"});
+    service_.say_not_listed(no_slot());
   return answer(What::opened);
 }
 
@@ -407,7 +415,7 @@ LoginAnswer LoginProcedure::refuse_blacklisted() {
   if (!config || config->max_failed_auth_per_host == 0) return answer(What::not_counted);
   auto site = open_site(*config);
   if (!site) return failed(site.error(), &*config);
-  if (auto why = blacklisted(*site)) return refused(std::move(*why));
+  if (auto why = blacklisted(*site, Counts::no)) return refused(std::move(*why));
   return answer(What::not_counted);
 }
 
@@ -478,7 +486,7 @@ std::optional<SlotRef> LoginProcedure::find_latest(Registry& registry) const {
   return latest;
 }
 
-std::optional<Refused> LoginProcedure::blacklisted(Site& site) {
+std::optional<Refused> LoginProcedure::blacklisted(Site& site, Counts counts) {
   const RemoteHost host = RemoteHost::from_rhost(login_.host);
   auto failures = failures_from(site, host);
   if (!failures) return std::nullopt;
@@ -486,7 +494,7 @@ std::optional<Refused> LoginProcedure::blacklisted(Site& site) {
   if (!status.blacklisted) return std::nullopt;
   Refused why = refused_by(site, status, login_);
   if (options_.observe) {
-    service_.say_would_refuse(why);
+    would_refuse(site, why, counts);
     return std::nullopt;
   }
   site.registry->count(facts_of(Refusal::blacklisted).counter);
@@ -509,7 +517,7 @@ void LoginProcedure::note_success(Site& site) {
     failures->succeeded(host, login_.user, boottime_ms());
 }
 
-std::optional<LoginAnswer> LoginProcedure::observe(Site& site) {
+std::optional<LoginAnswer> LoginProcedure::observe(Site& site, Counts counts) {
   if (!options_.observe) return std::nullopt;
   const auto admission = sessreg::foresee(site, login_, rules(site.config));
   if (!admission) {
@@ -518,10 +526,26 @@ std::optional<LoginAnswer> LoginProcedure::observe(Site& site) {
   }
   if (admission->stale_configuration) return std::nullopt;
   if (admission->admitted() && admission->displaced.empty()) return std::nullopt;
-  if (!admission->admitted()) service_.say_would_refuse(refused_by(site, *admission, login_));
+  if (!admission->admitted()) would_refuse(site, refused_by(site, *admission, login_), counts);
   for (const Displaced& displaced : admission->displaced)
     service_.say_would_displace(displaced);
   return answer(What::observed);
+}
+
+void LoginProcedure::would_refuse(Site& site, const Refused& why, Counts counts) {
+  service_.say_would_refuse(why);
+  if (counts == Counts::yes && why.refusal != Refusal::none)
+    site.registry->count(facts_of(why.refusal).observed);
+}
+
+void LoginProcedure::list_observed(Site& site) {
+  login_.is_observed = true;
+  issue_tokens_in(site);
+  Admission listed;
+  if (sessreg::list_exempt(site, login_, rules(site.config), listed))
+    take(site, listed, Seat::What::session);
+  else
+    service_.say_not_listed(no_slot());
 }
 
 Result<Config> LoginProcedure::read_config() const {

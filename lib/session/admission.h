@@ -180,7 +180,7 @@ class LoginProcedure {
   LoginAnswer use_by_daemon(const Config& config);
   std::optional<LoginAnswer> use_existing(Site& site);
   bool is_as_it_stands(const Registry& registry, SlotRef ref) const;
-  std::optional<LoginAnswer> only_observed(std::optional<LoginAnswer> used);
+  std::optional<LoginAnswer> only_observed(Site& site, std::optional<LoginAnswer> used);
   std::optional<LoginAnswer> use_found(Site& site, SlotRef ref);
   template <class Try>
   LoginAnswer until_steady(Try attempt);
@@ -202,10 +202,15 @@ class LoginProcedure {
   // Forgets the user's failed authentications from this host: in the account phase, or of sshd in
   // the opening of the session.
   void note_success(Site& site);
+  // A login goes through several phases, and each says what it would refuse: it is counted in one.
+  enum class Counts { yes, no };
   // nullopt: it is not, or it is only to be observed.
-  std::optional<Refused> blacklisted(Site& site);
+  std::optional<Refused> blacklisted(Site& site, Counts counts);
   // With `observe`: the answer, if the login would not just get a seat.
-  std::optional<LoginAnswer> observe(Site& site);
+  std::optional<LoginAnswer> observe(Site& site, Counts counts);
+  void would_refuse(Site& site, const Refused& why, Counts counts);
+  // Who is let in by `observe` is listed, and holds no seat.
+  void list_observed(Site& site);
   bool is_ours(const Registry& registry, const Seat& seat) const;
   std::optional<SlotRef> find_latest(Registry& registry) const;
   void issue_tokens_in(Site& site);

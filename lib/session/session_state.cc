@@ -18,19 +18,22 @@ const char* text(State state) {
       return "ending";
     case State::exempt:
       return "exempt";
+    case State::observed:
+      return "observed";
   }
   return "unknown";
 }
 
 std::optional<State> state_named(std::string_view name) {
   for (const State state : {State::active, State::parked, State::reserved, State::orphaned,
-                            State::left, State::ending, State::exempt})
+                            State::left, State::ending, State::exempt, State::observed})
     if (name == text(state)) return state;
   return std::nullopt;
 }
 
 State state_while_alive(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms) {
-  if (session.state.stage == Stage::exempt) return State::exempt;
+  if (session.state.stage == Stage::exempt)
+    return has(session.record.flags, RecordFlags::observed) ? State::observed : State::exempt;
   if (session.mark != MarkStage::none || session.state.stage == Stage::evicted)
     return State::ending;
   if (now_ms >= expiry_ms(session, terminals_tell).value_or(~0ull)) return State::ending;

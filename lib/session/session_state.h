@@ -20,6 +20,7 @@ enum class State : std::uint8_t {
   left,      // the same, where what a session leaves running is to count (count_leftovers)
   ending,    // revoked, evicted, or out of time, and its processes have not gone yet
   exempt,    // listed, neither counted nor refused
+  observed,  // let in by `observe` where there was no seat: listed, not counted
 };
 
 // The name used in tables, JSON and --state: "active", …

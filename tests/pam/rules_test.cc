@@ -1,8 +1,12 @@
 // Every rule as a login meets it: its code, and the text that its user reads.
 #include <sys/wait.h>
 
+#include <map>
+
 #include "../support/catch.h"
 #include "../support/child.h"
+#include "base/clock.h"
+#include "session/session_state.h"
 #include "transaction.h"
 
 namespace {
@@ -388,6 +392,39 @@ TEST_CASE("with observe nobody is refused or evicted, and nobody told") {
     CHECK(a.close_session() == PAM_SUCCESS);
     CHECK(site.seats() == 0);
   }
+}
+
+TEST_CASE("who is let in by observe is listed as that, and counted once as refused") {
+  RuleSite site("sessions_limit = 1\n", "observe");
+  Transaction a(site, "daemon"), b(site, "bin");
+  REQUIRE(a.open_session() == PAM_SUCCESS);
+  CHECK(b.account() == PAM_SUCCESS);
+  CHECK(b.open_session() == PAM_SUCCESS);
+  const std::string id = b.env("SESSREG_ID");
+  CHECK(id.size() == 32);
+  CHECK_FALSE(b.env("SESSREG_TOKEN").empty());
+  std::map<std::string, sessreg::State> states;
+  const auto look = [&] {
+    states.clear();
+    site.registry().for_each([&](const sessreg::Snapshot& session) {
+      states[sessreg::to_hex(session.record.id)] =
+          sessreg::state_while_alive(session, false, sessreg::boottime_ms());
+    });
+  };
+  look();
+  CHECK(states ==
+        std::map<std::string, sessreg::State>{{a.env("SESSREG_ID"), sessreg::State::active},
+                                              {id, sessreg::State::observed}});
+  CHECK(site.registry().counter(sessreg::kWouldRefuseSiteFull) == 1);
+  CHECK(site.registry().counter(sessreg::kRefusedSiteFull) == 0);
+  CHECK(site.seats() == 1);
+  // Asked once more, as where the module stands twice in the stack.
+  CHECK(b.open_session() == PAM_SUCCESS);
+  CHECK(b.env("SESSREG_ID") == id);
+  CHECK(site.registry().counter(sessreg::kWouldRefuseSiteFull) == 1);
+  CHECK(b.close_session() == PAM_SUCCESS);
+  look();
+  CHECK(states.size() == 1);
 }
 
 TEST_CASE("an account phase in a child is found by the hint, which is gone after open") {

@@ -162,13 +162,17 @@ TEST_CASE("a key that cannot be used refuses no login") {
     { Transaction(site, "daemon").open_session(); }
     std::ifstream in(key_path(site));
     const std::string whole{std::istreambuf_iterator<char>(in), {}};
+    const auto put = [&](const std::string& text) {
+      site.dir.write("site.key", text);
+      REQUIRE(chmod(key_path(site).c_str(), 0600) == 0);
+    };
     for (const std::size_t at : {10 + 20u, 10 + 60u}) {  // in the seed, and in the public half
       std::string other = whole;
       other[at] = other[at] == 'A' ? 'B' : 'A';
-      site.dir.write("site.key", other);
+      put(other);
       opens_without_token();
     }
-    site.dir.write("site.key", whole);
+    put(whole);
     Transaction t(site, "daemon");
     CHECK(t.open_session() == PAM_SUCCESS);
     CHECK_FALSE(t.env("SESSREG_TOKEN").empty());

@@ -389,6 +389,15 @@ void device_claimed_elsewhere(World& w) {
   w.gate.table().write_record(*claim, record);
   if (!w.gate.add(*claim, w.rules_of(1)).done()) w.gate.table().abandon(*claim);
 }
+// Looks for notes, and then logs in.
+void device_notes_looked_for_first(World& w) {
+  const bool has_notes = w.gate.find_device(w.rules_of(1)).device_has_notes;
+  const auto claim = w.claim(1);
+  if (w.gate.add(*claim, w.rules_of(1)).done())
+    w.check_notes(1, has_notes);
+  else
+    w.gate.table().abandon(*claim);
+}
 void device_login(World& w) {
   w.won[0] = w.device_login(1);
 }
@@ -612,6 +621,14 @@ std::vector<Flawed> flawed() {
         .prepare = of_device(prepared_with_parked(false, false)),
         .actors = {{"flawed", device_parked_dropped_last},
                    {"release", [](World& w) { w.release(w.refs[1]); }}}},
+       device_login},
+      {{.name = "a device's notes looked for before the admission",
+        .prepare = of_device([](World& w) {
+          w.may_vacate = true;
+          prepared(2, 1)(w);
+        }),
+        .actors = {{"flawed", device_notes_looked_for_first},
+                   {"vacate", [](World& w) { w.vacate(kOld, w.refs[0]); }, 2}}},
        device_login},
       {{.name = "a device listed as exempt without the gate",
         .prepare = of_device(prepared(3, 0)),

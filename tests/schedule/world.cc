@@ -204,13 +204,15 @@ bool World::device_login(std::uint32_t who) {
   clock_ms[acting] = active_ms(who);
   while (claimed) {
     const Decision decision = gate.add(*claimed, rules_of(who));
-    if (decision.done()) return true;
     if (decision.outcome == Outcome::stale_configuration) continue;
-    if (decision.outcome == Outcome::device_seated) {
-      const Victim old{decision.slot, decision.generation};
-      if (gate.hand_over(*claimed, old, VictimFate::freed, rules_of(who)).done()) return true;
-      continue;
+    const Victim old{decision.slot, decision.generation};
+    if (decision.done() ||
+        (decision.outcome == Outcome::device_seated &&
+         gate.hand_over(*claimed, old, VictimFate::freed, rules_of(who)).done())) {
+      check_notes(who, decision.device_has_notes);
+      return true;
     }
+    if (decision.outcome == Outcome::device_seated) continue;
     if (decision.is_of_device()) {
       end_device(decision);
       continue;
@@ -221,6 +223,16 @@ bool World::device_login(std::uint32_t who) {
     break;
   }
   return false;
+}
+
+// Whoever has a seat knows of the notes of its device, which it is to drop: all that are older.
+void World::check_notes(std::uint32_t who, bool are_known) {
+  for (std::uint32_t slot = 0; slot < kSlots; ++slot) {
+    const std::uint32_t other = states()[slot].claimer_pid;
+    if (states()[slot].stage == Stage::evicted && traits[other].device == traits[who].device &&
+        !are_known)
+      fail("a note of the device was not seen");
+  }
 }
 
 bool World::device_use(std::uint32_t who) {

@@ -78,6 +78,7 @@ class World {
   }
   // As Registry::admit, use and list_exempt do it with a device; false: refused.
   bool device_login(std::uint32_t who);
+  void check_notes(std::uint32_t who, bool are_known);
   bool device_use(std::uint32_t who);
   void device_exempt(std::uint32_t who);
   // Its time to live is over, if it was not used since.

@@ -22,7 +22,7 @@ INSIDE = "SESSREG_PLAYGROUND"
 
 COMMANDS = {"list", "show", "status", "metrics", "revoke", "limit", "purge", "failures", "explain",
             "touch", "token", "check"}
-STATES = {"active", "parked", "reserved", "orphaned", "left", "ending", "exempt"}
+STATES = {"active", "parked", "reserved", "orphaned", "left", "ending", "exempt", "observed"}
 
 
 def sessions():

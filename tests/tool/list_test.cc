@@ -338,7 +338,7 @@ TEST_CASE("sessions without a process are listed, told apart, found by their dev
 
 TEST_CASE("every state is told, and can be asked for") {
   Sandbox sandbox;
-  const Process active(sleeps), reserved(sleeps), ending(sleeps), exempt(sleeps);
+  const Process active(sleeps), reserved(sleeps), ending(sleeps), exempt(sleeps), observed(sleeps);
   // Its leader goes, a process with the leader's sid stays.
   const Process orphaned([](const auto& ready) {
     start_child(sleeps);
@@ -351,15 +351,19 @@ TEST_CASE("every state is told, and can be asked for") {
   sandbox.registry().mark_revoked(sandbox.admit(login_of("ending", ending)).ref, "lunch");
   Admission listed;
   REQUIRE(sandbox.registry().list_exempt(login_of("exempt", exempt), listed));
+  Login let_in = login_of("observed", observed);
+  let_in.is_observed = true;
+  REQUIRE(sandbox.registry().list_exempt(let_in, listed));
   kill(orphaned.pid(), SIGKILL);
   REQUIRE(wait_until([&] { return !orphaned.is_running(); }));
 
-  for (const std::string state : {"active", "reserved", "orphaned", "ending", "exempt"}) {
+  for (const std::string state :
+       {"active", "reserved", "orphaned", "ending", "exempt", "observed"}) {
     const ToolResult result = sandbox.tool({"list", "--json", "--state", state});
     REQUIRE(users_in(result) == Names{state});
     const nlohmann::json session = result.json()["sessions"][0];
     CHECK(session["state"] == state);
-    CHECK(session["seat"] == (state != "exempt"));
+    CHECK(session["seat"] == (state != "exempt" && state != "observed"));
     CHECK(session["reason"] == (state == "ending" ? nlohmann::json("lunch") : nullptr));
   }
   CHECK(users_in(sandbox.tool({"list", "--json", "--state", "ending,exempt"})).size() == 2);

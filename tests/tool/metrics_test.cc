@@ -108,11 +108,17 @@ TEST_CASE("metrics tell what happened, and nobody's name") {
   for (const char* name : {"alice", "bob", "host.example"})
     CHECK_THAT(result.out, !Catch::Contains(name));
 
+  sandbox.registry().count(kWouldRefuseUserFull);
+  samples = read_strictly(sandbox.tool({"metrics"}).out);
+  CHECK(of_site("would_refuse_total", ",reason=\"user_full\"") == "1");
+
   // They agree with status.
   const nlohmann::json status = sandbox.tool({"status", "--json"}).json();
   CHECK(of_site("admissions_total") == status["admissions"].dump());
   for (const auto& [reason, number] : status["refusals"].items())
     CHECK(of_site("refusals_total", ",reason=\"" + reason + "\"") == number.dump());
+  for (const auto& [reason, number] : status["would_refuse"].items())
+    CHECK(of_site("would_refuse_total", ",reason=\"" + reason + "\"") == number.dump());
 }
 
 TEST_CASE("sessions without a process are told apart, and are among all") {

@@ -103,7 +103,7 @@ _@FUNCTION@() {
       local given=''
       [[ $word != *,* ]] || given=${word%,*},
       mapfile -t COMPREPLY < <(
-        compgen -P "$given" -W 'active parked reserved orphaned left ending exempt' -- "${word##*,}")
+        compgen -P "$given" -W 'active parked reserved orphaned left ending exempt observed' -- "${word##*,}")
       return
       ;;
     --sort)

@@ -17,7 +17,7 @@ namespace sessreg {
 namespace {
 
 constexpr std::array kStates = {State::active, State::parked, State::reserved, State::orphaned,
-                                State::left,   State::ending, State::exempt};
+                                State::left,   State::ending, State::exempt,   State::observed};
 // Those that a session without a process can have.
 constexpr std::array kDeviceStates = {State::active, State::parked, State::reserved, State::ending,
                                       State::exempt};
@@ -169,6 +169,13 @@ std::string exposition_of(const std::vector<Measured>& sites) {
         [](const Measured& site) { return site.counters[kHighWater]; });
   counter("sessreg_admissions_total", "Logins that got a seat.", kAdmissions);
   counters("sessreg_refusals_total", "Logins that were refused, by reason.", "reason", refusals());
+  out.metric(
+      "sessreg_would_refuse_total", "counter",
+      "Logins that observe has let in where others are refused, by reason.", "reason", refusals(),
+      [](const RefusalFacts& refusal) { return refusal.name; },
+      [](const Measured& site, const RefusalFacts& refusal) {
+        return std::to_string(site.counters[refusal.observed]);
+      });
   counter("sessreg_parkings_total", "Idle sessions that lost their seat to somebody else.",
           kParked);
   counter("sessreg_returns_total", "Parked sessions that took a seat again.", kReturned);

@@ -64,10 +64,13 @@ nlohmann::ordered_json status_json(Site& site, Numbers& numbers) {
   json["left"] = sessions[State::left];
   json["ending"] = sessions[State::ending];
   json["exempt"] = sessions[State::exempt];
+  json["observed"] = sessions[State::observed];
   json["high_water_mark"] = counter(kHighWater);
   json["admissions"] = counter(kAdmissions);
-  for (const RefusalFacts& refusal : refusals())
+  for (const RefusalFacts& refusal : refusals()) {
     json["refusals"][refusal.name] = counter(refusal.counter);
+    json["would_refuse"][refusal.name] = counter(refusal.observed);
+  }
   json["parkings"] = counter(kParked);
   json["returns"] = counter(kReturned);
   json["evictions"] = counter(kEvicted);
@@ -79,10 +82,18 @@ nlohmann::ordered_json status_json(Site& site, Numbers& numbers) {
   return json;
 }
 
+std::string by_reason(const nlohmann::ordered_json& refusals) {
+  return fmt::format(
+      "site full {}, drain {}, user full {}, locked {}, group full {}, table full {}, "
+      "blacklisted {}",
+      refusals["site_full"].dump(), refusals["drain"].dump(), refusals["user_full"].dump(),
+      refusals["locked"].dump(), refusals["group_full"].dump(), refusals["table_full"].dump(),
+      refusals["blacklisted"].dump());
+}
+
 // From the same values as the JSON, so that the two cannot disagree.
 std::string status_text(Site& site, const nlohmann::ordered_json& json) {
   const auto number = [&](const char* key) { return json[key].dump(); };
-  const auto& refusals = json["refusals"];
   const auto& reaped = json["reaped"];
   const std::string registry = escape_for_terminal(site.config.registry);
   const std::string since =
@@ -103,16 +114,12 @@ std::string status_text(Site& site, const nlohmann::ordered_json& json) {
           {"left", number("left")},
           {"ending", number("ending")},
           {"exempt", number("exempt")},
+          {"observed", number("observed")},
           {"counted since", since},
           {"high-water mark", number("high_water_mark")},
           {"admissions", number("admissions")},
-          {"refusals",
-           fmt::format("site full {}, drain {}, user full {}, locked {}, group full {}, "
-                       "table full {}, blacklisted {}",
-                       refusals["site_full"].dump(), refusals["drain"].dump(),
-                       refusals["user_full"].dump(), refusals["locked"].dump(),
-                       refusals["group_full"].dump(), refusals["table_full"].dump(),
-                       refusals["blacklisted"].dump())},
+          {"refusals", by_reason(json["refusals"])},
+          {"would refuse", by_reason(json["would_refuse"])},
           {"parkings", fmt::format("{}, returned {}", number("parkings"), number("returns"))},
           {"evictions", number("evictions")},
           {"failed auths", number("failed_authentications")},

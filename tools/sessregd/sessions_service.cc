@@ -47,7 +47,8 @@ constexpr std::string_view kDescription = R"(# The user sessions of this host.
 # Root sees and ends all of them, anybody else the own ones, and an application those of its services.
 interface org.sessreg.Sessions
 
-# Times are RFC 3339 in UTC. state: active, parked, reserved, orphaned, left, ending or exempt.
+# Times are RFC 3339 in UTC. state: active, parked, reserved, orphaned, left, ending, exempt or
+# observed.
 # can_idle: it can be told whether the session is used. process: false, and pid 0, if it has none; tty is
 # a label of its device then.
 type Session (

@@ -173,7 +173,7 @@ void WatchedSite::noticed(Change change, Tracked& tracked, const Snapshot& held)
   else if (held.state.stage == Stage::parked)
     state = State::parked;
   else if (held.record.kind == RecordKind::exempt)
-    state = State::exempt;
+    state = has(held.record.flags, RecordFlags::observed) ? State::observed : State::exempt;
   on_change_(change, session_from(held, name(), state, tracked.terminals_tell, now()));
 }
 

@@ -158,9 +158,9 @@ Session session_of(const Fields& json, const std::string& site, const ProcessTab
   const auto state = state_named(json.string("state", kMostText));
   if (!state) throw BadAnswer{"has an impossible 'state'"};
   session.state = *state;
-  record.kind = *state == State::reserved ? RecordKind::reservation
-                : *state == State::exempt ? RecordKind::exempt
-                                          : RecordKind::session;
+  record.kind = *state == State::reserved                              ? RecordKind::reservation
+                : *state == State::exempt || *state == State::observed ? RecordKind::exempt
+                                                                       : RecordKind::session;
   session.has_seat = json.boolean("seat");
   session.can_idle = json.boolean("can_idle");
 

@@ -35,7 +35,7 @@ std::vector<State> states_named(const std::string& list) {
     if (!state)
       throw usage_failure(
           fmt::format("--state: '{}' is not a state; write active, parked, reserved, orphaned, "
-                      "left, ending or exempt, several with commas between",
+                      "left, ending, exempt or observed, several with commas between",
                       escape_for_terminal(name)));
     states.push_back(*state);
   }
@@ -95,9 +95,9 @@ void add_filter_options(Options& command, Filter& filter) {
       .not_empty()
       .value_name("KINDS");
   command
-      .add_option(
-          "--state", filter.states,
-          "only sessions in these states: active,parked,reserved,orphaned,left,ending,exempt")
+      .add_option("--state", filter.states,
+                  "only sessions in these states: "
+                  "active,parked,reserved,orphaned,left,ending,exempt,observed")
       .not_empty()
       .value_name("STATE,...");
   command

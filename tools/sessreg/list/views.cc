@@ -78,6 +78,7 @@ Colour colour_of(State state) {
     case State::parked:
     case State::reserved:
     case State::exempt:
+    case State::observed:
       return Colour::dim;
     case State::active:
       break;
