@@ -158,7 +158,8 @@ class Demo(Folder):
     def test_a_port_that_is_taken_is_named(self):
         with socket.create_server(("127.0.0.3", 0)) as taken:
             port = taken.getsockname()[1]
-            self.fails(rf"127\.0\.0\.3:{port}: .*choose another --port", f"import sys; sys.argv[1:] = ['--port', '{port}']")
+            self.fails(rf"127\.0\.0\.3:{port}: .*choose another --port",
+                       f"import sys; sys.argv[1:] = ['--port', '{port}']")
 
 
 if __name__ == "__main__":

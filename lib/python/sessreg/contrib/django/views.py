@@ -9,6 +9,7 @@ from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
+from django.urls import get_script_prefix
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
@@ -41,7 +42,9 @@ def _or_sorry(view: Any) -> Any:
 @_or_sorry
 def own(request: Any) -> HttpResponse:
     sessions, here = _own_sessions(request)
-    return render(request, "sessreg/own.html", {"sessions": sessions, "here": here})
+    return render(request, "sessreg/own.html", {
+        "sessions": sessions, "here": here, "others": any(session.id != here for session in sessions),
+        "back": get_script_prefix()})
 
 
 @require_POST

@@ -3,6 +3,7 @@
   'use strict';
   const box = document.getElementById('sessreg-idle');
   const text = document.getElementById('sessreg-idle-text');
+  const button = box.querySelector('button');
   const warnSeconds = Number(box.dataset.warn);
   const headers = {Accept: 'text/plain, application/json;q=0.9'};
   let timer;
@@ -11,14 +12,18 @@
     clearTimeout(timer);
     timer = setTimeout(ask, 1000 * Math.min(Math.max(seconds, 1), 300));
   };
-  const say = words => {
+  // A screen reader says each change. canStay: it is not over, so the button is of use.
+  const say = (words, canStay) => {
+    button.style.display = canStay ? '' : 'none';
     if (text.textContent !== words) text.textContent = words;
     box.hidden = false;
   };
+  // Never one second: languages have no other form for 10, 20 and 30.
+  const roughly = seconds => Math.max(10, 10 * Math.round(seconds / 10));
   // Refused, ended, or nobody is logged in any more: the page, whose input may not be saved, is left as it is.
   const sayWhy = async response => {
     const isText = (response.headers.get('Content-Type') || '').startsWith('text/plain');
-    say(isText ? await response.text() : 'Your session is over. Please log in again.');
+    say(isText ? await response.text() : text.dataset.over, response.status === 503);
     askIn(30);
   };
 
@@ -31,7 +36,7 @@
         box.hidden = true;
         askIn(seconds === null ? 300 : seconds - warnSeconds);
       } else {
-        say(text.dataset[what].replace('{seconds}', seconds));
+        say(text.dataset[what].replace('{seconds}', roughly(seconds)), true);
         askIn(Math.min(5, seconds));
       }
     } catch {
