@@ -35,8 +35,9 @@ settings.configure(
     MIDDLEWARE=MIDDLEWARE,
     TEMPLATES=[{"BACKEND": "django.template.backends.django.DjangoTemplates",
                 "OPTIONS": {"loaders": [("django.template.loaders.locmem.Loader", {
-                    "registration/login.html": "<form method=post>{% csrf_token %}{{ form }}</form>",
-                    "page.html": "<title>Page</title><main>A page.</main>{% include 'sessreg/idle.html' %}"}),
+                    "registration/login.html": "<form method=post>{% csrf_token %}{{ form }}<button>Log in</button></form>",
+                    "page.html": "<meta name=viewport content='width=device-width'><title>Page</title>"
+                                 "<main>A page.</main>{% include 'sessreg/idle.html' with warn=request.GET.warn %}"}),
                     "django.template.loaders.app_directories.Loader"],
                     "context_processors": ["django.template.context_processors.request",
                                            "django.contrib.auth.context_processors.auth",

@@ -31,7 +31,7 @@ def serve(folder: Path, port: int, ready: Callable[[int], None]) -> None:
     threads = []
     for address in ADDRESSES:
         try:
-            server = wsgiref.simple_server.make_server(address, port, application, _Server, _Handler)
+            server = wsgiref.simple_server.make_server(address, port, application, Server, Handler)
         except OSError as error:
             sys.exit(f"cannot listen at {address}:{port}: {error.strerror}; choose another --port")
         port = server.server_port  # that of the first, if any would do
@@ -43,7 +43,7 @@ def serve(folder: Path, port: int, ready: Callable[[int], None]) -> None:
         thread.join()
 
 
-class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
+class Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
     """A thread for each connection: browsers open some before they need them."""
 
     daemon_threads = True
@@ -54,7 +54,7 @@ class _Server(socketserver.ThreadingMixIn, wsgiref.simple_server.WSGIServer):
         self.setup_environ()
 
 
-class _Handler(wsgiref.simple_server.WSGIRequestHandler):
+class Handler(wsgiref.simple_server.WSGIRequestHandler):
     def log_message(self, format: str, *arguments: Any) -> None:
         pass  # what to try stays in sight
 
