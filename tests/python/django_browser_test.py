@@ -180,7 +180,7 @@ class InChromium(WithSite):
         self.fits_and_is_named(boss)
         boss.find("[aria-label^='End the session of anna']").click()
         boss.find("[name=reason]").send_keys("closing time", Keys.ENTER)
-        self.assertTrue(wait_until(lambda: "1 ended." in boss.text()))
+        self.assertTrue(wait_until(lambda: "1 session was ended." in boss.text()))
         self.assertIn("ending: closing time", boss.text())
         self.assertIn("Your session was ended: closing time", here.get("/page/"))
         self.assertEqual(self.seats(), 0)

@@ -218,7 +218,7 @@ class Admin(WithSite):
         entries = LogEntry.objects.filter(object_id__in=ids.values())
         self.assertEqual(sorted((entry.object_repr, entry.change_message, entry.user.username) for entry in entries),
                          [(f"{name} at 192.0.2.1", "Ended: <b>stolen</b>", "staff") for name in ("anna", "otto")])
-        self.assertIn("2 ended.", staff.get(self.TABLE).content.decode())
+        self.assertIn("2 sessions were ended.", staff.get(self.TABLE).content.decode())
         self.assertEqual(staff.get("/admin/").status_code, 200)  # which shows the entries
 
     def test_it_is_for_those_who_may(self):

@@ -13,7 +13,6 @@ import tarfile
 import unittest
 import zipfile
 
-import scene
 from scene import LIBRARY, Folder, sessreg
 
 BUILD_S = 280  # unless it hangs

@@ -12,14 +12,18 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, pgettext_lazy
 
 import sessreg
 
-from . import conf, seats
+from . import conf, seats, texts
 from .models import UserSession
 
-STATES = ("active", "parked", "exempt", "ending")
-UNUSED = (("3600", "an hour"), ("86400", "a day"), ("345600", "4 days"))
+STATES = {"active": pgettext_lazy("sessreg", "active"), "parked": pgettext_lazy("sessreg", "parked"),
+          "exempt": pgettext_lazy("sessreg", "exempt"), "ending": pgettext_lazy("sessreg", "ending")}
+UNUSED = {"3600": pgettext_lazy("sessreg", "an hour"), "86400": pgettext_lazy("sessreg", "a day"),
+          "345600": pgettext_lazy("sessreg", "4 days")}
 
 
 @admin.register(UserSession)
@@ -50,9 +54,10 @@ class UserSessionAdmin(admin.ModelAdmin):
         except sessreg.Error as error:
             self.message_user(request, str(error), messages.ERROR)
         return TemplateResponse(request, "admin/sessreg/usersession/change_list.html", {
-            **self.admin_site.each_context(request), "opts": self.model._meta, "title": "User sessions",
-            "sessions": sessions, "here": here, "may_end": self.has_delete_permission(request),
-            "wanted": wanted, "states": STATES, "unused": UNUSED, **(extra_context or {})})
+            **self.admin_site.each_context(request), "opts": self.model._meta, "title": _("User sessions"),
+            "sessions": [(each, STATES.get(each.state, each.state), texts.reason(each.reason or ""))
+                         for each in sessions], "here": here, "may_end": self.has_delete_permission(request),
+            "wanted": wanted, "states": STATES.items(), "unused": UNUSED.items(), **(extra_context or {})})
 
     def _end(self, request: Any) -> None:
         reason = request.POST.get("reason", "").strip()
@@ -66,8 +71,11 @@ class UserSessionAdmin(admin.ModelAdmin):
                     ended += 1
         except sessreg.Error as error:
             self.message_user(request, str(error), messages.ERROR)
-        self.message_user(request, f"{ended} ended." if ended else "None was ended: choose some that still go on.",
-                          messages.SUCCESS if ended else messages.WARNING)
+        if ended:
+            told = ngettext("%(count)s session was ended.", "%(count)s sessions were ended.", ended) % {"count": ended}
+            self.message_user(request, told, messages.SUCCESS)
+        else:
+            self.message_user(request, _("None was ended: choose some that still go on."), messages.WARNING)
 
     def _end_one(self, request: Any, session: sessreg.Session, reason: str) -> None:
         try:
@@ -88,4 +96,4 @@ def _sessions() -> list[sessreg.Session]:
 def _is_wanted(session: sessreg.Session, wanted: dict[str, str]) -> bool:
     unused = wanted["unused"]
     return (wanted["user"] in ("", session.user) and wanted["state"] in ("", session.state)
-            and (unused not in dict(UNUSED) or session.idle_seconds >= int(unused)))
+            and (unused not in UNUSED or session.idle_seconds >= int(unused)))

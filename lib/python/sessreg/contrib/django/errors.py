@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from sessreg import Own, Refused
+
+from . import texts
 
 RETRY_SECONDS = 30  # where nobody knows better
 
@@ -21,15 +25,17 @@ class LoginRefused(PermissionDenied):
 
 
 def refused(why: Refused) -> LoginRefused:
-    return LoginRefused(why.reason, why.message, why.seconds, why.own)
+    return LoginRefused(why.reason, texts.refusal(why), why.seconds, why.own)
 
 
 def blacklisted(seconds: int) -> LoginRefused:
     """In the same words whether the password was right or wrong, since these words answer both."""
-    return LoginRefused("blacklisted", "There were too many failed logins from your address. "
-                                       f"Please try again in {seconds} seconds.", seconds)
+    return LoginRefused("blacklisted", ngettext(
+        "There were too many failed logins from your address. Please try again in %(seconds)s second.",
+        "There were too many failed logins from your address. Please try again in %(seconds)s seconds.",
+        seconds) % {"seconds": seconds}, seconds)
 
 
 def unavailable() -> LoginRefused:
-    return LoginRefused("unavailable", "It cannot be told at the moment whether there is a seat for you. "
-                                       "Please try again later.")
+    return LoginRefused("unavailable", _("It cannot be told at the moment whether there is a seat for you. "
+                                         "Please try again later."))

@@ -19,10 +19,11 @@ from typing import Any
 from django.contrib.auth import logout
 from django.http import HttpResponse
 from django.urls import Resolver404, resolve
+from django.utils.translation import gettext as _
 
 import sessreg
 
-from . import browser, conf, errors, pages, seats, signals
+from . import browser, conf, errors, pages, seats, signals, texts
 
 
 _NEED_NO_SEAT = ("own", "end", "end_others")  # of urls.py
@@ -78,22 +79,24 @@ class SessionMiddleware:
             standing = request.sessreg_standing = conf.client().touch(token, passive)
             if standing.state == "parked":
                 return pages.refused(request, errors.LoginRefused(
-                    "parked", "You were away, and your seat may be needed by others. Reload the page to go on."))
+                    "parked", _("You were away, and your seat may be needed by others. Reload the page to go on.")))
         except sessreg.Refused as why:
             return pages.refused(request, errors.refused(why))
         except sessreg.Revoked as revoked:
-            told = f": {revoked.reason}" if revoked.reason else "."
-            return self._end(request, passive, f"Your session was ended{told}")
+            if not revoked.reason:
+                return self._end(request, passive, _("Your session was ended."))
+            return self._end(request, passive, _("Your session was ended: %(reason)s") % {
+                "reason": texts.reason(revoked.reason)})
         except sessreg.Expired:
-            return self._end(request, passive, "Your session is out of time.")
+            return self._end(request, passive, _("Your session is out of time."))
         except sessreg.Ended:
             if _has_newer_token(request, token):
                 return None
-            return self._end(request, passive, "Your session is over.")
+            return self._end(request, passive, _("Your session is over."))
         except (sessreg.Lost, sessreg.Invalid):  # Invalid: the key is another one, so the registry is as well
             if conf.get("ON_LOST") == "readmit":
                 return self._admit(request)
-            return self._end(request, passive, "Your session was lost when the host was restarted.")
+            return self._end(request, passive, _("Your session was lost when the host was restarted."))
         except sessreg.Error as error:
             seats.trouble.warn(error)
         return None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class UserSession(models.Model):
@@ -11,5 +12,5 @@ class UserSession(models.Model):
     class Meta:
         managed = False
         default_permissions = ("view", "delete")
-        verbose_name = "user session"
-        verbose_name_plural = "user sessions"
+        verbose_name = _("user session")
+        verbose_name_plural = _("user sessions")

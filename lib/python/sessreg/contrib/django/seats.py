@@ -12,6 +12,8 @@ import threading
 import time
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 import sessreg
 
 from . import browser, conf, errors
@@ -61,7 +63,7 @@ def admit(request: Any, user: Any, take_over: str | None = None) -> None:
     except sessreg.Invalid as error:
         # What a client says of itself must be no way around the limit.
         log.warning("a login was refused: %s", error)
-        raise errors.LoginRefused("invalid", "Your name or address cannot be one.") from None
+        raise errors.LoginRefused("invalid", _("Your name or address cannot be one.")) from None
     except sessreg.Error as error:
         log.error("%s", error)
         let_through = isinstance(error, sessreg.Unavailable) and error.let_through

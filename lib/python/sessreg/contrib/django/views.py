@@ -11,12 +11,13 @@ from django.http import HttpResponse, JsonResponse
 from django.shortcuts import redirect, render, resolve_url
 from django.urls import get_script_prefix
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
 import sessreg
 
-from . import conf, errors, pages, seats, takeover
+from . import conf, errors, pages, seats, takeover, texts
 
 
 def _own_sessions(request: Any) -> tuple[list[sessreg.Session], str | None]:
@@ -32,7 +33,7 @@ def _or_sorry(view: Any) -> Any:
         except sessreg.Error as error:
             seats.log.error("%s", error)
             return pages.refused(request, errors.LoginRefused(
-                "unavailable", "Sessions cannot be shown or ended at the moment. Please try again later."))
+                "unavailable", _("Sessions cannot be shown or ended at the moment. Please try again later.")))
     return guarded
 
 
@@ -69,7 +70,7 @@ def _end(request: Any, meant: Any) -> None:
     for session in sessions:
         if session.id != here and meant(session):
             try:
-                conf.client().revoke(session.id, "you ended it from another browser")
+                conf.client().revoke(session.id, texts.ENDED_BY_USER)
             except sessreg.Ended:
                 pass
 
@@ -79,7 +80,7 @@ def take_over(request: Any) -> HttpResponse:
     id = request.POST.get("id", "")
     accepted = takeover.accept(request, id)
     if accepted is None:
-        return pages.ended(request, "That took too long, or was done already.")
+        return pages.ended(request, _("That took too long, or was done already."))
     user, backend, then = accepted
     request.sessreg_take_over = id
     login(request, user, backend)  # takes the seat, or raises LoginRefused
