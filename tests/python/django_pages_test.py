@@ -202,6 +202,10 @@ class Admin(WithSite):
                              ("unused=3600", []), ("unused=x&state=", ["anna", "otto", "staff"])):
             page = staff.get(f"{self.TABLE}?{query}").content.decode()
             self.assertEqual(re.findall(r"<td>(anna|otto|staff)</td>", page), found)
+        with mock.patch.dict("sessreg.contrib.django.admin.UNUSED", {"1": "a second"}):
+            staff.get("/admin/")
+            page = staff.get(f"{self.TABLE}?unused=1").content.decode()
+        self.assertEqual(re.findall(r"<td>(anna|otto|staff)</td>", page)[:2], ["anna", "otto"])
         self.assertEqual(staff.post(self.TABLE, {"id": self.session_of("otto").id}).status_code, 403)
         self.assertIn("User sessions", staff.get("/admin/").content.decode())
 
@@ -233,6 +237,15 @@ class Admin(WithSite):
         self.override(TIMEOUT=1)
         self.kill_daemon()
         self.says(boss.get(self.TABLE), "Nobody listens on", 200)
+
+    def test_a_user_who_was_deleted_is_listed_and_ended(self):
+        gone = User.objects.create_user("gone", password="secret")
+        self.logged_in("gone")
+        gone.delete()
+        boss = self.logged_in("boss", "192.0.2.50")
+        self.assertIn("<td>gone</td>", boss.get(self.TABLE).content.decode())
+        boss.post(self.TABLE, {"id": self.session_of("gone").id})
+        self.assertEqual(self.seats(), 0)
 
     def test_its_model_needs_no_further_migration(self):
         call_command("makemigrations", "sessreg", check=True, dry_run=True, verbosity=0)

@@ -54,6 +54,11 @@ connection_created.connect(lambda connection, **_: connection.cursor().execute("
                            weak=False)
 
 
+def address(request):
+    """Of a client behind a unix socket, which has no other."""
+    return request.headers.get("X-Real-IP")
+
+
 def home(request):
     return HttpResponse(request.user.get_username() or "nobody")
 

@@ -17,6 +17,8 @@ from scene import HANG_S, NOBODY, wait_until
 from wsgi_test import GUNICORN, WithServer, get
 
 import django_project
+from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.core import checks
 from django.test import override_settings
 from sessreg.contrib.django import errors
@@ -53,6 +55,30 @@ class Login(WithSite):
         self.logged_in("otto")
         self.assertIn("&lt;script&gt;&amp;", Browser().log_in("anna").content.decode())
 
+    def test_drain_lets_nobody_in_and_unlimited_everybody(self):
+        self.configure(sessions_limit=0)
+        self.says(Browser().log_in("anna"), "No new logins are admitted at the moment.", 503)
+        self.configure(sessions_limit="unlimited")
+        for user in "anna", "otto", "emma", "ida":
+            self.logged_in(user)
+        # Who is in may stay.
+        self.configure(sessions_limit=0)
+        here = self.logged_in("boss")
+        self.says(Browser().log_in("anna"), "No new logins are admitted at the moment.", 503)
+        self.assertEqual((here.user(), self.seats()), ("boss", 4))
+
+    def test_rows_of_the_sessions_table_are_no_seats(self):
+        self.configure(sessions_limit=1)
+        for _ in range(3):  # visitors who have a session, such as a basket, and sessions that were left behind
+            visitor = SessionStore()
+            visitor["basket"] = 1
+            visitor.save()
+        anna = self.logged_in("anna")
+        self.client().revoke(self.session_of("anna").id)
+        self.assertTrue(Session.objects.filter(session_key=anna.session.session_key).exists())
+        self.logged_in("otto")
+        self.assertEqual(self.seats(), 1)
+
     def test_every_way_to_log_in_is_counted(self):
         self.configure(sessions_limit=1)
         self.assertEqual(Browser().get("/enter/?user=anna").content, b"entered")
@@ -77,6 +103,9 @@ class Login(WithSite):
         self.logged_in("anna", "2001:db8::7")
         session = self.session_of("anna")
         self.assertEqual((session.host, session.label, session.service), ("2001:db8::7", "Firefox Linux", "shop"))
+        Browser("192.0.2.8", HTTP_X_FORWARDED_FOR="203.0.113.9").log_in("emma")  # whatever the client wrote
+        self.assertEqual(self.session_of("emma").host, "192.0.2.8")
+        self.client().revoke(self.session_of("emma").id)
         self.override(CLIENT_ADDRESS=lambda request: request.META["HTTP_X_REAL"])
         Browser(HTTP_X_REAL="198.51.100.3").log_in("otto")
         self.assertEqual(self.session_of("otto").host, "198.51.100.3")
@@ -159,12 +188,33 @@ class Requests(WithSite):
         self.assertEqual(browser.user(), "nobody")
         self.assertEqual(len(self.client().list()), 0)
 
+    def test_two_weeks_begin_anew_with_each_request_for_the_seat_and_the_cookie(self):
+        two_weeks = 14 * 86400
+        browser = self.logged_in("anna")
+        left = lambda: self.client().touch(browser.session[seats.KEY], passive=True).expires_in  # noqa: E731
+        self.assertLessEqual(left(), two_weeks)
+        self.assertTrue(wait_until(lambda: left() < two_weeks - 1))
+        self.assertTrue(wait_until(lambda: browser.get("/") and left() >= two_weeks - 1))
+        self.assertNotIn("sessionid", browser.get("/").cookies)
+        with override_settings(SESSION_SAVE_EVERY_REQUEST=True):
+            self.assertEqual(browser.get("/").cookies["sessionid"]["max-age"], two_weeks)
+
+    def test_times_above_a_day_are_whole(self):
+        self.configure(user_sessions_limit=1, user_limit_policy="lock_then_evict", user_lock="25h",
+                       session_lifetime="49h")
+        self.logged_in("anna")
+        self.assertIn(int(Browser().log_in("anna")["Retry-After"]), range(24 * 3600, 25 * 3600 + 1))
+        session = self.session_of("anna")
+        self.assertAlmostEqual((session.expires - session.opened).total_seconds(), 49 * 3600, delta=2)
+
     def test_who_is_out_of_time_is_told(self):
         for keys in ({"session_lifetime": "1s"}, {"session_ttl": "1s"}):
             with self.subTest(keys):
                 self.configure(**keys)
                 browser = self.logged_in("anna")
-                wait_until(lambda: len(self.client().list()) == 0)
+                # The daemon ends it: nobody clicks, and nothing has to be cleared from Django's table.
+                self.assertTrue(wait_until(lambda: len(self.client().list()) == 0))
+                self.assertTrue(wait_until(lambda: self.seats() == 0))
                 self.assertRegex(browser.get("/").content.decode(), "Your session is (out of time|over)")
                 self.assertEqual(browser.user(), "nobody")
 
@@ -354,18 +404,19 @@ class Workers(WithServer):
                 os.chown(path, uid, uid)
         environ = {
             "PYTHONPATH": PATH, "DJANGO_FOLDER": str(tree),
-            "DJANGO_SESSREG": json.dumps({"EMBEDDED": keys, "TIMEOUT": HANG_S})}
+            "DJANGO_SESSREG": json.dumps({"EMBEDDED": keys, "TIMEOUT": HANG_S,
+                                          "CLIENT_ADDRESS": "django_project.address"})}
         self.start_gunicorn("django_project:application", "--threads", 2, "--timeout", HANG_S, *options,
                             **environ)
 
-    def log_in(self, user):
+    def log_in(self, user, password="secret", **headers):
         """Status of the answer, and the session's cookie."""
-        status, headers, _ = get(self.web, "/login/")
-        csrf = headers["Set-Cookie"].split(";")[0]
-        form = f"username={user}&password=secret&csrfmiddlewaretoken={csrf.split('=')[1]}"
-        status, headers, _ = get(self.web, "/login/", "POST", form, Cookie=csrf,
-                                 Content_Type="application/x-www-form-urlencoded")
-        cookies = [value.split(";")[0] for value in headers.get_all("Set-Cookie", [])]
+        _, sent, _ = get(self.web, "/login/")
+        csrf = sent["Set-Cookie"].split(";")[0]
+        form = f"username={user}&password={password}&csrfmiddlewaretoken={csrf.split('=')[1]}"
+        status, sent, _ = get(self.web, "/login/", "POST", form, Cookie=csrf,
+                              Content_Type="application/x-www-form-urlencoded", **headers)
+        cookies = [value.split(";")[0] for value in sent.get_all("Set-Cookie", [])]
         return status, next((cookie for cookie in cookies if cookie.startswith("sessionid=")), None)
 
     def test_racing_logins_never_exceed_the_limit_while_workers_come_and_go(self):
@@ -379,6 +430,15 @@ class Workers(WithServer):
                 self.assertEqual(len(texts), 1)
                 self.assertLessEqual(texts, {"anna", "otto", "emma"})
         self.assertEqual(self.log_in("anna")[0], 503)
+
+    def test_failed_logins_are_counted_by_all_workers_together(self):
+        self.start_workers("--workers", 3, "--max-requests", 2, max_failed_auth_per_host=3, blacklist_time="1h",
+                           sessions_limit=10)
+        for address in "192.0.2.1", "192.0.2.2":
+            self.assertEqual([self.log_in("anna", "wrong", X_Real_IP=address)[0] for _ in range(3)], [200, 200, 503])
+            # Whichever worker is asked, and however many were replaced meanwhile.
+            self.assertEqual({self.log_in("anna", X_Real_IP=address)[0] for _ in range(9)}, {503})
+        self.assertEqual(self.log_in("anna", X_Real_IP="192.0.2.3")[0], 302)
 
 
 if __name__ == "__main__":

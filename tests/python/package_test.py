@@ -6,6 +6,7 @@ usage: SESSREG_VERSION=0.1.0 package_test.py [TestClass[.test]]…
 
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,12 @@ class Package(Folder):
     def setUp(self):
         super().setUp()
         shutil.copytree(LIBRARY, self.folder / "tree", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def test_the_comparison_names_tests_that_there_are(self):
+        named = re.findall(r"`(test_\w+)`", (LIBRARY / "comparison.md").read_text())
+        self.assertGreater(len(named), 15)
+        sources = "".join(path.read_text() for path in (LIBRARY.parents[1] / "tests" / "python").glob("*_test.py"))
+        self.assertEqual([name for name in named if f"def {name}(" not in sources], [])
 
     def test_its_version_is_that_of_sessreg(self):
         self.assertEqual(sessreg.__version__, os.environ["SESSREG_VERSION"])
