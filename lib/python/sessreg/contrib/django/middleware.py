@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 import sessreg
 
-from . import browser, conf, errors, pages, seats, signals, texts
+from . import browser, conf, errors, pages, seats, signals, takeover, texts
 
 
 _NEED_NO_SEAT = ("own", "end", "end_others")  # of urls.py
@@ -44,6 +44,8 @@ class SessionMiddleware:
             # Such as of a middleware or framework that made a page of the exception before it came here.
             if refused is not None and response.status_code == 403:
                 response = pages.refused(request, refused)
+            if refused is not None:
+                takeover.keep(request, response)
         if before is not None and session.get(seats.KEY) != before:
             seats.close(before)
         browser.set_cookie(request, response)

@@ -13,6 +13,8 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, REDIRECT_FIELD_NAME, load_backend
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.http import HttpResponse
 from django.utils.crypto import constant_time_compare, salted_hmac
 
 from .errors import LoginRefused
@@ -33,6 +35,13 @@ def offer(request: Any, user: Any, backend: str, why: LoginRefused) -> None:
             "user": user._meta.pk.value_to_string(user), "backend": backend, "password": _password(user),
             "own": [own.id for own in why.own], "until": time.time() + _SECONDS,
             "next": request.POST.get(REDIRECT_FIELD_NAME, request.GET.get(REDIRECT_FIELD_NAME, ""))}
+
+
+def keep(request: Any, response: HttpResponse) -> None:
+    """From Django 4 on an answer of 5xx saves no session, and sets no cookie of one: a refusal is 503."""
+    if _KEY in request.session:
+        saved = SessionMiddleware(lambda request: response).process_response(request, HttpResponse())
+        response.cookies.update(saved.cookies)
 
 
 def accept(request: Any, id: str) -> tuple[Any, str, str] | None:
