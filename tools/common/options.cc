@@ -15,6 +15,53 @@
 namespace sessreg {
 namespace {
 
+// Help that is broken at the 80 columns of a terminal, whatever it is printed to.
+class HelpFormatter final : public CLI::Formatter {
+ public:
+  HelpFormatter() { column_width(kNameColumns); }
+
+  std::string make_option(const CLI::Option* option, bool is_positional) const override {
+    return entry(is_positional ? make_option_usage(option)
+                               : make_option_name(option, false) + make_option_opts(option),
+                 make_option_desc(option));
+  }
+  std::string make_subcommand(const CLI::App* command) const override {
+    return entry(command->get_name(), command->get_description());
+  }
+  std::string make_option_usage(const CLI::Option* option) const override {
+    const std::string text = option->get_option_text();
+    return text.empty() ? CLI::Formatter::make_option_usage(option) : text;
+  }
+
+ private:
+  static constexpr std::size_t kColumns = 80, kNameColumns = 26;
+
+  // "  NAME    what it is": the second part broken at its spaces.
+  static std::string entry(const std::string& name, const std::string& what) {
+    std::string text, line = "  " + name;
+    // A name that is too long for its column has a line of its own.
+    if (line.size() + 2 > kNameColumns) {
+      text = line + "\n";
+      line.clear();
+    }
+    line.resize(kNameColumns, ' ');
+    bool is_first = true;
+    for (std::size_t start = 0; start < what.size();) {
+      const std::size_t end = std::min(what.find(' ', start), what.size());
+      const std::string word = what.substr(start, end - start);
+      if (!is_first && line.size() + 1 + word.size() > kColumns) {
+        text += line + "\n";
+        line.assign(kNameColumns, ' ');
+        is_first = true;
+      }
+      line += (is_first ? "" : " ") + word;
+      is_first = false;
+      start = end + 1;
+    }
+    return text + line + "\n";
+  }
+};
+
 // A flag takes no value: nobody must take `--dry-run=no` for its absence, or `--watch=3` for an
 // interval.
 void refuse_values_of_flags(CLI::App& parser) {
@@ -152,6 +199,7 @@ void Options::when_chosen(std::function<void()> act) {
 
 ProgramOptions::ProgramOptions(const std::string& name, const std::string& about)
     : Options(std::make_shared<CLI::App>(about, name)) {
+  parser_->formatter(std::make_shared<HelpFormatter>());  // commands inherit it
   parser_->fallthrough();
 }
 

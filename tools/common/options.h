@@ -25,7 +25,8 @@ namespace sessreg {
 // An option or argument that takes a value. Lives no longer than the Options it was added to.
 class Option {
  public:
-  // The placeholder for the value in --help; TEXT unless set.
+  // The placeholder for the value in --help; TEXT unless set. Of an argument: all of what stands for
+  // it there.
   Option& value_name(const std::string& name);
   // An empty value is a usage error.
   Option& not_empty();
