@@ -6,18 +6,22 @@
 
 #include <array>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 namespace sessreg {
 namespace {
 
+// By a name, or by a number.
+template <class Key, class Entry>
+using LookUpBy = int (*)(Key, Entry*, char*, std::size_t, Entry**);
 template <class Entry>
-using LookUp = int (*)(const char*, Entry*, char*, std::size_t, Entry**);
+using LookUp = LookUpBy<const char*, Entry>;
 
 // Returns an error number. *ret_found is nullptr if there is no such name.
-template <class Entry>
-int look_up(LookUp<Entry> how, const char* name, std::span<char> buffer, Entry* entry,
-            Entry** ret_found) {
+template <class Key, class Entry>
+int look_up(LookUpBy<Key, Entry> how, std::type_identity_t<Key> name, std::span<char> buffer,
+            Entry* entry, Entry** ret_found) {
   int error = 0;
   do {
     *ret_found = nullptr;
@@ -27,9 +31,10 @@ int look_up(LookUp<Entry> how, const char* name, std::span<char> buffer, Entry* 
 }
 
 // The same with as much room as it takes, up to `most_bytes`.
-template <class Entry>
-int look_up_at_any_size(LookUp<Entry> how, const char* name, std::size_t most_bytes,
-                        std::vector<char>& buffer, Entry* entry, Entry** ret_found) {
+template <class Key, class Entry>
+int look_up_at_any_size(LookUpBy<Key, Entry> how, std::type_identity_t<Key> name,
+                        std::size_t most_bytes, std::vector<char>& buffer, Entry* entry,
+                        Entry** ret_found) {
   buffer.resize(4096);
   int error = 0;
   while ((error = look_up(how, name, buffer, entry, ret_found)) == ERANGE &&
@@ -62,6 +67,14 @@ Account find_account(const std::string& typed) {
   look_up_at_any_size(getpwnam_r, typed.c_str(), kMostUserBytes, buffer, &entry, &found);
   if (found == nullptr) return {typed, std::nullopt, std::nullopt};
   return {found->pw_name, found->pw_uid, found->pw_gid};
+}
+
+std::string name_of_uid(uid_t uid) {
+  std::vector<char> buffer;
+  passwd entry{};
+  passwd* found = nullptr;
+  look_up_at_any_size(getpwuid_r, uid, kMostUserBytes, buffer, &entry, &found);
+  return found == nullptr ? std::to_string(uid) : found->pw_name;
 }
 
 NameAnswer ask_for_user(const std::string& name) {

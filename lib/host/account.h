@@ -21,6 +21,9 @@ struct Account {
 // The name as typed and nothing else if the system does not know the user or cannot tell now.
 Account find_account(const std::string& typed);
 
+// The name of the account; the number where the system has none, or cannot tell now.
+std::string name_of_uid(uid_t uid);
+
 // What the system says of a name.
 struct NameAnswer {
   enum class Known {

@@ -176,24 +176,34 @@ std::vector<ProcessTable::Entry> processes_of(const ProcessId& leader, const Lef
   return table.closure(roots, reused ? 0 : leader.pid, audit_session);
 }
 
+std::vector<ProcessTerminal> terminals_of(std::span<const ProcessTable::Entry> processes,
+                                          std::optional<std::uint32_t> uid) {
+  std::vector<ProcessTerminal> terminals;
+  std::vector<std::uint32_t> seen;
+  unsigned others = 0;
+  for (const auto& process : processes) {
+    const std::uint32_t tty = process.tty_device;
+    if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
+    const auto terminal = ProcessTerminal::find(process, uid);
+    if (!terminal) {  // another process may have our terminal of that number
+      if (++others == kMostOthers) break;
+      continue;
+    }
+    seen.push_back(tty);
+    terminals.push_back(*terminal);
+  }
+  return terminals;
+}
+
 void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table) {
   for (TerminalLook& look : looks) {
-    std::vector<std::uint32_t> seen;
-    unsigned others = 0;
-    for (const auto& process : processes_of(look.leader, look.leftovers, table)) {
-      const std::uint32_t tty = process.tty_device;
-      if (tty == 0 || std::find(seen.begin(), seen.end(), tty) != seen.end()) continue;
-      const auto terminal = ProcessTerminal::find(process, look.uid);
-      if (!terminal) {  // another process may have our terminal of that number
-        if (++others == kMostOthers) break;
-        continue;
-      }
-      seen.push_back(tty);
+    const auto processes = processes_of(look.leader, look.leftovers, table);
+    for (const ProcessTerminal& terminal : terminals_of(processes, look.uid)) {
       look.typed_realtime_ms =
-          look.has_terminal ? std::max(look.typed_realtime_ms, terminal->last_typed_realtime_ms())
-                            : terminal->last_typed_realtime_ms();
+          look.has_terminal ? std::max(look.typed_realtime_ms, terminal.last_typed_realtime_ms())
+                            : terminal.last_typed_realtime_ms();
       look.has_terminal = true;
-      look.has_display |= terminal->shows_graphics();
+      look.has_display |= terminal.shows_graphics();
     }
   }
 }

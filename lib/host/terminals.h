@@ -32,6 +32,8 @@ class ProcessTerminal {
                                              std::optional<std::uint32_t> uid);
 
   const std::string& path() const { return path_; }
+  // "pts/3": the path without /dev/.
+  std::string_view name() const { return std::string_view(path_).substr(kDirectory.size()); }
 
   // When it was last typed on: its access time, as who(1) and w(1) have it.
   std::int64_t last_typed_realtime_ms() const { return last_typed_realtime_ms_; }
@@ -44,6 +46,8 @@ class ProcessTerminal {
   bool write(std::string_view line) const;
 
  private:
+  static constexpr std::string_view kDirectory = "/dev/";
+
   ProcessTerminal() = default;
   Fd open() const;
 
@@ -53,6 +57,10 @@ class ProcessTerminal {
   uid_t owner_ = 0;
   std::int64_t last_typed_realtime_ms_ = 0;
 };
+
+// The terminals of a session's processes, each once. `uid`: the session's.
+std::vector<ProcessTerminal> terminals_of(std::span<const ProcessTable::Entry> processes,
+                                          std::optional<std::uint32_t> uid);
 
 // Looks at the terminals of all processes of each session.
 void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table);

@@ -43,12 +43,10 @@ bool tell(Registry& registry, const Config& config, const RecordImage& session,
           const std::vector<ProcessTable::Entry>& processes, std::string_view reason,
           std::chrono::milliseconds grace) {
   const std::string line = message_of_end(reason, config, registry, session, seconds_of(grace));
-  std::set<std::string> told;
-  for (const auto& process : processes) {
-    const auto terminal = ProcessTerminal::find(process, uid_of(session));
-    if (terminal && told.insert(terminal->path()).second) terminal->write(line);
-  }
-  return !told.empty();
+  const auto terminals = terminals_of(processes, uid_of(session));
+  for (const ProcessTerminal& terminal : terminals)
+    terminal.write(line);
+  return !terminals.empty();
 }
 
 void ask(const ProcessId& leader, std::string_view service,

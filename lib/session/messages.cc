@@ -62,6 +62,10 @@ std::string message_of_end(std::string_view reason, const Config& config, Regist
   return line;
 }
 
+std::string message_from(std::string_view sender, std::string_view text) {
+  return "Message from " + escape_for_terminal(sender) + ": " + escape_for_terminal(text);
+}
+
 std::string message_of(const FailureStatus& blacklisted, const Config& config, const Login& login) {
   MessageValues values = values_for(config, login);
   values.limit = config.max_failed_auth_per_host;

@@ -26,6 +26,9 @@ std::string message_of(const FailureStatus& blacklisted, const Config& config, c
 std::string message_of_end(std::string_view reason, const Config& config, Registry& registry,
                            const RecordImage& session, std::int64_t seconds);
 
+// What somebody has to say to the user of a session.
+std::string message_from(std::string_view sender, std::string_view text);
+
 // How long to wait, in whole seconds, rounded up.
 std::uint32_t wait_seconds(const Admission& refused);
 std::uint32_t wait_seconds(const FailureStatus& blacklisted);

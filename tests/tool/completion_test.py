@@ -20,7 +20,7 @@ BUILD = pathlib.Path(os.environ["SESSREG_BUILD"])
 TOOL = os.environ.get("SESSREG_TOOL_NAME", "sessreg")
 INSIDE = "SESSREG_PLAYGROUND"
 
-COMMANDS = {"list", "show", "status", "metrics", "revoke", "limit", "purge", "failures", "explain",
+COMMANDS = {"list", "show", "status", "metrics", "revoke", "message", "limit", "purge", "failures", "explain",
             "touch", "token", "check"}
 STATES = {"active", "parked", "reserved", "orphaned", "left", "ending", "exempt", "observed"}
 
@@ -78,6 +78,7 @@ class Completions:
         ben = next(session for session in known if session[2] == "ben")
         self.assertEqual(self.offered("show", ben[0][:8]), {ben[0]})
         self.assertEqual(self.offered("revoke", ben[0][:8]), {ben[0]})
+        self.assertEqual(self.offered("message", ben[0][:8]), {ben[0]})
         self.assertEqual(self.offered("show", "xyz"), set())
 
     def test_sites(self):

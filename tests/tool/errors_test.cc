@@ -14,9 +14,11 @@ using namespace sessreg;
 namespace {
 
 const std::vector<std::vector<std::string>> kCommands = {
-    {"list"},         {"status"},   {"limit"},
-    {"limit", "5"},   {"purge"},    {"revoke", "--all"},
-    {"show", "0000"}, {"failures"}, {"explain", "nobody"},
+    {"list"},         {"status"},
+    {"limit"},        {"limit", "5"},
+    {"purge"},        {"revoke", "--all"},
+    {"show", "0000"}, {"message", "--all", "x"},
+    {"failures"},     {"explain", "nobody"},
     {"metrics"}};
 
 void check_one_line(const ToolResult& result) {
@@ -160,8 +162,8 @@ TEST_CASE("help and version are exit code 0, before and after the command") {
 TEST_CASE("the help of a command has examples, and their command lines are right") {
   const Sandbox sandbox;
   std::vector<std::vector<std::string>> commands;
-  for (const char* command : {"list", "show", "status", "metrics", "revoke", "limit", "purge",
-                              "failures", "touch", "token", "explain", "check"})
+  for (const char* command : {"list", "show", "status", "metrics", "revoke", "message", "limit",
+                              "purge", "failures", "touch", "token", "explain", "check"})
     commands.push_back({command});
   for (const char* command : {"inspect", "verify", "keygen", "rotate", "public"})
     commands.push_back({"token", command});

@@ -75,7 +75,7 @@ _@FUNCTION@() {
   fi
   [[ $before != = ]] || before=${COMP_WORDS[COMP_CWORD - 2]}
 
-  local commands='list show status metrics revoke limit purge failures touch token explain check'
+  local commands='list show status metrics revoke message limit purge failures touch token explain check'
   local command='' i
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case ${COMP_WORDS[i]} in
@@ -130,6 +130,7 @@ _@FUNCTION@() {
     status) options+=' --all-sites' ;;
     metrics) options='--all-sites --site --conf --help' ;;
     revoke) options+=" $filters --all --reason --grace --dry-run --yes --self" ;;
+    message) options+=" $filters --all" ;;
     check) options+=' --file' ;;
     limit) options+=' --configured' ;;
     purge) options+=' --rebuild' ;;
@@ -144,7 +145,7 @@ _@FUNCTION@() {
   fi
   case $command in
     '') mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$word") ;;
-    show | revoke) _@FUNCTION@_ids "$word" ;;
+    show | revoke | message) _@FUNCTION@_ids "$word" ;;
     token) mapfile -t COMPREPLY < <(compgen -W 'inspect verify keygen rotate public' -- "$word") ;;
     explain) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
   esac

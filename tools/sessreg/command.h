@@ -28,6 +28,7 @@ Runner declare_show(Options& command);
 Runner declare_status(Options& command);
 Runner declare_metrics(Options& command);
 Runner declare_revoke(Options& command);
+Runner declare_message(Options& command);
 Runner declare_limit(Options& command);
 Runner declare_purge(Options& command);
 Runner declare_failures(Options& command);

@@ -24,7 +24,7 @@ constexpr std::array kCommands = {
     Command{"list", declare_list, "list the user sessions",
             "list                        who is in, stalest first\n"
             "list --watch                the same, refreshed in place\n"
-            "list --by-user              who has how many sessions, and how many dangle\n"
+            "list --by-user              who has how many sessions\n"
             "list --user anna --idle 2h  what anna has not used for two hours\n"
             "list --tsv | cut -f 1,3     id and user, for a script"},
     Command{"show", declare_show, "show one session",
@@ -36,10 +36,13 @@ constexpr std::array kCommands = {
             "metrics\n"
             "metrics --all-sites"},
     Command{"revoke", declare_revoke, "end sessions",
-            "revoke 834d70e2                           one session\n"
-            "revoke --user anna --dry-run              look first\n"
+            "revoke 834d70e2               one session\n"
+            "revoke --user anna --dry-run  look first\n"
             "revoke --user anna --yes --reason 'maintenance until noon'\n"
-            "revoke --dangling                         forgotten sessions; asks first"},
+            "revoke --dangling             forgotten sessions; asks first"},
+    Command{"message", declare_message, "show the users of sessions a line of text",
+            "message --all 'Maintenance at noon'\n"
+            "message 834d70e2 'Please call 4711'"},
     Command{"limit", declare_limit, "show or change the sessions limit",
             "limit               what is in force\n"
             "limit 20            until the next boot\n"

@@ -19,56 +19,19 @@
 #include "sessreg/access/selection.h"
 #include "sessreg/access/site_sessions.h"
 #include "sessreg/command.h"
+#include "sessreg/session_lines.h"
 
 namespace sessreg {
 namespace {
 
 struct RevokeOptions {
-  std::vector<std::string> ids;
-  Filter filter;
-  bool all = false;
+  Selectors selectors;
   std::string reason;
   std::string grace = "10s";
   bool dry_run = false;
   bool yes = false;
   bool self = false;
 };
-
-void check_usage(const RevokeOptions& options) {
-  const int ways =
-      (options.ids.empty() ? 0 : 1) + (options.filter.is_empty() ? 0 : 1) + (options.all ? 1 : 0);
-  if (ways == 0)
-    throw usage_failure(
-        "which sessions? Name ids, or --user, --host, --service, --idle, --dangling or --all");
-  if (ways > 1)
-    throw usage_failure("ids, filters (--user, --host, ...) and --all do not go together");
-}
-
-std::vector<Session> choose(const std::vector<Session>& sessions, const RevokeOptions& options,
-                            const SiteSessions& site) {
-  if (options.all) return sessions;
-  if (!options.filter.is_empty()) {
-    Filter filter = options.filter;
-    filter.whole_hosts_only = true;
-    return select(sessions, filter, site);
-  }
-  std::vector<Session> chosen;
-  for (const std::string& id : options.ids) {
-    const Session& session = find_by_prefix(sessions, id, site.is_remote());
-    const bool twice = std::any_of(chosen.begin(), chosen.end(), [&](const Session& other) {
-      return other.snapshot.record.id == session.snapshot.record.id;
-    });
-    if (!twice) chosen.push_back(session);
-  }
-  return chosen;
-}
-
-// "alice (sshd from 192.0.2.7)"
-std::string description(const Session& session) {
-  return fmt::format("{} ({}{})", escape_for_terminal(session.user()),
-                     escape_for_terminal(session.service()),
-                     session.host().empty() ? "" : " from " + escape_for_terminal(session.host()));
-}
 
 // Leaves out the caller's own sessions, and says so. If they were named, or nothing else is left,
 // that is an error.
@@ -78,7 +41,7 @@ std::vector<Session> without_own(const std::vector<Session>& chosen, const Proce
   for (const Session& session : chosen)
     (is_own_session(session, table) ? own : others).push_back(session);
   if (own.empty()) return others;
-  if (others.empty() || !options.ids.empty())
+  if (others.empty() || !options.selectors.ids.empty())
     throw Failure(
         kExitUsage, "own_session",
         fmt::format("{} is the session you are in: add --self to end it", own.front().id()));
@@ -104,9 +67,12 @@ void ask(const std::vector<Session>& chosen) {
     throw Failure(kExitFailed, "not_confirmed", "no session was ended");
 }
 
-void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
-                   const std::vector<Ended>& results, const RevokeOptions& options, bool json) {
+// `sessions`: all of the site.
+void print_results(const SiteSessions& site, const std::vector<Session>& sessions,
+                   const std::vector<Session>& chosen, const std::vector<Ended>& results,
+                   const RevokeOptions& options, bool json) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  const SessionLines writer(sessions);
   std::string lines;
   for (std::size_t i = 0; i < chosen.size(); ++i) {
     const Session& session = chosen[i];
@@ -114,7 +80,7 @@ void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
     if (options.dry_run) {
       item["result"] = "would_end";
       item["survivors"] = nlohmann::ordered_json::array();
-      lines += fmt::format("{}  {}: would be ended\n", session.id(), description(session));
+      lines += writer.line(session, "would be ended");
     } else {
       const Ended& ended = results[i];
       item["result"] = text(ended.result);
@@ -126,8 +92,8 @@ void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
       if (ended.result == EndResult::ending)
         pids = fmt::format(
             ": marked, without a seat; its process{} serves others too, and was left alone", pids);
-      lines += fmt::format("{}  {}: {}{}\n", session.id(), description(session), text(ended.result),
-                           ended.result == EndResult::ended ? "" : pids);
+      lines +=
+          writer.line(session, text(ended.result) + (ended.result == EndResult::ended ? "" : pids));
     }
     list.push_back(std::move(item));
   }
@@ -143,7 +109,7 @@ void print_results(const SiteSessions& site, const std::vector<Session>& chosen,
 }
 
 int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
-  check_usage(options);
+  check_usage(options.selectors);
   EndingOptions ending;
   ending.reason = options.reason;
   ending.grace = duration_argument("--grace", options.grace);
@@ -152,12 +118,11 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
   SiteSessions site(global);
   const ProcessTable table = ProcessTable::read();
   const auto sessions = site.read(table);
-  auto chosen = choose(sessions, options, site);
-  if (chosen.empty()) throw Failure(kExitNoSuchSession, "no_such_session", "no session fits");
+  auto chosen = choose(sessions, options.selectors, site);
   if (!options.self) chosen = without_own(chosen, table, options);
 
   if (options.dry_run) {
-    print_results(site, chosen, {}, options, global.json);
+    print_results(site, sessions, chosen, {}, options, global.json);
     return kExitDone;
   }
   if (chosen.size() > 1 && !options.yes) ask(chosen);
@@ -178,7 +143,7 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
     audit("revoke_incomplete", chosen[i].site,
           {{"session", chosen[i].id()}, {"result", text(results[i].result)}, {"pids", pids}});
   }
-  print_results(site, chosen, results, options, global.json);
+  print_results(site, sessions, chosen, results, options, global.json);
   return code;
 }
 
@@ -186,9 +151,10 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
 
 Runner declare_revoke(Options& command) {
   auto options = std::make_shared<RevokeOptions>();
-  command.add_argument("ID", options->ids, "session ids, or at least their first 4 digits");
-  add_filter_options(command, options->filter);
-  command.add_flag("--all", options->all, "every session of the site");
+  command.add_argument("ID", options->selectors.ids,
+                       "session ids, or at least their first 4 digits");
+  add_filter_options(command, options->selectors.filter);
+  command.add_flag("--all", options->selectors.all, "every session of the site");
   command.add_option("--reason", options->reason, "why: shown to the user, and recorded")
       .value_name("TEXT");
   command
@@ -199,7 +165,7 @@ Runner declare_revoke(Options& command) {
   command.add_flag("--yes,-y", options->yes, "do not ask before ending several sessions");
   command.add_flag("--self", options->self, "also end the session that this command runs in");
   return [options](const GlobalOptions& global) {
-    options->filter.resolve_user();
+    options->selectors.filter.resolve_user();
     return run_revoke(global, *options);
   };
 }

@@ -189,6 +189,43 @@ const Session& find_by_prefix(const std::vector<Session>& sessions, const std::s
                 fmt::format("{} fits several sessions: {}", prefix, names));
 }
 
+void check_usage(const Selectors& selectors) {
+  const int ways = (selectors.ids.empty() ? 0 : 1) + (selectors.filter.is_empty() ? 0 : 1) +
+                   (selectors.all ? 1 : 0);
+  if (ways == 0)
+    throw usage_failure(
+        "which sessions? Name ids, or --user, --host, --service, --idle, --dangling or --all");
+  if (ways > 1)
+    throw usage_failure("ids, filters (--user, --host, ...) and --all do not go together");
+}
+
+std::vector<Session> choose(const std::vector<Session>& sessions, const Selectors& selectors,
+                            const SiteSessions& site) {
+  std::vector<Session> chosen;
+  if (selectors.all) {
+    chosen = sessions;
+  } else if (!selectors.filter.is_empty()) {
+    Filter filter = selectors.filter;
+    filter.whole_hosts_only = true;
+    chosen = select(sessions, filter, site);
+  }
+  for (const std::string& id : selectors.ids) {
+    const Session& session = find_by_prefix(sessions, id, site.is_remote());
+    const bool twice = std::any_of(chosen.begin(), chosen.end(), [&](const Session& other) {
+      return other.snapshot.record.id == session.snapshot.record.id;
+    });
+    if (!twice) chosen.push_back(session);
+  }
+  if (chosen.empty()) throw Failure(kExitNoSuchSession, "no_such_session", "no session fits");
+  return chosen;
+}
+
+std::string description(const Session& session) {
+  return fmt::format("{} ({}{})", escape_for_terminal(session.user()),
+                     escape_for_terminal(session.service()),
+                     session.host().empty() ? "" : " from " + escape_for_terminal(session.host()));
+}
+
 std::size_t distinct_digits(const std::vector<Session>& sessions) {
   constexpr std::size_t kLeast = 8;
   std::vector<std::string> ids;

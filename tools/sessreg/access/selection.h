@@ -28,8 +28,18 @@ struct Filter {
   void resolve_user();
 };
 
-// Adds the options that list and revoke share.
+// Adds the options that list, revoke and message share.
 void add_filter_options(Options& command, Filter& filter);
+
+// Which sessions a command acts on: these, those that fit, or all.
+struct Selectors {
+  std::vector<std::string> ids;
+  Filter filter;
+  bool all = false;
+};
+
+// Throws a usage Failure unless it is one of the three.
+void check_usage(const Selectors& selectors);
 
 // A filter ready for the sessions of a site, which must outlive it.
 class Chooser {
@@ -59,6 +69,14 @@ std::vector<Session> select(const std::vector<Session>& sessions, const Filter& 
 // caller's own.
 const Session& find_by_prefix(const std::vector<Session>& sessions, const std::string& prefix,
                               bool own_only);
+
+// As the command line wants them. A host that may have been cut when it was recorded fits no --host.
+// Throws Failure: also if no session fits.
+std::vector<Session> choose(const std::vector<Session>& sessions, const Selectors& selectors,
+                            const SiteSessions& site);
+
+// "alice (sshd from 192.0.2.7)", escaped for the terminal.
+std::string description(const Session& session);
 
 // How many digits tell each of these ids from all the others, at least 8.
 std::size_t distinct_digits(const std::vector<Session>& sessions);
