@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "config/policy.h"
 #include "registry/older_layout.h"
 #include "registry/registry_internal.h"
 
@@ -266,6 +267,20 @@ std::optional<std::uint32_t> Registry::group_index(std::string_view name, std::i
   const auto index = parts_->gate.group_index(parts_->group_hash(name));
   if (index) parts_->gate.note_group_limit(*index, limit);
   return index;
+}
+
+bool Registry::note_group_limits(std::span<const GroupLimit> limits) {
+  std::vector<std::string> names;
+  for (const GroupLimit& limit : limits)
+    names.push_back(limit.entry());
+  if (group_entries_with(std::vector<std::string_view>(names.begin(), names.end())) > kMaxGroups)
+    return false;
+  std::set<std::uint32_t> noted;
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (const auto index = group_index(names[i], limits[i].limit)) noted.insert(*index);
+  for (std::uint32_t i = 0; i < kMaxGroups; ++i)
+    if (!noted.contains(i)) parts_->gate.note_group_limit(i, -1);
+  return noted.size() == limits.size();
 }
 
 std::optional<std::uint32_t> Registry::find_group(std::string_view name) const {

@@ -30,6 +30,7 @@
 
 namespace sessreg {
 
+struct GroupLimit;  // config/policy.h
 struct OlderRegistry;
 
 using TokenDigest = std::array<std::uint8_t, 16>;
@@ -178,7 +179,10 @@ class Registry {
 
   // The entry of that limited group, made if there is none; nullopt: there are kMaxGroups others.
   std::optional<std::uint32_t> group_index(std::string_view name, std::int32_t limit);
-  // The same, if there is one.
+  // Notes these limits, and that no other group has one: of an edited file, which logins would note
+  // one by one. False: there are not as many entries, and nothing is noted.
+  bool note_group_limits(std::span<const GroupLimit> limits);
+  // The same as group_index(), if there is one.
   std::optional<std::uint32_t> find_group(std::string_view name) const;
   // How many entries there would be if each of these groups had one.
   std::size_t group_entries_with(std::span<const std::string_view> names) const;

@@ -32,6 +32,23 @@ class KeysOfRegistry final : public WholeKeys {
   Registry& registry_;
 };
 
+Error too_many_groups(const Config& config) {
+  return {Errc::system, config.registry + ": more than " + std::to_string(kMaxGroups) +
+                            " groups and services were given a limit since it was made: "
+                            "remove some of those limits, "
+                            "and reboot (or log everybody out and remove the file)"};
+}
+
+Error several_configurations(const Config& config) {
+  return {Errc::system, config.registry +
+                            " is used with more than one configuration: give "
+                            "each site one configuration file"};
+}
+
+// More turns than two are taken only if somebody else publishes another text in between, each time
+// anew.
+constexpr int kTurns = 100;
+
 Result<Terms> terms_of(Site& site, const Rulebook& rules) {
   const Config& config = site.config;
   Terms terms;
@@ -45,11 +62,7 @@ Result<Terms> terms_of(Site& site, const Rulebook& rules) {
     terms.evict_after_ms = milliseconds(rules.user_lock.value);
   for (const GroupLimit& limit : rules.group_limits) {
     const auto index = site.registry->group_index(limit.entry(), limit.limit);
-    if (!index)
-      return Error{Errc::system, config.registry + ": more than " + std::to_string(kMaxGroups) +
-                                     " groups and services were given a limit since it was made: "
-                                     "remove some of those limits, "
-                                     "and reboot (or log everybody out and remove the file)"};
+    if (!index) return too_many_groups(config);
     terms.groups.push_back({*index, limit.limit});
   }
   terms.evictable_services = rules.evictable_services;
@@ -66,8 +79,6 @@ Result<Terms> terms_of(Site& site, const Rulebook& rules) {
 // file on disk still says the same.
 template <class Attempt>
 Result<Admission> with_current_limit(Site& site, const Rulebook& rules, Attempt attempt) {
-  // More turns than two only if somebody else publishes another text in between, each time anew.
-  constexpr int kTurns = 100;
   const auto terms = terms_of(site, rules);
   if (!terms) return terms.error();
   for (int turn = 0; turn < kTurns; ++turn) {
@@ -81,12 +92,27 @@ Result<Admission> with_current_limit(Site& site, const Rulebook& rules, Attempt 
     if (again->identity != site.config.identity) return result;
     site.registry->publish_limit(published, terms->site);
   }
-  return Error{Errc::system, site.config.registry +
-                                 " is used with more than one configuration: give "
-                                 "each site one configuration file"};
+  return several_configurations(site.config);
 }
 
 }  // namespace
+
+std::optional<Error> publish_limits(Site& site) {
+  const ConfiguredLimit ours{site.config.identity, site.config.sessions_limit};
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const ConfiguredLimit published = site.registry->published_limit();
+    // Read after `published`, as above.
+    const auto again = load_config(site.config.site, site.config_path);
+    if (!again) return again.error();
+    if (again->identity != ours.identity)
+      return Error{Errc::system, site.config_file() + " was edited meanwhile: try again"};
+    if (!site.registry->note_group_limits(limited_groups(site.config)))
+      return too_many_groups(site.config);
+    if (published.identity == ours.identity || site.registry->publish_limit(published, ours))
+      return std::nullopt;
+  }
+  return several_configurations(site.config);
+}
 
 Result<Admission> reserve(Site& site, const Login& login, const Rulebook& rules) {
   const SystemProcesses processes;

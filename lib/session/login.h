@@ -30,6 +30,9 @@ Result<Admission> bind_or_admit(Site& site, const Login& login, const Rulebook& 
                                 const std::optional<SlotRef>& reservation);
 // Finds the session of the login's device, or takes a seat for it (Registry::use).
 Result<Admission> use(Site& site, const Login& login, const Rulebook& rules);
+// Makes the limits of the site and of its groups in site.config those in force, as if a login had read
+// them. A limit that was set by hand stays. Unset: done.
+std::optional<Error> publish_limits(Site& site);
 // As bind_or_admit(), but looks for the reservation that this process or its child made for the same user and
 // service, if it is not the one given; and gives back what this process reserved for other users.
 // Not for a process that is the login service of many users at once.

@@ -20,7 +20,7 @@ BUILD = pathlib.Path(os.environ["SESSREG_BUILD"])
 TOOL = os.environ.get("SESSREG_TOOL_NAME", "sessreg")
 INSIDE = "SESSREG_PLAYGROUND"
 
-COMMANDS = {"list", "show", "status", "metrics", "revoke", "message", "limit", "purge", "failures", "explain",
+COMMANDS = {"list", "show", "status", "metrics", "revoke", "message", "limit", "reload", "purge", "failures", "explain",
             "touch", "token", "check"}
 STATES = {"active", "parked", "reserved", "orphaned", "left", "ending", "exempt", "observed"}
 
@@ -38,7 +38,7 @@ class Completions:
 
     def test_commands(self):
         self.assertEqual(self.offered(""), COMMANDS)
-        self.assertEqual(self.offered("re"), {"revoke"})
+        self.assertEqual(self.offered("rev"), {"revoke"})
         self.assertEqual(self.offered("--site", "lab", "st"), {"status"})
         self.assertEqual(self.offered("token", ""),
                          {"inspect", "verify", "keygen", "rotate", "public"})

@@ -13,13 +13,18 @@ using namespace sessreg;
 
 namespace {
 
-const std::vector<std::vector<std::string>> kCommands = {
-    {"list"},         {"status"},
-    {"limit"},        {"limit", "5"},
-    {"purge"},        {"revoke", "--all"},
-    {"show", "0000"}, {"message", "--all", "x"},
-    {"failures"},     {"explain", "nobody"},
-    {"metrics"}};
+const std::vector<std::vector<std::string>> kCommands = {{"list"},
+                                                         {"status"},
+                                                         {"limit"},
+                                                         {"limit", "5"},
+                                                         {"purge"},
+                                                         {"revoke", "--all"},
+                                                         {"show", "0000"},
+                                                         {"message", "--all", "x"},
+                                                         {"reload"},
+                                                         {"failures"},
+                                                         {"explain", "nobody"},
+                                                         {"metrics"}};
 
 void check_one_line(const ToolResult& result) {
   CHECK(result.out == "");

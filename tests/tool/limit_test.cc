@@ -69,7 +69,7 @@ TEST_CASE("a configured limit that the registry has no room for is said to be") 
   Sandbox sandbox("capacity = 100\nsessions_limit = 7\n");
   CHECK(sandbox.tool({"limit", "100"}).code == 0);
   sandbox.configure("capacity = 9000\nsessions_limit = 9000\n");
-  const std::string note = "9000 (the registry has 100 slots until the next boot)\n";
+  const std::string note = "9000 (the registry's capacity is 100 until the next boot)\n";
   CHECK_THAT(sandbox.tool({"limit"}).out, Catch::Contains("configured   " + note));
   CHECK_THAT(sandbox.tool({"status"}).out, Catch::Contains("limit configured   " + note));
 }
@@ -91,6 +91,68 @@ TEST_CASE("an edited configuration is told apart from the limit in force") {
   CHECK_THAT(sandbox.tool({"limit"}).out,
              Catch::Contains("in force     7, as configured at the last login") &&
                  Catch::Contains("\nconfigured   9\n"));
+}
+
+TEST_CASE("reload puts an edited file in force, with the limits of its groups") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  sandbox.configure("sessions_limit = 9\n\n[group staff]\nsessions_limit = 3\n");
+  REQUIRE(sandbox.tool({"limit", "--json"}).json()["limit"] == 7);
+  const nlohmann::json json = sandbox.tool({"reload", "--json"}).json();
+  CHECK(json == parse_json(R"({"site":"default","configuration":")" + sandbox.conf_path() +
+                           R"(","active":1,"limit_before":7,"limit":9,"limit_configured":9,
+                              "limit_override":null,
+                              "groups":[{"name":"staff","service":false,"limit":3}]})"));
+  CHECK(sandbox.registry().published_limit().limit == 9);
+  CHECK(sandbox.registry().find_group("staff"));
+  CHECK(sandbox.tool({"reload"}).out == "read         " + sandbox.conf_path() +
+                                            "\nin force     9\nconfigured   9\n"
+                                            "seats taken  1\ngroup        staff: 3\n");
+  // A limit that was set by hand stays, until it goes back to what the file says now.
+  CHECK(sandbox.tool({"limit", "2"}).code == 0);
+  sandbox.configure("sessions_limit = 5\n");
+  CHECK_THAT(sandbox.tool({"reload"}).out, Catch::Contains("in force     2, set until"));
+  sandbox.configure("sessions_limit = 4\n");
+  CHECK(sandbox.tool({"limit", "--configured", "--json"}).json()["limit"] == 4);
+  CHECK(sandbox.registry().published_limit().limit == 4);
+}
+
+TEST_CASE("a file with a mistake is reported by reload, and nothing is changed") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  CHECK(sandbox.tool({"limit", "2"}).code == 0);
+  sandbox.configure("sessions_limit = 9\nsession_limit = 3\n");
+  for (const std::vector<std::string>& command :
+       {std::vector<std::string>{"reload"}, {"limit", "--configured"}}) {
+    const ToolResult result = sandbox.tool(command);
+    CHECK(result.code == 5);
+    CHECK_THAT(result.err, Catch::Contains(sandbox.conf_path() + ":3: "));
+  }
+  CHECK(sandbox.registry().published_limit().limit == 7);
+  CHECK(sandbox.registry().override_limit() == 2);
+}
+
+TEST_CASE("reload before the first login makes no registry") {
+  const Sandbox sandbox;
+  CHECK(sandbox.tool({"reload", "--json"}).json()["limit"] == 7);
+  CHECK(access(sandbox.registry_path().c_str(), F_OK) != 0);
+}
+
+TEST_CASE("a reload is noted in the authentication log") {
+  Sandbox sandbox;
+  const Process process(sleeps);
+  sandbox.admit(login_of("alice", process));
+  sandbox.configure("sessions_limit = 9\n");
+  AuthLog log(sandbox);
+  const int code = sandbox.tool({"reload"}, log.options()).code;
+  if (code == AuthLog::kNoMounts) {
+    WARN("skipped: no mount namespace to be had");
+    return;
+  }
+  CHECK(code == 0);
+  CHECK_THAT(log.line(), Catch::Contains("event=reload site=default limit=9 before=7 by_uid="));
 }
 
 TEST_CASE("status counts what happened") {

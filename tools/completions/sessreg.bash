@@ -75,7 +75,7 @@ _@FUNCTION@() {
   fi
   [[ $before != = ]] || before=${COMP_WORDS[COMP_CWORD - 2]}
 
-  local commands='list show status metrics revoke message limit purge failures touch token explain check'
+  local commands='list show status metrics revoke message limit reload purge failures touch token explain check'
   local command='' i
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case ${COMP_WORDS[i]} in

@@ -30,6 +30,7 @@ Runner declare_metrics(Options& command);
 Runner declare_revoke(Options& command);
 Runner declare_message(Options& command);
 Runner declare_limit(Options& command);
+Runner declare_reload(Options& command);
 Runner declare_purge(Options& command);
 Runner declare_failures(Options& command);
 Runner declare_touch(Options& command);

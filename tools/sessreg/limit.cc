@@ -1,4 +1,4 @@
-// sessreg limit
+// sessreg limit and sessreg reload
 #include <fmt/core.h>
 
 #include <charconv>
@@ -9,6 +9,8 @@
 #include "common/audit.h"
 #include "common/errors.h"
 #include "common/output.h"
+#include "config/policy.h"
+#include "session/login.h"
 #include "sessreg/command.h"
 #include "sessreg/limit_text.h"
 #include "sessreg/terminal/table.h"
@@ -37,7 +39,7 @@ std::string limit_text(const Site& site, std::int32_t limit) {
   if (limit == 0) return "0 (nobody new is admitted)";
   // The registry was made for an earlier configuration.
   if (site.registry && limit > static_cast<std::int64_t>(site.registry->capacity()))
-    return fmt::format("{} (the registry has {} slots until the next boot)", limit,
+    return fmt::format("{} (the registry's capacity is {} until the next boot)", limit,
                        site.registry->capacity());
   return std::to_string(limit);
 }
@@ -51,6 +53,18 @@ void set_limit(Site& site, std::int32_t limit) {
         limit, capacity));
   site.registry->set_override(limit);
   audit("limit", site.config.site, {{"limit", std::to_string(limit)}});
+}
+
+using Fields = std::vector<std::pair<std::string, std::string>>;
+
+Fields limit_fields(Site& site) {
+  return {{"in force", limit_in_force_text(site)},
+          {"configured", configured_limit_text(site)},
+          {"seats taken", std::to_string(site.seats_taken())}};
+}
+
+void take_configured_limits(Site& site) {
+  if (const auto error = publish_limits(site)) throw failure_of(*error, called_as(site));
 }
 
 int run_limit(const GlobalOptions& global, const LimitOptions& options) {
@@ -68,9 +82,13 @@ int run_limit(const GlobalOptions& global, const LimitOptions& options) {
       create_registry(site);
     }
     set_limit(site, *limit);
-  } else if (options.configured && site.registry && site.registry->override_limit()) {
+  } else if (options.configured && site.registry) {
+    const std::int32_t before = site.limit_in_force();
+    const bool was_set = site.registry->override_limit().has_value();
+    take_configured_limits(site);
     site.registry->set_override(std::nullopt);
-    audit("limit", site.config.site, {{"limit", "configured"}});
+    if (was_set || before != site.limit_in_force())
+      audit("limit", site.config.site, {{"limit", "configured"}});
   }
 
   nlohmann::ordered_json json;
@@ -80,10 +98,43 @@ int run_limit(const GlobalOptions& global, const LimitOptions& options) {
   if (global.json)
     print(json_text(json));
   else
-    print(field_list({{"in force", limit_in_force_text(site)},
-                      {"configured", configured_limit_text(site)},
-                      {"seats taken", std::to_string(site.seats_taken())}},
-                     stdout_terminal()));
+    print(field_list(limit_fields(site), stdout_terminal()));
+  return kExitDone;
+}
+
+int run_reload(const GlobalOptions& global) {
+  Site site = open_site(global);
+  const std::int32_t before = site.limit_in_force();
+  if (site.registry) {
+    take_configured_limits(site);
+    audit("reload", site.config.site,
+          {{"limit", std::to_string(site.limit_in_force())}, {"before", std::to_string(before)}});
+  }
+  const auto groups = limited_groups(site.config);
+
+  if (global.json) {
+    nlohmann::ordered_json json;
+    json["site"] = site.config.site;
+    json["configuration"] = site.config_file();
+    json["active"] = site.seats_taken();
+    json["limit_before"] = before;
+    json.update(limit_json(site));
+    json["groups"] = nlohmann::ordered_json::array();
+    for (const GroupLimit& group : groups)
+      json["groups"].push_back(
+          {{"name", group.name}, {"service", group.is_of_service}, {"limit", group.limit}});
+    print(json_text(json));
+    return kExitDone;
+  }
+  Fields fields = limit_fields(site);
+  fields.insert(fields.begin(), {"read", escape_for_terminal(site.config_file())});
+  if (before != site.limit_in_force())
+    fields.insert(fields.begin() + 1, {"before", limit_text(site, before)});
+  for (const GroupLimit& group : groups)
+    fields.push_back(
+        {group.is_of_service ? "service" : "group",
+         fmt::format("{}: {}", escape_for_terminal(group.name), limit_text(site, group.limit))});
+  print(field_list(fields, stdout_terminal()));
   return kExitDone;
 }
 
@@ -120,6 +171,10 @@ Runner declare_limit(Options& command) {
       .not_empty();
   command.add_flag("--configured", options->configured, "go back to the configured limit");
   return [options](const GlobalOptions& global) { return run_limit(global, *options); };
+}
+
+Runner declare_reload(Options&) {
+  return [](const GlobalOptions& global) { return run_reload(global); };
 }
 
 }  // namespace sessreg

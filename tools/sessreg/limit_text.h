@@ -9,7 +9,7 @@
 namespace sessreg {
 
 // "7", "unlimited", "0 (nobody new is admitted)",
-// "9000 (the registry has 4096 slots until the next boot)".
+// "9000 (the registry's capacity is 4096 until the next boot)".
 std::string configured_limit_text(const Site& site);
 
 // The limit in force, and where it comes from unless that is the present configuration.

@@ -47,7 +47,10 @@ constexpr std::array kCommands = {
             "limit               what is in force\n"
             "limit 20            until the next boot\n"
             "limit 0             admit nobody new\n"
-            "limit --configured  back to what the file says"},
+            "limit --configured  back to what the file says now"},
+    Command{"reload", declare_reload, "put an edited configuration in force now",
+            "reload             instead of at the next login\n"
+            "reload --site lab  another site's"},
     Command{"purge", declare_purge, "drop dead and abandoned entries",
             "purge            now; logins do this themselves when seats run short\n"
             "purge --rebuild  replace a registry that cannot be used"},
