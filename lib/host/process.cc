@@ -62,7 +62,8 @@ std::optional<ProcessStat> read_process_stat(pid_t pid) {
 
   ProcessStat stat;
   std::string_view rest = text->substr(name_end + 1);
-  constexpr int kState = 3, kPpid = 4, kSession = 6, kTty = 7, kThreads = 20, kStart = 22;
+  constexpr int kState = 3, kPpid = 4, kGroup = 5, kSession = 6, kTty = 7, kForeground = 8,
+                kThreads = 20, kStart = 22;
   for (int field = kState; field <= kStart; ++field) {
     rest.remove_prefix(std::min(rest.find_first_not_of(' '), rest.size()));
     const std::string_view word = rest.substr(0, rest.find(' '));
@@ -75,6 +76,12 @@ std::optional<ProcessStat> read_process_stat(pid_t pid) {
         break;
       case kPpid:
         good = parse(word, stat.ppid);
+        break;
+      case kGroup:
+        good = parse(word, stat.group);
+        break;
+      case kForeground:
+        good = parse(word, stat.foreground_group);
         break;
       case kSession:
         good = parse(word, stat.session);

@@ -30,8 +30,10 @@ struct ProcessId {
 struct ProcessStat {
   char state = 0;
   pid_t ppid = 0;
+  pid_t group = 0;
   pid_t session = 0;
   std::uint32_t tty_device = 0;  // 0: no controlling terminal
+  pid_t foreground_group = -1;   // of that terminal; -1: none
   long threads = 0;
   std::uint64_t start_ticks = 0;
 
@@ -127,6 +129,7 @@ struct TerminalLook {
   bool has_display = false;
   bool has_terminal = false;           // found: one that can be looked at
   std::int64_t typed_realtime_ms = 0;  // found: when the latest of them was last typed on
+  std::uint32_t tty_device = 0;        // found: the latest of them, as in ProcessStat
 
   // Whether the terminals tell when the session is used.
   bool tells_use() const { return has_terminal && !has_display; }

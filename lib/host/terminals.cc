@@ -45,9 +45,16 @@ std::string name_of(dev_t device) {
   return {};
 }
 
+}  // namespace
+
+std::string terminal_name(std::uint32_t tty_device) {
+  return tty_device == 0 ? std::string() : name_of(device_of(tty_device));
+}
+
+namespace {
+
 std::optional<std::string> path_of(std::uint32_t tty_device) {
-  if (tty_device == 0) return std::nullopt;
-  const std::string name = name_of(device_of(tty_device));
+  const std::string name = terminal_name(tty_device);
   if (name.empty()) return std::nullopt;
   return "/dev/" + name;
 }
@@ -129,6 +136,7 @@ std::optional<ProcessTerminal> ProcessTerminal::find(const ProcessTable::Entry& 
   terminal.path_ = *path;
   terminal.file_system_ = st.st_dev;
   terminal.device_ = st.st_rdev;
+  terminal.tty_device_ = process.tty_device;
   terminal.owner_ = st.st_uid;
   terminal.last_typed_realtime_ms_ =
       static_cast<std::int64_t>(st.st_atim.tv_sec) * 1000 + st.st_atim.tv_nsec / 1'000'000;
@@ -195,13 +203,34 @@ std::vector<ProcessTerminal> terminals_of(std::span<const ProcessTable::Entry> p
   return terminals;
 }
 
+std::string foreground_command(std::span<const ProcessTable::Entry> processes,
+                               std::uint32_t tty_device) {
+  unsigned looked = 0;
+  std::optional<pid_t> group;
+  std::string member;
+  for (const auto& process : processes) {
+    if (tty_device == 0 || process.tty_device != tty_device) continue;
+    if (++looked > kMostOthers) break;
+    const auto stat = read_process_stat(process.id.pid);
+    if (!stat || stat->start_ticks != process.id.start_ticks || stat->tty_device != tty_device)
+      continue;
+    if (!group) group = stat->foreground_group;
+    if (stat->group != *group) continue;
+    // Its first process, or another one where that has gone.
+    if (process.id.pid == *group) return process_command(process.id.pid);
+    if (member.empty()) member = process_command(process.id.pid);
+  }
+  return member;
+}
+
 void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table) {
   for (TerminalLook& look : looks) {
     const auto processes = processes_of(look.leader, look.leftovers, table);
     for (const ProcessTerminal& terminal : terminals_of(processes, look.uid)) {
-      look.typed_realtime_ms =
-          look.has_terminal ? std::max(look.typed_realtime_ms, terminal.last_typed_realtime_ms())
-                            : terminal.last_typed_realtime_ms();
+      if (!look.has_terminal || terminal.last_typed_realtime_ms() > look.typed_realtime_ms) {
+        look.typed_realtime_ms = terminal.last_typed_realtime_ms();
+        look.tty_device = terminal.tty_device();
+      }
       look.has_terminal = true;
       look.has_display |= terminal.shows_graphics();
     }

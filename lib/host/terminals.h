@@ -35,6 +35,9 @@ class ProcessTerminal {
   // "pts/3": the path without /dev/.
   std::string_view name() const { return std::string_view(path_).substr(kDirectory.size()); }
 
+  // As in ProcessStat.
+  std::uint32_t tty_device() const { return tty_device_; }
+
   // When it was last typed on: its access time, as who(1) and w(1) have it.
   std::int64_t last_typed_realtime_ms() const { return last_typed_realtime_ms_; }
 
@@ -54,6 +57,7 @@ class ProcessTerminal {
   std::string path_;
   dev_t file_system_ = 0;
   dev_t device_ = 0;
+  std::uint32_t tty_device_ = 0;
   uid_t owner_ = 0;
   std::int64_t last_typed_realtime_ms_ = 0;
 };
@@ -61,6 +65,15 @@ class ProcessTerminal {
 // The terminals of a session's processes, each once. `uid`: the session's.
 std::vector<ProcessTerminal> terminals_of(std::span<const ProcessTable::Entry> processes,
                                           std::optional<std::uint32_t> uid);
+
+// "pts/3"; `tty_device` as in ProcessStat. Empty: no terminal of a known name.
+std::string terminal_name(std::uint32_t tty_device);
+
+// What runs in the foreground of that terminal, one of these processes: its name as /proc/PID/comm
+// has it, which the kernel keeps. (The command line is in the memory of the process, where a look
+// could wait for whatever the process has mapped there.) Empty: none is seen.
+std::string foreground_command(std::span<const ProcessTable::Entry> processes,
+                               std::uint32_t tty_device);
 
 // Looks at the terminals of all processes of each session.
 void look_at_terminals(std::span<TerminalLook> looks, const ProcessTable& table);

@@ -327,18 +327,22 @@ bool is_ended_by_its_user(const Snapshot& session, bool terminals_tell, std::uin
          now_ms < expiry_ms(session, terminals_tell).value_or(~std::uint64_t{0});
 }
 
-bool is_own_session(const Session& session, const ProcessTable& table) {
+OwnSessions::OwnSessions(const ProcessTable& table)
+    : table_(table),
+      lineage_(table.lineage(getpid())),
+      audit_session_(read_audit_session(getpid())) {}
+
+bool OwnSessions::contains(const Session& session) const {
   if (!session.leader) return false;
   const Leftovers leftovers = leftovers_of(session.snapshot.record);
-  if (is_in(leftovers)) return true;
+  if (leftovers.beside_leader && audit_session_ == leftovers.audit_session) return true;
   // It ends without a signal, and the caller's own may be another one of the same leader.
   if (has(session.snapshot.record.flags, RecordFlags::shared_leader)) return false;
-  const pid_t self = getpid();
-  for (const auto& process : table.lineage(self)) {
+  for (const auto& process : lineage_) {
     if (process.id == session.leader) return true;
     // An orphaned session: its leader is gone, and lives on as the sid of its processes.
     if (process.sid != session.leader->pid) continue;
-    const ProcessTable::Entry* holder = table.find(session.leader->pid);
+    const ProcessTable::Entry* holder = table_.find(session.leader->pid);
     if (holder == nullptr || holder->id == session.leader) return true;
   }
   return false;

@@ -92,9 +92,18 @@ struct EndingOptions {
 // with that sets is_by_its_user.
 bool is_ended_by_its_user(const Snapshot& session, bool terminals_tell, std::uint64_t now_ms);
 
-// The sessions that the calling process itself runs in: an ancestor, or its terminal session, is
-// their leader.
-bool is_own_session(const Session& session, const ProcessTable& table);
+// Tells the sessions that the calling process itself runs in: an ancestor, or its terminal session,
+// is their leader. Several threads may ask it at once; `table` must outlive it.
+class OwnSessions {
+ public:
+  explicit OwnSessions(const ProcessTable& table);
+  bool contains(const Session& session) const;
+
+ private:
+  const ProcessTable& table_;
+  const std::vector<ProcessTable::Entry> lineage_;
+  const std::optional<std::uint32_t> audit_session_;
+};
 
 // Ends several sessions at once. Never waits, so it fits into a loop that has other work too.
 // The registry must outlive it.

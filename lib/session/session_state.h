@@ -23,6 +23,8 @@ enum class State : std::uint8_t {
   observed,  // let in by `observe` where there was no seat: listed, not counted
 };
 
+inline constexpr std::size_t kStates = static_cast<std::size_t>(State::observed) + 1;
+
 // The name used in tables, JSON and --state: "active", …
 const char* text(State state);
 std::optional<State> state_named(std::string_view name);

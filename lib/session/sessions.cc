@@ -52,6 +52,7 @@ void fill(Session& session, const std::string& site, State state, bool terminals
     session.expires_realtime_ms = saturated_sum(
         record.opened_realtime_ms, static_cast<std::int64_t>(*end_ms - record.opened_boottime_ms));
   session.idle_ms = at.boottime_ms > last_ms ? at.boottime_ms - last_ms : 0;
+  session.tty_device = 0;
 }
 
 // Looks among the processes that were read already, and asks the system only about others: with a
@@ -102,12 +103,12 @@ class TerminalOwners {
 
 }  // namespace
 
-bool take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Config& config,
-                             const ProcessTable& table, const Now& at) {
-  if (snapshot.record.kind == RecordKind::reservation || !leader_of(snapshot.record)) return false;
+TerminalLook take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Config& config,
+                                     const ProcessTable& table, const Now& at) {
+  if (snapshot.record.kind == RecordKind::reservation || !leader_of(snapshot.record)) return {};
   std::array look = {look_at(snapshot.record)};
   look_at_terminals(look, table);
-  if (!look[0].has_terminal) return false;
+  if (!look[0].has_terminal) return look[0];
   const std::uint64_t typed_ms = registry.boottime_of(look[0].typed_realtime_ms, at);
   const std::uint64_t last_ms =
       std::max(snapshot.last_activity_ms, snapshot.record.opened_boottime_ms);
@@ -118,7 +119,7 @@ bool take_typing_as_activity(Snapshot& snapshot, Registry& registry, const Confi
     Snapshot again;
     if (registry.snapshot(snapshot.ref, again)) snapshot = again;
   }
-  return look[0].tells_use();
+  return look[0];
 }
 
 Session session_from(const Snapshot& snapshot, const std::string& site, State state,
@@ -196,12 +197,14 @@ Reaped SessionScan::finish(const VisitSession& visit) {
   // Until it is sure that none of them was bound in between: the session has its reservation's id.
   std::map<SessionId, Snapshot> reservations;
   const auto read = [&] {
-    const bool terminals_tell =
-        owners.has(snapshot.record) &&
-        take_typing_as_activity(session.snapshot, registry_, config_, table_, at_);
+    TerminalLook look{};
+    if (owners.has(snapshot.record))
+      look = take_typing_as_activity(session.snapshot, registry_, config_, table_, at_);
+    const bool terminals_tell = look.tells_use();
     const auto state = states.state_of(snapshot, terminals_tell, at_.boottime_ms);
     if (!state) return;  // it is over
     fill(session, config_.site, *state, terminals_tell, at_);
+    session.tty_device = look.tty_device;
     visit(session);
   };
   const auto read_slot = [&](std::uint32_t slot) {

@@ -36,6 +36,8 @@ struct Session {
   std::int64_t last_activity_realtime_ms = 0;
   std::uint64_t idle_ms = 0;
   std::optional<std::int64_t> expires_realtime_ms;
+  // The terminal of its processes that was typed on last, as in ProcessStat; 0: none can be looked at.
+  std::uint32_t tty_device = 0;
 
   std::string id() const { return to_hex(snapshot.record.id); }
   std::string_view user() const { return text_of(snapshot.record.user); }
@@ -58,9 +60,10 @@ Session session_from(const Snapshot& snapshot, const std::string& site, State st
                      bool terminals_tell, const Now& at);
 
 // Counts the last typing on its terminals as activity, upon which a parked session takes a seat
-// again if it can. Returns whether the terminals tell; see TerminalLook. `ret_snapshot` is read again.
-bool take_typing_as_activity(Snapshot& ret_snapshot, Registry& registry, const Config& config,
-                             const ProcessTable& table, const Now& at);
+// again if it can. Returns what was seen of its terminals. `ret_snapshot` is read again.
+TerminalLook take_typing_as_activity(Snapshot& ret_snapshot, Registry& registry,
+                                     const Config& config, const ProcessTable& table,
+                                     const Now& at);
 
 // Called with each session, in no particular order. Every visit gets the same object, filled anew.
 using VisitSession = std::function<void(const Session&)>;

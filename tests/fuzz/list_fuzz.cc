@@ -217,6 +217,11 @@ void require_json_text(const nlohmann::ordered_json& json, std::string_view raw)
   require(is_utf8(raw) ? text == raw : text.find("\xef\xbf\xbd") != text.npos);
 }
 
+// A command's name is its user's to choose.
+Place place_of(const Session& session) {
+  return {"pts/3", std::string(session.service()), session.has_seat};
+}
+
 void require_json_line(const std::string& line, const Session& session) {
   require(std::all_of(line.begin(), line.end(), [](char c) { return c >= ' ' && c <= '~'; }));
   const auto json = nlohmann::ordered_json::parse(line);
@@ -226,7 +231,7 @@ void require_json_line(const std::string& line, const Session& session) {
   require_json_text(json.at("tty"), session.tty());
   require_json_text(json.at("reason"), session.reason);
   // What `show --json` prints.
-  require(json == nlohmann::ordered_json::parse(json_text(to_json(session))));
+  require(json == nlohmann::ordered_json::parse(json_text(to_json(session, place_of(session)))));
 }
 
 void require_lines(const std::vector<Session>& sessions, const RowStore& store) {
@@ -245,8 +250,9 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
     require_csv_text(fields[1], session.site);
     require_csv_text(fields[2], session.user());
     require_csv_text(fields[5], session.host());
-    require_csv_text(fields[fields.size() - 2], session.reason);
-    require(fields.back() == (session.leader ? "true" : "false"));
+    require_csv_text(fields[fields.size() - 5], session.reason);
+    require(fields[fields.size() - 4] == (session.leader ? "true" : "false"));
+    require_csv_text(fields[fields.size() - 2], session.service());
 
     append_tsv(tsv, row);
     require_showable(tsv, "\t\n");
@@ -261,7 +267,8 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
       require(!column.empty());
     require_tsv_text(columns[2], session.user());
     require_tsv_text(columns[6], session.tty());
-    require_tsv_text(columns[columns.size() - 2], session.reason);
+    require_tsv_text(columns[columns.size() - 5], session.reason);
+    require_tsv_text(columns[columns.size() - 2], session.service());
 
     append_json(line, row, JsonForm::one_line, 0);
     require_json_line(line, session);
@@ -278,7 +285,7 @@ void require_lines(const std::vector<Session>& sessions, const RowStore& store) 
 }
 
 void require_tables(RowStore& store, const Terminal& terminal, bool with_site) {
-  RowTable table(with_site, terminal, kNow_ms);
+  RowTable table(with_site, terminal, kNow_ms, true, with_site);
   for (const RowKey& key : store.keys())
     table.measure(*key.row);
   store.sort();
@@ -333,7 +340,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   RowStore store(Order::user);
   while (!rest.empty() && sessions.size() < kMaxSessions) {
     sessions.push_back(session_of(rest, site, sessions.size()));
-    store.add(sessions.back(), Seconds(60));
+    store.add(sessions.back(), Seconds(60), place_of(sessions.back()));
   }
   require_lines(sessions, store);
   require_tables(store, terminal, with_site);

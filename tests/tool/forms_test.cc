@@ -102,9 +102,10 @@ TEST_CASE("tab-separated fields are those of the JSON, in its order, and never c
   REQUIRE(lines.size() == 3);
   const nlohmann::json sessions =
       sandbox.tool({"list", "--json", "--sort", "user"}).json()["sessions"];
-  const Fields keys = {"id",  "site",  "user",   "uid",           "service", "host",
-                       "tty", "state", "opened", "last_activity", "expires", "idle_seconds",
-                       "pid", "seat",  "reason", "process"};
+  const Fields keys = {"id",      "site",         "user",    "uid",    "service",
+                       "host",    "tty",          "state",   "opened", "last_activity",
+                       "expires", "idle_seconds", "pid",     "seat",   "reason",
+                       "process", "terminal",     "command", "here"};
   CHECK(sessions[0].size() == keys.size());
   for (std::size_t i = 0; i < lines.size(); ++i) {
     REQUIRE(lines[i].size() == keys.size());
@@ -135,7 +136,7 @@ TEST_CASE("CSV can be read back by any reader of RFC 4180") {
   const auto records = read_csv(sandbox.tool({"list", "--csv", "--sort", "user"}).out);
   REQUIRE(records.size() == 3);
   for (const Fields& record : records)
-    CHECK(record.size() == 16);
+    CHECK(record.size() == 19);
   CHECK(records[0][2] == "user");
   CHECK(records[1][2] == "a,\"b\"");
   CHECK(records[1][4] == "x\\x0d\\x0ay");

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,7 +95,10 @@ TEST_CASE("a session is listed with every key of its JSON object, and no other")
                                    {"pid", process.pid()},
                                    {"seat", true},
                                    {"reason", nullptr},
-                                   {"process", true}}));
+                                   {"process", true},
+                                   {"terminal", nullptr},
+                                   {"command", nullptr},
+                                   {"here", false}}));
 }
 
 TEST_CASE("a session without host and terminal has null in JSON and a dash in the table") {
@@ -105,6 +109,83 @@ TEST_CASE("a session without host and terminal has null in JSON and a dash in th
   CHECK(session["host"].is_null());
   CHECK(session["tty"].is_null());
   CHECK_THAT(sandbox.tool({"list"}).out, Catch::Contains("alice  su       -     -    active"));
+}
+
+TEST_CASE("the terminal that the processes have is listed, and what runs in its foreground") {
+  Sandbox sandbox;
+  int terminal = -1;
+  // Named as its user likes.
+  const Process process(
+      [](const auto& ready) {
+        prctl(PR_SET_NAME, "ev\x1b[2J,");
+        sleeps(ready);
+      },
+      &terminal);
+  const Process tunnel(sleeps);
+  Login login = login_of("alice", process);
+  login.uid = geteuid();
+  const std::string id = id_of(sandbox.admit(login));
+  sandbox.admit(login_of("bob", tunnel));
+  const std::string tty = std::string(ptsname(terminal)).substr(5);
+  for (const nlohmann::json& session :
+       {sandbox.tool({"list", "--user", "alice", "--json"}).json()["sessions"].at(0),
+        sandbox.tool({"show", id, "--json"}).json()}) {
+    CHECK(session["tty"] == "ssh");
+    CHECK(session["terminal"] == tty);
+    CHECK(session["command"] == "ev\x1b[2J,");
+    CHECK(session["here"] == false);
+  }
+  const std::string table = sandbox.tool({"list"}).out;
+  CHECK_THAT(table, Catch::Contains("alice  sshd     192.0.2.7  " + tty + "  active"));
+  CHECK_THAT(table, Catch::Contains("bob    sshd     192.0.2.7  ssh"));
+  CHECK_THAT(table, !Catch::Contains("command"));
+  const std::string wide = sandbox.tool({"list", "--wide"}).out;
+  CHECK_THAT(wide, Catch::Contains("pid") && Catch::Contains("  command\n") &&
+                       Catch::Contains("  ev\\x1b[2J,\n"));
+  CHECK_THAT(sandbox.tool({"list", "--wide"}).out, Catch::Contains("  -\n"));
+  ToolOptions ascii;  // one byte a column
+  ascii.environment = {"LC_ALL=C", "NO_COLOR=1"};
+  for (const std::string& line :
+       lines_of(sandbox.tool_on_terminal(80, {"list", "--wide"}, ascii).out))
+    CHECK(line.size() <= 80);
+  CHECK_THAT(sandbox.tool({"list", "--csv"}).out,
+             Catch::Contains("," + tty + ",\"ev\\x1b[2J,\",false\r\n"));
+  CHECK_THAT(sandbox.tool({"show", id}).out,
+             Catch::Contains("\nterminal       " + tty + "\ncommand        ev\\x1b[2J,\n"));
+  CHECK(sandbox.tool({"list", "--wide", "--by-user"}).code == 2);
+}
+
+TEST_CASE("the session that the command runs in is marked") {
+  Sandbox sandbox;
+  const Process other(sleeps);
+  const std::string go = sandbox.directory() + "/go", done = sandbox.directory() + "/done";
+  const Process own([&](const auto& ready) {
+    ready();
+    while (access(go.c_str(), F_OK) != 0)
+      usleep(10'000);
+    std::ofstream(done + ".new") << sandbox.tool({"list", "--json"}).out << '\0'
+                                 << sandbox.tool_on_terminal(80, {"list"}).out << '\0'
+                                 << sandbox.tool({"list"}).out;
+    rename((done + ".new").c_str(), done.c_str());
+    sleep_for_ever();
+  });
+  sandbox.admit(login_of("other", other));
+  sandbox.admit(login_of("own", own));
+  std::ofstream(go) << "go";
+  REQUIRE(wait_until([&] { return access(done.c_str(), F_OK) == 0; }));
+  std::string json, shown, piped;
+  std::ifstream file(done);
+  std::getline(file, json, '\0');
+  std::getline(file, shown, '\0');
+  std::getline(file, piped, '\0');
+  for (const nlohmann::json& session : parse_json(json)["sessions"])
+    CHECK(session["here"] == (session["user"] == "own"));
+  CHECK_THAT(shown, Catch::Contains("active*  ") && Catch::EndsWith("; * you are here\n"));
+  for (const std::string& line : lines_of(shown)) {
+    CHECK(line.size() <= 80);
+    if (line.find("other") != line.npos) CHECK(line.find('*') == line.npos);
+  }
+  CHECK(piped.find('*') == piped.npos);
 }
 
 TEST_CASE("the stalest session comes first, and other orders can be asked for") {
@@ -158,7 +239,7 @@ TEST_CASE("no field of a tab-separated line is empty, also of a record that is d
   std::ofstream(sandbox.registry_path(), std::ios::binary) << old.bytes();
   chmod(sandbox.registry_path().c_str(), 0600);
   const std::string line = sandbox.tool({"list", "--tsv"}).out;
-  CHECK(std::count(line.begin(), line.end(), '\t') == 15);
+  CHECK(std::count(line.begin(), line.end(), '\t') == 18);
   CHECK(line.find("\t\t") == line.npos);
 }
 
@@ -430,9 +511,11 @@ TEST_CASE("CSV has a header, CR LF, and quotes what needs it") {
   const ToolResult result = sandbox.tool({"list", "--csv"});
   CHECK_THAT(result.out,
              Catch::StartsWith("id,site,user,uid,service,host,tty,state,opened,last_activity,"
-                               "expires,idle_seconds,pid,seat,reason,process\r\n" +
+                               "expires,idle_seconds,pid,seat,reason,process,terminal,command,"
+                               "here\r\n" +
                                id_of(admission) + ",default,\"a,\"\"b\"\"\",1000,sshd,192.0.2.7,"));
-  CHECK_THAT(result.out, Catch::EndsWith(std::to_string(process.pid()) + ",true,,true\r\n"));
+  CHECK_THAT(result.out,
+             Catch::EndsWith(std::to_string(process.pid()) + ",true,,true,,,false\r\n"));
 }
 
 TEST_CASE("CSV shows a spreadsheet no formula") {

@@ -423,6 +423,35 @@ TEST_CASE("several sessions are asked about on a terminal") {
   CHECK(!second.is_running());
 }
 
+TEST_CASE("one session is asked about as several are, with what tells it from others") {
+  Sandbox sandbox;
+  int terminal = -1;
+  const Process typed(sleeps, &terminal), tunnel(sleeps);
+  Login login = login_of("alice", typed);
+  login.uid = geteuid();
+  const std::string id = id_of(sandbox.admit(login));
+  sandbox.admit(login_of("bob", tunnel));
+  ToolOptions options;
+  options.input = "n\n";
+  const ToolResult one = sandbox.tool_on_terminal(80, {"revoke", "--user", "alice"}, options);
+  CHECK(one.code == 1);
+  CHECK_THAT(one.out, Catch::Contains("End this session? [y/N]"));
+  CHECK(typed.is_running());
+  const ToolResult both = sandbox.tool_on_terminal(80, {"revoke", "--all"}, options);
+  const std::string tty = std::string(ptsname(terminal)).substr(5);
+  CHECK_THAT(both.out,
+             Catch::Matches("[^]*\nid +user +service +from +tty +idle\n[^]*") &&
+                 Catch::Matches("[^]*\n" + id.substr(0, 8) + "  alice +sshd +192\\.0\\.2\\.7 +" +
+                                tty + " +[0-9]+s\n[^]*") &&
+                 Catch::Matches("[^]*  bob +sshd +192\\.0\\.2\\.7 +ssh +-\n[^]*"));
+  options.input = "y\n";
+  const ToolResult yes = sandbox.tool_on_terminal(80, {"revoke", id}, options);
+  CHECK(yes.code == 0);
+  CHECK_THAT(yes.out, Catch::Contains(id.substr(0, 8) + "  alice (sshd from 192.0.2.7): ended\n"));
+  // Where nobody can be asked, one is ended all the same.
+  CHECK(sandbox.tool({"revoke", "--user", "bob"}).code == 0);
+}
+
 TEST_CASE("a dry run shows what would end and ends nothing") {
   Sandbox sandbox;
   const Process first(sleeps), second(sleeps);

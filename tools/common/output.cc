@@ -66,13 +66,17 @@ std::string json_line(const nlohmann::ordered_json& value) {
 }
 
 Terminal stdout_terminal() {
+  return terminal_of(STDOUT_FILENO);
+}
+
+Terminal terminal_of(int fd) {
   Terminal terminal;
-  terminal.is_terminal = isatty(STDOUT_FILENO) == 1;
+  terminal.is_terminal = isatty(fd) == 1;
   if (!terminal.is_terminal) return terminal;
 
   constexpr int kUsualColumns = 80;
   winsize size{};
-  const bool told = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0;
+  const bool told = ioctl(fd, TIOCGWINSZ, &size) == 0;
   if (told) terminal.rows = size.ws_row;
   if (told && size.ws_col > 0) {
     terminal.columns = size.ws_col;

@@ -46,6 +46,7 @@ struct Terminal {
   bool utf8 = true;  // may show more than ASCII
   bool colour = false;
 };
+Terminal terminal_of(int fd);
 // Of standard output.
 Terminal stdout_terminal();
 

@@ -18,11 +18,6 @@ nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
 
 }  // namespace
 
-bool take_typing_as_activity(Snapshot& snapshot, Site& site, const ProcessTable& table,
-                             const Now& at) {
-  return take_typing_as_activity(snapshot, *site.registry, site.config, table, at);
-}
-
 Reaped for_each_session(Site& site, const ProcessTable& table, const VisitSession& visit) {
   return for_each_session(site, table, {&visit, 1});
 }

@@ -14,8 +14,6 @@
 namespace sessreg {
 
 // As in sessions.h; a site without a registry has none.
-bool take_typing_as_activity(Snapshot& ret_snapshot, Site& site, const ProcessTable& table,
-                             const Now& at);
 Reaped for_each_session(Site& site, const ProcessTable& table, const VisitSession& visit);
 // The same with up to one thread for each of `visits`. Only one thread calls each of them, and the
 // calling thread calls the first.
@@ -27,7 +25,7 @@ std::vector<Session> read_sessions(Site& site, const ProcessTable& table);
 void audit_session(const std::string& event, const Session& session, std::string_view reason,
                    const AuditFields& more = {});
 
-// The object that `list --json` and `show --json` print.
+// A session as the daemon tells it, and the tool; see list/place.h for what `list` adds.
 nlohmann::ordered_json to_json(const Session& session);
 
 }  // namespace sessreg

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "base/text.h"
 #include "common/errors.h"
@@ -179,6 +180,22 @@ std::optional<std::string> utc_time(std::int64_t realtime_ms) {
   const UtcTime time(realtime_ms);
   if (time.text().empty()) return std::nullopt;
   return std::string(time.text());
+}
+
+std::string duration_text(Seconds time, const char* zero) {
+  constexpr std::pair<std::int64_t, char> kUnits[] = {
+      {7 * 86400, 'w'}, {86400, 'd'}, {3600, 'h'}, {60, 'm'}};
+  const std::int64_t seconds = time.count();
+  if (seconds == 0) return zero;
+  for (const auto& [unit, letter] : kUnits)
+    if (seconds % unit == 0) return fmt::format("{}{}", seconds / unit, letter);
+  return fmt::format("{}s", seconds);
+}
+
+std::string rough_duration(std::uint64_t time_ms) {
+  std::uint64_t number = time_ms / 1000;
+  const char unit = in_unit(number);
+  return fmt::format("{}{}", number, unit);
 }
 
 Seconds duration_argument(const std::string& option, const std::string& text) {

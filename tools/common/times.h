@@ -71,6 +71,12 @@ class TimeWithRelative {
   std::size_t size_ = 0, relative_at_ = 0, relative_size_ = 0;
 };
 
+// As the configuration file takes it: "2w", "90s".
+std::string duration_text(Seconds time, const char* zero = "0s");
+
+// How long ago, shortened as relative_time() does: "45s", "5m", "3h".
+std::string rough_duration(std::uint64_t time_ms);
+
 // A duration from the command line; throws a usage Failure that names the option.
 Seconds duration_argument(const std::string& option, const std::string& text);
 

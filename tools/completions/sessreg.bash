@@ -125,7 +125,7 @@ _@FUNCTION@() {
   case $command in
     '') options+=' --version' ;;
     list)
-      options+=" $filters --by-user --all-sites --sort --reverse --csv --tsv --watch --quiet --output"
+      options+=" $filters --by-user --all-sites --sort --reverse --csv --tsv --watch --quiet --output --wide"
       ;;
     status) options+=' --all-sites' ;;
     metrics) options='--all-sites --site --conf --help' ;;

@@ -85,17 +85,6 @@ std::string limit_text(std::int32_t limit) {
   return limit < 0 ? "unlimited" : std::to_string(limit);
 }
 
-// As the configuration file takes it: "2w", "90s".
-std::string duration_text(Seconds time, const char* zero) {
-  constexpr std::pair<std::int64_t, char> kUnits[] = {
-      {7 * 86400, 'w'}, {86400, 'd'}, {3600, 'h'}, {60, 'm'}};
-  const std::int64_t seconds = time.count();
-  if (seconds == 0) return zero;
-  for (const auto& [unit, letter] : kUnits)
-    if (seconds % unit == 0) return fmt::format("{}{}", seconds / unit, letter);
-  return fmt::format("{}s", seconds);
-}
-
 const char* policy_text(UserLimitPolicy policy) {
   switch (policy) {
     case UserLimitPolicy::deny:

@@ -15,11 +15,13 @@
 #include "common/times.h"
 #include "common/tool_name.h"
 #include "config/config_values.h"
+#include "host/terminals.h"
 #include "session/ending.h"
 #include "sessreg/access/selection.h"
 #include "sessreg/access/site_sessions.h"
 #include "sessreg/command.h"
 #include "sessreg/session_lines.h"
+#include "sessreg/terminal/table.h"
 
 namespace sessreg {
 namespace {
@@ -38,8 +40,9 @@ struct RevokeOptions {
 std::vector<Session> without_own(const std::vector<Session>& chosen, const ProcessTable& table,
                                  const RevokeOptions& options) {
   std::vector<Session> others, own;
+  const OwnSessions callers(table);
   for (const Session& session : chosen)
-    (is_own_session(session, table) ? own : others).push_back(session);
+    (callers.contains(session) ? own : others).push_back(session);
   if (own.empty()) return others;
   if (others.empty() || !options.selectors.ids.empty())
     throw Failure(
@@ -50,16 +53,36 @@ std::vector<Session> without_own(const std::vector<Session>& chosen, const Proce
   return others;
 }
 
-// Throws unless the caller agrees to end several sessions at once.
-void ask(const std::vector<Session>& chosen) {
-  if (isatty(STDIN_FILENO) != 1)
+// `sessions`: all of the site.
+std::string question(const std::vector<Session>& sessions, const std::vector<Session>& chosen) {
+  const Terminal terminal = terminal_of(STDERR_FILENO);
+  const auto or_dash = [](std::string_view raw) {
+    return raw.empty() ? "-" : escape_for_terminal(raw);
+  };
+  Table table({{"id"}, {"user", true}, {"service", true}, {"from", true}, {"tty", true}, {"idle"}});
+  const std::size_t digits = distinct_digits(sessions);
+  for (const Session& session : chosen) {
+    const std::string terminal_of_processes = terminal_name(session.tty_device);
+    table.add({{session.id().substr(0, digits)},
+               {or_dash(session.user())},
+               {or_dash(session.service())},
+               {or_dash(session.host())},
+               {or_dash(terminal_of_processes.empty() ? session.tty() : terminal_of_processes)},
+               {session.can_idle ? rough_duration(session.idle_ms) : "-"}});
+  }
+  return table.text(terminal) + (chosen.size() == 1
+                                     ? "End this session? [y/N] "
+                                     : fmt::format("End these {} sessions? [y/N] ", chosen.size()));
+}
+
+// Throws unless the caller agrees. Where nobody can be asked, one session is ended all the same.
+void ask(const std::vector<Session>& sessions, const std::vector<Session>& chosen) {
+  if (isatty(STDIN_FILENO) != 1) {
+    if (chosen.size() == 1) return;
     throw usage_failure(fmt::format(
         "{} sessions would be ended: add --yes (or look first, with --dry-run)", chosen.size()));
-  std::string question;
-  for (const Session& session : chosen)
-    question += fmt::format("{}  {}\n", session.id(), description(session));
-  question += fmt::format("End these {} sessions? [y/N] ", chosen.size());
-  static_cast<void>(write_all(STDERR_FILENO, question));
+  }
+  static_cast<void>(write_all(STDERR_FILENO, question(sessions, chosen)));
   std::string answer;
   std::getline(std::cin, answer);
   constexpr std::array<std::string_view, 5> kConsent = {"y", "Y", "yes", "Yes", "YES"};
@@ -125,7 +148,7 @@ int run_revoke(const GlobalOptions& global, const RevokeOptions& options) {
     print_results(site, sessions, chosen, {}, options, global.json);
     return kExitDone;
   }
-  if (chosen.size() > 1 && !options.yes) ask(chosen);
+  if (!options.yes) ask(sessions, chosen);
 
   // Before the first signal: with --self it may end the caller. The daemon keeps its own records.
   for (const Session& session : chosen)
@@ -162,7 +185,7 @@ Runner declare_revoke(Options& command) {
                   "how long the processes may take to end on their own (default 10s)")
       .value_name("TIME");
   command.add_flag("--dry-run", options->dry_run, "only show which sessions would be ended");
-  command.add_flag("--yes,-y", options->yes, "do not ask before ending several sessions");
+  command.add_flag("--yes,-y", options->yes, "do not ask first");
   command.add_flag("--self", options->self, "also end the session that this command runs in");
   return [options](const GlobalOptions& global) {
     options->selectors.filter.resolve_user();

@@ -11,6 +11,7 @@
 #include "sessreg/access/selection.h"
 #include "sessreg/access/site_sessions.h"
 #include "sessreg/command.h"
+#include "sessreg/list/place.h"
 #include "sessreg/terminal/table.h"
 
 namespace sessreg {
@@ -22,10 +23,12 @@ std::string or_dash(std::string_view raw) {
 
 int run_show(const GlobalOptions& global, const std::string& id) {
   SiteSessions site(global);
-  const auto sessions = site.read(ProcessTable::read());
+  const ProcessTable table = ProcessTable::read();
+  const auto sessions = site.read(table);
   const Session& session = find_by_prefix(sessions, id, site.is_remote());
+  const Place place = place_of(session, table, OwnSessions(table), true);
   if (global.json) {
-    print(json_text(to_json(session)));
+    print(json_text(to_json(session, place)));
     return kExitDone;
   }
   const std::int64_t now_ms = now().realtime_ms;
@@ -38,6 +41,8 @@ int run_show(const GlobalOptions& global, const std::string& id) {
           {"service", or_dash(session.service())},
           {"from", or_dash(session.host())},
           {"tty", or_dash(session.tty())},
+          {"terminal", or_dash(place.terminal)},
+          {"command", or_dash(place.command)},
           {"state", text(session.state)},
           {"opened", time_with_relative(session.opened_realtime_ms, now_ms)},
           {"last activity", time_with_relative(session.last_activity_realtime_ms, now_ms)},
@@ -48,6 +53,7 @@ int run_show(const GlobalOptions& global, const std::string& id) {
           {"pid", session.leader ? std::to_string(session.pid()) : "-"},
           {"seat", session.has_seat ? "yes" : "no"},
           {"reason", or_dash(session.reason)},
+          {"you are here", place.is_here ? "yes" : "no"},
       },
       stdout_terminal()));
   return kExitDone;

@@ -108,7 +108,8 @@ std::optional<std::uint32_t> Roster::slot_of_token(const TokenDigest& digest) co
 }
 
 void Roster::look_at_terminals(Tracked& tracked, Snapshot& held, const ProcessTable& table) {
-  tracked.terminals_tell = take_typing_as_activity(held, registry_, config_, table, now());
+  tracked.terminals_tell =
+      take_typing_as_activity(held, registry_, config_, table, now()).tells_use();
 }
 
 void Roster::forget(const SlotRef& ref) {

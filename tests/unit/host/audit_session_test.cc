@@ -105,8 +105,8 @@ TEST_CASE("who runs in what a session has left is in that session", "[.root]") {
     record.flags = RecordFlags::has_audit_session | RecordFlags::counts_any;
     record.parent_pid = read_audit_session(getpid()).value_or(0);
     const ProcessTable table = ProcessTable::read();
-    if (!is_own_session(session, table)) return 1;
+    if (!OwnSessions(table).contains(session)) return 1;
     ++record.parent_pid;
-    return is_own_session(session, table) ? 2 : 0;
+    return OwnSessions(table).contains(session) ? 2 : 0;
   });
 }

@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "common/socket_path.h"
+#include "host/terminals.h"
 #include "registry/capacity.h"
 #include "token/token.h"
 #include "varlink/client.h"
@@ -171,6 +172,11 @@ Session session_of(const Fields& json, const std::string& site, const ProcessTab
       static_cast<pid_t>(json.integer("pid", 0, std::numeric_limits<std::int32_t>::max()));
   const ProcessTable::Entry* const process = table.find(pid);
   if (has_process) session.leader = process != nullptr ? process->id : ProcessId{pid, 0};
+  if (session.leader && *state != State::reserved) {
+    TerminalLook look{*session.leader, session.uid};
+    look_at_terminals({&look, 1}, table);
+    session.tty_device = look.tty_device;
+  }
   // By which it is known from then on, as the daemon knows it.
   if (!has_process) record.flags = RecordFlags::no_process;
 

@@ -118,7 +118,8 @@ class ListTable {
  public:
   explicit ListTable(const ListOptions& options)
       : options_(options),
-        of_threads_(kMostThreads, RowTable(options.all_sites, terminal_, now_ms_)) {}
+        of_threads_(kMostThreads,
+                    RowTable(options.all_sites, terminal_, now_ms_, true, options.wide)) {}
 
   // As LookAtRow.
   void measure(std::size_t part, const Row& row) { of_threads_[part].measure(row); }
@@ -181,6 +182,7 @@ void choose_form(ListOptions& options, GlobalOptions& global) {
                                     escape_for_terminal(form)));
   if (options.csv + options.tsv + global.json + options.quiet > (form == "table" ? 0 : 1))
     throw usage_failure("only one of --csv, --tsv, --json, --quiet and --output");
+  if (options.wide && options.by_user) throw usage_failure("either --wide or --by-user");
   if (options.quiet && options.by_user) throw usage_failure("either --quiet or --by-user");
 }
 
@@ -228,6 +230,8 @@ Runner declare_list(Options& command) {
       .not_empty()
       .value_name("ORDER");
   command.add_flag("--reverse", options->reverse, "reverse the order");
+  command.add_flag("--wide", options->wide,
+                   "also the command in the foreground of each session's terminal");
   command.add_flag("--csv", options->csv, "print CSV (RFC 4180)");
   command.add_flag("--tsv", options->tsv, "print tab-separated fields, for scripts");
   command.add_flag("--quiet,-q", options->quiet, "print the ids of the sessions alone");

@@ -23,6 +23,7 @@ struct alignas(128) Part {  // shares no cache line with the next one
 void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& options,
               const ProcessTable& table, const LookAtRow& look) {
   SiteSessions site(global);
+  const OwnSessions own(table);
   const Chooser chooser(options.filter, site);
   const std::size_t expected = site.seats_taken();
   std::vector<Part> parts;
@@ -39,7 +40,9 @@ void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& 
       if (session.state == State::parked) ++part.summary.parked;
       if (options.watch) part.all_ids.push_back(session.snapshot.record.id);
       if (!chooser.fits(session)) return;
-      const Row& row = part.store.add(session, site.config().dangling_after);
+      const Place place = place_of(session, table, own, options.needs_commands(global));
+      if (place.is_here) part.summary.has_caller = true;
+      const Row& row = part.store.add(session, site.config().dangling_after, place);
       if (look) look(index, row);
     });
   }
@@ -54,6 +57,7 @@ void add_site(Listing& listing, const GlobalOptions& global, const ListOptions& 
     summary.sessions += part.summary.sessions;
     summary.reserved += part.summary.reserved;
     summary.parked += part.summary.parked;
+    summary.has_caller |= part.summary.has_caller;
     summary.all_ids.insert(summary.all_ids.end(), part.all_ids.begin(), part.all_ids.end());
     summary.rows += part.store.keys().size();
     summary.stores.push_back(std::move(part.store));
@@ -110,6 +114,10 @@ Listing read(const GlobalOptions& global, const ListOptions& options, const Look
 
 }  // namespace
 
+bool ListOptions::needs_commands(const GlobalOptions& global) const {
+  return !by_user && (wide || csv || tsv || global.json);
+}
+
 Order order_of(const ListOptions& options) {
   if (options.sort.empty()) return options.by_user ? Order::dangling : Order::activity;
   if (options.sort == "activity") return Order::activity;
@@ -159,6 +167,7 @@ std::string footer(const SiteSummary& site, const ListOptions& options) {
   if (!options.filter.is_empty())
     text += fmt::format("; {} of {} session{} shown", site.rows, site.sessions,
                         site.sessions == 1 ? "" : "s");
+  if (site.has_caller && !options.by_user) text += "; * you are here";
   return text;
 }
 

@@ -21,9 +21,13 @@ struct ListOptions {
   bool tsv = false;
   bool reverse = false;
   bool watch = false;
+  bool wide = false;
   bool quiet = false;  // ids alone
   std::string output;  // a form, as another option says it; empty: not given
   std::string sort;    // empty: not given
+
+  // Whether the commands in the foreground are shown.
+  bool needs_commands(const GlobalOptions& global) const;
 };
 
 // One site, and all of its sessions, not only those that are shown.
@@ -36,6 +40,7 @@ struct SiteSummary {
   std::size_t sessions = 0;
   std::size_t reserved = 0;
   std::size_t parked = 0;
+  bool has_caller = false;         // a session that is shown is the one that the caller is in
   std::size_t rows = 0;            // how many of the listing's rows are this site's
   std::vector<SessionId> all_ids;  // with ListOptions::watch: of all its sessions, sorted
   std::vector<RowStore> stores;
@@ -63,7 +68,7 @@ Listing read_listing(const GlobalOptions& global, const ListOptions& options,
 // those rows stay valid as long as both listings live.
 Listing read_next_listing(const GlobalOptions& global, const ListOptions& options, Listing& before);
 
-// "5 of 7 seats, 1 parked, 2 reserved"
+// "5 of 7 seats, 1 parked, 2 reserved; * you are here"
 std::string footer(const SiteSummary& site, const ListOptions& options);
 
 }  // namespace sessreg

@@ -56,6 +56,9 @@ void write_fields(Writer& writer, const Row& row) {
   writer.boolean("seat", row.has_seat);
   text_or_null("reason", row.reason());
   writer.boolean("process", row.pid != 0);
+  text_or_null("terminal", row.terminal());
+  text_or_null("command", row.command());
+  writer.boolean("here", row.is_here);
 }
 
 template <class Writer>

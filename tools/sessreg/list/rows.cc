@@ -97,7 +97,7 @@ bool may_be_formula(std::string_view text) {
 
 }  // namespace
 
-const Row& RowStore::add(const Session& session, Seconds dangling_after) {
+const Row& RowStore::add(const Session& session, Seconds dangling_after, const Place& place) {
   constexpr std::size_t kFirst_bytes = 64 * 1024;
   constexpr std::size_t kLongestText = 255;  // longer than any text in a registry
   if (!memory_) {
@@ -105,8 +105,13 @@ const Row& RowStore::add(const Session& session, Seconds dangling_after) {
     site_ = std::make_unique<std::string>(session.site);
   }
   const RecordImage& record = session.snapshot.record;
-  std::array texts = {session.user(), session.service(), session.host(), session.tty(),
-                      std::string_view(session.reason)};
+  std::array texts = {session.user(),
+                      session.service(),
+                      session.host(),
+                      session.tty(),
+                      std::string_view(session.reason),
+                      std::string_view(place.terminal),
+                      std::string_view(place.command)};
   std::size_t size_bytes = sizeof(Row) + (session.expires_realtime_ms ? sizeof(std::int64_t) : 0);
   for (std::string_view& text : texts) {
     text = text.substr(0, kLongestText);
@@ -128,6 +133,7 @@ const Row& RowStore::add(const Session& session, Seconds dangling_after) {
   row.state = session.state;
   row.has_seat = session.has_seat;
   row.is_dangling = session.is_idle_for(dangling_after);
+  row.is_here = place.is_here;
 
   char* at = static_cast<char*>(memory) + sizeof(Row);
   if (session.expires_realtime_ms) {

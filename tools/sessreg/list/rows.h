@@ -14,6 +14,7 @@
 
 #include "common/session.h"
 #include "sessreg/list/huge_pages.h"
+#include "sessreg/list/place.h"
 
 namespace sessreg {
 
@@ -27,7 +28,9 @@ struct Row {
   std::string_view service() const { return text(1); }
   std::string_view host() const { return text(2); }
   std::string_view tty() const { return text(3); }
-  std::string_view reason() const { return text(4); }  // empty: none
+  std::string_view reason() const { return text(4); }    // empty: none
+  std::string_view terminal() const { return text(5); }  // as in Place
+  std::string_view command() const { return text(6); }
   std::optional<std::int64_t> expires_realtime_ms() const {
     if (!expires) return std::nullopt;
     std::int64_t realtime_ms = 0;
@@ -51,8 +54,9 @@ struct Row {
   bool has_seat : 1 = false;
   bool is_dangling : 1 = false;
   bool expires : 1 = false;
+  bool is_here : 1 = false;
   bool is_plain : 1 = true;  // every format can write its texts as they are
-  std::array<std::uint8_t, 5> text_sizes{};
+  std::array<std::uint8_t, 7> text_sizes{};
 
  private:
   std::string_view text(std::size_t index) const {
@@ -108,7 +112,7 @@ class RowStore {
   // are orders of users, and sort like `activity` here.
   explicit RowStore(Order order) : order_(order) {}
 
-  const Row& add(const Session& session, Seconds dangling_after);
+  const Row& add(const Session& session, Seconds dangling_after, const Place& place = {});
   // About that many `more` rows will be added.
   void expect(std::size_t more) { keys_.reserve(keys_.size() + more); }
   void sort();

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "common/times.h"
+#include "host/terminals.h"
 #include "sessreg/access/selection.h"
 
 namespace sessreg {
@@ -53,7 +54,7 @@ void set_number(Cell& cell, std::uint64_t number) {
   set_plain(cell, Digits(number).text());
 }
 
-std::vector<Column> session_columns(bool with_site, bool with_process) {
+std::vector<Column> session_columns(bool with_site, bool with_process, bool with_command) {
   std::vector<Column> columns = {{"id"},
                                  {"user", true},
                                  {"service", true},
@@ -64,8 +65,14 @@ std::vector<Column> session_columns(bool with_site, bool with_process) {
                                  {"last activity", false, "used"},
                                  {.header = "expires", .expendable = true}};
   if (with_process) columns.push_back({"pid"});
+  if (with_command) columns.push_back({"command", true});
   if (with_site) columns.insert(columns.begin(), {"site", true});
   return columns;
+}
+
+// Where its processes are, rather than what the service said when it was opened: sshd says "ssh".
+std::string_view tty_of(const Row& row) {
+  return row.terminal().empty() ? row.tty() : row.terminal();
 }
 
 Colour colour_of(State state) {
@@ -88,15 +95,29 @@ Colour colour_of(State state) {
 
 }  // namespace
 
-RowTable::RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms, bool with_process)
+RowTable::RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms, bool with_process,
+                   bool with_command)
     : with_site_(with_site),
       with_process_(with_process),
-      cuts_ids_(terminal.is_terminal),
+      with_command_(with_command),
+      is_for_terminal_(terminal.is_terminal),
       now_ms_(now_ms),
-      table_(session_columns(with_site, with_process), terminal) {}
+      table_(session_columns(with_site, with_process, with_command), terminal) {}
+
+// "active*" where the caller is.
+std::string_view RowTable::state_of(const Row& row) const {
+  if (!row.is_here || !is_for_terminal_) return text(row.state);
+  static const auto marked = [] {
+    std::array<std::string, kStates> texts;
+    for (std::size_t i = 0; i < texts.size(); ++i)
+      texts[i] = std::string(text(static_cast<State>(i))) + "*";
+    return texts;
+  }();
+  return marked[static_cast<std::size_t>(row.state)];
+}
 
 void RowTable::fit(std::size_t digits) {
-  digits_ = cuts_ids_ ? digits : sizeof(SessionId) * 2;
+  digits_ = is_for_terminal_ ? digits : sizeof(SessionId) * 2;
   table_.measure(with_site_ ? 1 : 0, static_cast<int>(digits_), static_cast<int>(digits_));
   table_.fit();
 }
@@ -118,17 +139,18 @@ void RowTable::measure(const Row& row) {
   any(row.user());
   any(row.service());
   any(row.host());
-  any(row.tty());
-  plain(std::strlen(text(row.state)));
+  any(tty_of(row));
+  plain(state_of(row).size());
   measure_time(column++, row.opened_realtime_ms);
   measure_time(column++, row.last_activity_realtime_ms);
   if (const auto expires_ms = row.expires_realtime_ms())
     measure_time(column++, *expires_ms);
   else
     plain(std::strlen(kAbsent));
-  if (!with_process_) return;
-  plain(row.pid == 0 ? std::strlen(kAbsent)
-                     : Digits(static_cast<std::uint64_t>(row.pid)).text().size());
+  if (with_process_)
+    plain(row.pid == 0 ? std::strlen(kAbsent)
+                       : Digits(static_cast<std::uint64_t>(row.pid)).text().size());
+  if (with_command_) any(row.command());
 }
 
 void RowTable::measure_text(std::size_t column, std::string_view raw) {
@@ -145,7 +167,7 @@ void RowTable::measure_time(std::size_t column, std::int64_t realtime_ms) {
 }
 
 void RowTable::append_line(std::string& out, const Row& row, bool is_new) const {
-  boost::container::static_vector<CellView, 11> cells;
+  boost::container::static_vector<CellView, 12> cells;
   std::vector<std::string> escaped;
   const auto plain = [&](std::string_view text, Colour colour = Colour::none) {
     cells.push_back({text, colour, true});
@@ -164,8 +186,8 @@ void RowTable::append_line(std::string& out, const Row& row, bool is_new) const 
   any(row.user(), row.is_plain);
   any(row.service(), row.is_plain);
   any(row.host(), row.is_plain);
-  any(row.tty(), row.is_plain);
-  plain(text(row.state), colour_of(row.state));
+  any(tty_of(row), row.is_plain);
+  plain(state_of(row), colour_of(row.state));
   boost::container::static_vector<TimeWithRelative, 3> times;
   const auto time = [&](std::int64_t realtime_ms) {
     const TimeWithRelative& when = times.emplace_back(realtime_ms, now_ms_);
@@ -182,6 +204,7 @@ void RowTable::append_line(std::string& out, const Row& row, bool is_new) const 
     plain(kAbsent);
   const Digits pid(static_cast<std::uint64_t>(row.pid));
   if (with_process_) plain(row.pid == 0 ? std::string_view(kAbsent) : pid.text());
+  if (with_command_) any(row.command(), row.is_plain);
   table_.append_line(out, std::span<const CellView>(cells.data(), cells.size()));
 }
 
@@ -193,7 +216,7 @@ std::string sessions_table(const std::vector<Session>& sessions, const Terminal&
   });
   RowTable table(false, terminal, now_ms, with_process);
   for (const Session& session : sessions)
-    table.measure(store.add(session, Seconds(0)));
+    table.measure(store.add(session, Seconds(0), {.terminal = terminal_name(session.tty_device)}));
   table.fit(distinct_digits(sessions));
   std::string text;
   table.append_header(text);

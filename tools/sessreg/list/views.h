@@ -20,7 +20,8 @@ std::string sessions_table(const std::vector<Session>& sessions, const Terminal&
 // The same table, written row by row.
 class RowTable {
  public:
-  RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms, bool with_process = true);
+  RowTable(bool with_site, const Terminal& terminal, std::int64_t now_ms, bool with_process = true,
+           bool with_command = false);
 
   void measure(const Row& row);
   // Adds all that `other`, made in the same way, has measured.
@@ -32,12 +33,14 @@ class RowTable {
   void append_line(std::string& out, const Row& row, bool is_new = false) const;
 
  private:
+  std::string_view state_of(const Row& row) const;
   void measure_text(std::size_t column, std::string_view raw);
   void measure_time(std::size_t column, std::int64_t realtime_ms);
 
   bool with_site_;
   bool with_process_;
-  bool cuts_ids_;
+  bool with_command_;
+  bool is_for_terminal_;  // ids are cut, and the session that the caller is in has a mark
   std::size_t digits_ = 0;
   std::int64_t now_ms_;
   TableWriter table_;

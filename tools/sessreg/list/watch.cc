@@ -110,7 +110,7 @@ class Watch {
     } else {
       all = listing_.rows.size();
       const auto shown = std::span(listing_.rows).first(all + 1 > room ? room - 2 : all);
-      RowTable table(options_.all_sites, terminal, now_ms);
+      RowTable table(options_.all_sites, terminal, now_ms, true, options_.wide);
       for (const Row* row : shown)
         table.measure(*row);
       table.fit(distinct_digits(listing_.rows));
