@@ -350,9 +350,10 @@ Config default_config(std::string_view site) {
   config.message_site_full =
       "There are more than {limit} active user sessions. Please try again later.";
   config.message_user_full =
-      "You may have at most {limit} sessions at once. Please end one of them and try again.";
+      "You have as many sessions as you may have at once ({limit}). Please end one of them and try "
+      "again.";
   config.message_group_full =
-      "Your group may have at most {limit} sessions at once. Please try again later.";
+      "Your group has as many sessions as it may have at once ({limit}). Please try again later.";
   config.message_locked =
       "You are already logged in elsewhere. Please end that session, or try again in {seconds} "
       "seconds.";

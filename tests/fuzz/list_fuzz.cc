@@ -313,10 +313,10 @@ void require_tables(RowStore& store, const Terminal& terminal, bool with_site) {
 
 // As `show` prints them: each on a line of its own.
 void require_fields(const Session& session, Terminal terminal) {
+  terminal.columns = 0;  // else they are broken
   const std::string text = field_list({{"user", escape_for_terminal(session.user())},
                                        {"reason", escape_for_terminal(session.reason)}},
                                       terminal);
-  terminal.columns = 0;  // these are not cut
   require_table(text, terminal, 2);
 }
 

@@ -94,8 +94,8 @@ TEST_CASE("at a user's limit that user is refused with a message of its own") {
   Transaction a(site, "daemon"), b(site, "daemon"), c(site, "bin");
   CHECK(a.account() == PAM_SUCCESS);
   CHECK(b.account() == PAM_PERM_DENIED);
-  CHECK(b.texts() ==
-        Texts{"You may have at most 1 sessions at once. Please end one of them and try again."});
+  CHECK(b.texts() == Texts{"You have as many sessions as you may have at once (1). Please end one "
+                           "of them and try again."});
   CHECK(c.account() == PAM_SUCCESS);
 }
 
@@ -121,8 +121,9 @@ TEST_CASE("a group's members share its seats") {
   Transaction a(site, "daemon"), b(site, "daemon"), c(site, "bin");
   CHECK(a.account() == PAM_SUCCESS);
   CHECK(b.account() == PAM_PERM_DENIED);
-  CHECK(b.texts() ==
-        Texts{"Your group may have at most 1 sessions at once. Please try again later."});
+  CHECK(
+      b.texts() ==
+      Texts{"Your group has as many sessions as it may have at once (1). Please try again later."});
   CHECK(c.account() == PAM_SUCCESS);
 }
 
@@ -315,8 +316,8 @@ TEST_CASE("opening decides about a session that is a new one after all") {
   REQUIRE(inside.open_session() == PAM_SUCCESS);
   CHECK(another.account() == PAM_SUCCESS);
   CHECK(another.open_session() == PAM_PERM_DENIED);
-  CHECK(another.texts() ==
-        Texts{"You may have at most 1 sessions at once. Please end one of them and try again."});
+  CHECK(another.texts() == Texts{"You have as many sessions as you may have at once (1). Please "
+                                 "end one of them and try again."});
   CHECK(site.seats() == 1);
 }
 

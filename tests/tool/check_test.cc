@@ -489,12 +489,12 @@ TEST_CASE("a registry that cannot be used is found, with the mend for its site")
   }
   SECTION("made for another capacity") {
     host.sandbox().configure("capacity = 100\n");
-    CHECK(
-        host.findings() ==
-        "~/test.reg: was made for 4096 sessions, 'capacity' is 100 by now; it is made anew at the "
-        "next boot (or remove it while nobody is logged in)\n");
+    CHECK(host.findings() ==
+          "~/test.reg: was made with a capacity of 4096, 'capacity' is 100 by now; it is made anew "
+          "at the "
+          "next boot (or remove it while nobody is logged in)\n");
     host.sandbox().configure("capacity = 9000\nsessions_limit = 5000\n");
-    CHECK_THAT(host.findings(), Catch::Contains("has room for 4096 sessions only, "
+    CHECK_THAT(host.findings(), Catch::Contains("has a capacity of 4096 only, "
                                                 "'sessions_limit' is 5000; "));
   }
   SECTION("full of groups") {

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "../support/catch.h"
 #include "support.h"
@@ -164,11 +165,67 @@ TEST_CASE("help and version are exit code 0, before and after the command") {
   CHECK_THAT(run_tool({"list", "--help"}).out, Catch::Contains("--dangling"));
 }
 
+TEST_CASE("no line of any help is wider than a terminal of 80 columns") {
+  const std::vector<std::vector<std::string>> commands = {{},
+                                                          {"list"},
+                                                          {"show"},
+                                                          {"status"},
+                                                          {"metrics"},
+                                                          {"revoke"},
+                                                          {"message"},
+                                                          {"limit"},
+                                                          {"reload"},
+                                                          {"purge"},
+                                                          {"failures"},
+                                                          {"touch"},
+                                                          {"token"},
+                                                          {"explain"},
+                                                          {"check"},
+                                                          {"token", "inspect"},
+                                                          {"token", "verify"}};
+  for (std::vector<std::string> command : commands) {
+    CAPTURE(command);
+    command.push_back("--help");
+    std::istringstream help(run_tool(command).out);
+    for (std::string line; std::getline(help, line);) {
+      CAPTURE(line);
+      CHECK(line.size() <= 80);
+    }
+  }
+}
+
+TEST_CASE("what is printed on a terminal of 80 columns fits it") {
+  Sandbox sandbox("sessions_limit = 9\nmax_failed_auth_per_host = 1\n");
+  const Process first(sleeps), second(sleeps);
+  const std::string host = "2001:db8:1234:5678:9abc:def0:1234:5678";
+  const std::string id =
+      id_of(sandbox.admit(login_of("a-user-with-a-long-name", first, "cockpit-session", host)));
+  sandbox.admit(login_of("bob", second));
+  CHECK(sandbox.tool({"limit", "2"}).code == 0);
+  ToolOptions ascii;  // one byte a column
+  ascii.environment = {"LC_ALL=C", "NO_COLOR=1"};
+  for (const std::vector<std::string>& command : {std::vector<std::string>{"list"},
+                                                  {"list", "--wide"},
+                                                  {"list", "--by-user"},
+                                                  {"status"},
+                                                  {"failures"},
+                                                  {"purge"},
+                                                  {"revoke", "--all", "--dry-run"},
+                                                  {"message", "--all", "Hello"}}) {
+    CAPTURE(command);
+    std::istringstream shown(sandbox.tool_on_terminal(80, command, ascii).out);
+    for (std::string line; std::getline(shown, line);) {
+      CAPTURE(line);
+      CHECK((line.size() <= 80 || line.find(sandbox.conf_path()) != line.npos));
+    }
+  }
+}
+
 TEST_CASE("the help of a command has examples, and their command lines are right") {
   const Sandbox sandbox;
   std::vector<std::vector<std::string>> commands;
   for (const char* command : {"list", "show", "status", "metrics", "revoke", "message", "limit",
-                              "purge", "failures", "touch", "token", "explain", "check"})
+                              "reload", "purge", "failures", "touch", "token", "explain", "check"})
     commands.push_back({command});
   for (const char* command : {"inspect", "verify", "keygen", "rotate", "public"})
     commands.push_back({"token", command});

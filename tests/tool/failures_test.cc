@@ -61,7 +61,7 @@ TEST_CASE("blacklisted hosts come first, then the latest failure") {
                                   "2001:db8::/64 +2 +1m ago +-\n"
                                   "192\\.0\\.2\\.1 +1 +5m ago +-\n"));
   CHECK_THAT(sandbox.tool_on_terminal(200, {"failures"}).out,
-             Catch::EndsWith("\n3 hosts, 1 blacklisted; 3 failures blacklist a host for 7200s\n"));
+             Catch::EndsWith("\n3 hosts, 1 blacklisted; 3 failures blacklist a host for 2h\n"));
 }
 
 TEST_CASE("where nothing is counted the table says so, and nobody is blacklisted") {

@@ -88,10 +88,12 @@ nlohmann::ordered_json hosts_json(const Site& site, const std::vector<Host>& hos
 std::string footer(const Site& site, const std::vector<Host>& hosts) {
   const auto blacklisted = static_cast<std::size_t>(
       std::count_if(hosts.begin(), hosts.end(), [](const Host& host) { return host.blacklisted; }));
-  return fmt::format("{}, {} blacklisted; {} failure{} blacklist a host for {}s\n",
-                     quantity(hosts.size()), blacklisted, site.config.max_failed_auth_per_host,
-                     site.config.max_failed_auth_per_host == 1 ? "" : "s",
-                     site.config.blacklist_time.count());
+  return fmt::format(
+      "{}, {} blacklisted; {} a host for {}\n", quantity(hosts.size()), blacklisted,
+      site.config.max_failed_auth_per_host == 1
+          ? "1 failure blacklists"
+          : fmt::format("{} failures blacklist", site.config.max_failed_auth_per_host),
+      duration_text(site.config.blacklist_time));
 }
 
 std::string hosts_text(const Site& site, const std::vector<Host>& hosts, const Now& at) {

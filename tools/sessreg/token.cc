@@ -197,8 +197,8 @@ constexpr std::array kTokenCommands = {
                  "token inspect - < /run/app/token  what the token in that file says"},
     TokenCommand{"verify", "tell whether a token is valid (needs only the public key)", true,
                  run_verify,
-                 "token verify                                         $SESSREG_TOKEN\n"
-                 "token verify --public-key /etc/app/site.pub --json  on another host; its claims"},
+                 "token verify                                  $SESSREG_TOKEN\n"
+                 "token verify --public-key /etc/app/site.pub  on another host"},
     TokenCommand{
         "keygen", "make the site's key if it has none", false,
         [](const GlobalOptions& global, const TokenOptions&) { return run_keygen(global); },

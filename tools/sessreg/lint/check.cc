@@ -322,12 +322,12 @@ class Check {
         "it is made anew at the next boot (or remove it while nobody is logged in)";
     if (config.sessions_limit > capacity)
       findings_.push_back({place_of(config.registry, 0),
-                           fmt::format("has room for {} sessions only, 'sessions_limit' is {}",
+                           fmt::format("has a capacity of {} only, 'sessions_limit' is {}",
                                        capacity, config.sessions_limit),
                            mend});
     else
       findings_.push_back({place_of(config.registry, 0),
-                           fmt::format("was made for {} sessions, 'capacity' is {} by now",
+                           fmt::format("was made with a capacity of {}, 'capacity' is {} by now",
                                        capacity, config.capacity),
                            mend});
   }

@@ -261,6 +261,32 @@ std::string Table::text(const Terminal& terminal) const {
   return result;
 }
 
+namespace {
+
+// Broken at its spaces, so that no line is wider than `columns` (0: no limit) behind a margin.
+void append_broken(std::string& out, std::string_view text, int margin, int columns) {
+  int used = margin;
+  for (bool is_first = true; is_first || !text.empty(); is_first = false) {
+    const std::size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const int width = display_width(word);
+    if (is_first) {
+      used += width;
+    } else if (columns > 0 && used + 1 + width > columns) {
+      out += '\n';
+      out.append(static_cast<std::size_t>(margin), ' ');
+      used = margin + width;
+    } else {
+      out += ' ';
+      used += 1 + width;
+    }
+    out += word;
+  }
+}
+
+}  // namespace
+
 std::string field_list(const std::vector<std::pair<std::string, std::string>>& fields,
                        const Terminal& terminal) {
   int widest = 0;
@@ -271,7 +297,8 @@ std::string field_list(const std::vector<std::pair<std::string, std::string>>& f
     result += name;
     const int gap = widest - display_width(name) + kGap;
     result.append(static_cast<std::size_t>(gap), ' ');
-    result += terminal.is_terminal && !terminal.utf8 ? to_ascii(value) : value;
+    const std::string text = terminal.is_terminal && !terminal.utf8 ? to_ascii(value) : value;
+    append_broken(result, text, widest + kGap, terminal.columns);
     result += '\n';
   }
   return result;

@@ -100,7 +100,7 @@ class Table {
   std::vector<std::vector<Cell>> rows_;
 };
 
-// "name   value" lines, values aligned.
+// "name   value" lines, values aligned, and broken at their spaces where the terminal is narrow.
 std::string field_list(const std::vector<std::pair<std::string, std::string>>& fields,
                        const Terminal& terminal);
 
