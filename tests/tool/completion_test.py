@@ -61,6 +61,13 @@ class Completions:
         self.assertTrue({"activity", "opened", "user"} <= self.offered("list", "--sort", ""))
         self.assertEqual(self.offered("list", "--sort", "ac"), {"activity"})
 
+    def test_what_is_left_is_offered_after_a_comma(self):
+        def left(*words):
+            return {word.rpartition(",")[2] for word in self.offered(*words)}
+        self.assertEqual(left("list", "--state", "active,parked,"), STATES - {"active", "parked"})
+        self.assertEqual(left("revoke", "--state", "exempt,o"), {"orphaned"})
+        self.assertEqual(left("list", "--kind", "device,"), {"process"})
+
     def test_hosts_with_failures(self):
         self.assertEqual(self.offered("failures", "--reset", ""), {"192.0.2.66"})
         self.assertEqual(self.offered("failures", "--reset", "192.0.2.1"), set())

@@ -3,6 +3,9 @@
 #include <grp.h>
 #include <unistd.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "../support/catch.h"
 #include "base/clock.h"
 #include "config/remote_host.h"
@@ -25,6 +28,41 @@ std::string last_line(const std::string& text) {
 }
 
 }  // namespace
+
+TEST_CASE("a service that no stack leads to the module is said to be one") {
+  const Sandbox sandbox;
+  const std::string pam = sandbox.directory() + "/pam.d";
+  std::filesystem::create_directory(pam);
+  const auto stack = [&](const std::string& name, const std::string& text) {
+    std::ofstream(pam + "/" + name) << text;
+  };
+  stack("common", "account required pam_sessreg.so\n");
+  stack("sshd", "@include common\n");
+  stack("login", "account required pam_unix.so\n#account required pam_sessreg.so\n");
+  stack("failing", "auth required pam_sessreg.so preauth\n");
+  const auto explained = [&](const std::string& service) {
+    return sandbox.tool({"explain", "nobody", "--service", service, "--pam-dir", pam});
+  };
+  const auto in_stack = [&](const std::string& service) {
+    return sandbox.tool({"explain", "nobody", "--service", service, "--pam-dir", pam, "--json"})
+        .json()["in_stack"];
+  };
+  CHECK_THAT(explained("nosuch").out,
+             Catch::Contains("\nstack    no stack of nosuch names pam_sessreg.so: its logins are "
+                             "neither counted nor refused\n"));
+  CHECK(in_stack("nosuch") == false);
+  CHECK(in_stack("login") == false);
+  CHECK(in_stack("failing") == false);
+  CHECK(in_stack("sshd") == true);
+  CHECK_THAT(explained("sshd").out, !Catch::Contains("stack"));
+  // libpam takes that for who has none.
+  stack("other", "session required pam_sessreg.so\n");
+  CHECK(in_stack("nosuch") == true);
+  CHECK(in_stack("login") == false);
+  std::filesystem::remove_all(pam);
+  CHECK(in_stack("nosuch").is_null());
+  CHECK(sandbox.tool({"explain", "nobody", "--json"}).json()["in_stack"].is_null());
+}
 
 TEST_CASE("each rule is explained with its value and where it comes from") {
   const Sandbox sandbox(

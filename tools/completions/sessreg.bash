@@ -39,6 +39,17 @@ _@FUNCTION@_offer() {
   done
 }
 
+# Offers those of the words $2 that are not in the list $1 yet, which has commas and is being typed.
+_@FUNCTION@_sequence() {
+  local given='' word
+  local -a left=()
+  [[ $1 != *,* ]] || given=${1%,*},
+  for word in $2; do
+    [[ ,$given == *,"$word",* ]] || left+=("$word")
+  done
+  mapfile -t COMPREPLY < <(compgen -P "$given" -W "${left[*]}" -- "${1##*,}")
+}
+
 _@FUNCTION@_sites() {
   local file
   echo default
@@ -100,10 +111,7 @@ _@FUNCTION@() {
       return
       ;;
     --state)
-      local given=''
-      [[ $word != *,* ]] || given=${word%,*},
-      mapfile -t COMPREPLY < <(
-        compgen -P "$given" -W 'active parked reserved orphaned left ending exempt observed' -- "${word##*,}")
+      _@FUNCTION@_sequence "$word" 'active parked reserved orphaned left ending exempt observed'
       return
       ;;
     --sort)
@@ -116,7 +124,7 @@ _@FUNCTION@() {
     --idle) mapfile -t COMPREPLY < <(compgen -W '15m 1h 8h 1d 4d 2w' -- "$word"); return ;;
     --grace) mapfile -t COMPREPLY < <(compgen -W '5s 10s 30s 1m' -- "$word"); return ;;
     --output) mapfile -t COMPREPLY < <(compgen -W 'table json csv tsv ids' -- "$word"); return ;;
-    --kind) mapfile -t COMPREPLY < <(compgen -W 'process device' -- "$word"); return ;;
+    --kind) _@FUNCTION@_sequence "$word" 'process device'; return ;;
     --reason | --device) return ;;
   esac
 

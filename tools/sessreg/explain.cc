@@ -23,6 +23,7 @@
 #include "session/send_off.h"
 #include "sessreg/command.h"
 #include "sessreg/explain_devices.h"
+#include "sessreg/lint/service_stack.h"
 #include "sessreg/list/views.h"
 #include "sessreg/terminal/table.h"
 
@@ -32,7 +33,9 @@ namespace {
 struct ExplainOptions {
   std::string user;
   std::string service = "sshd";
+  bool service_is_given = false;
   std::string host;
+  std::string pam_dir;  // empty: the host's own
 };
 
 enum class Verdict { admitted, refused, exempt, ignored };
@@ -79,6 +82,8 @@ struct Explanation {
   std::string message;
   std::uint32_t seats = 0;
   bool may_reattach = false;
+  // Whether a stack of the service leads its logins to the module; unset: not looked at, or not known.
+  std::optional<bool> is_in_stack;
 };
 
 std::string limit_text(std::int32_t limit) {
@@ -415,6 +420,10 @@ std::string explanation_text(const Site& open, const ExplainOptions& options,
       {"user", escape_for_terminal(told.user.name) + about_user(told)},
       {"service", escape_for_terminal(options.service) +
                       (told.devices ? " (its sessions have no process)" : "")}};
+  if (told.is_in_stack == false)
+    head.emplace_back("stack", fmt::format("no stack of {} names pam_sessreg.so: its logins are "
+                                           "neither counted nor refused",
+                                           escape_for_terminal(options.service)));
   if (told.devices) append_fields(head, *told.devices, told.user.name);
   head.emplace_back("from", told.failed ? escape_for_terminal(options.host) +
                                               failed_text(*told.failed, open.config)
@@ -481,6 +490,7 @@ nlohmann::ordered_json explanation_json(const Site& open, const ExplainOptions& 
   json["user"] = told.user.name;
   json["uid"] = told.user.uid ? nlohmann::ordered_json(*told.user.uid) : nullptr;
   json["service"] = options.service;
+  json["in_stack"] = told.is_in_stack ? nlohmann::ordered_json(*told.is_in_stack) : nullptr;
   json["host"] = or_null(options.host);
   json["verdict"] = text(told.verdict);
   json["because"] = or_null(told.because);
@@ -509,8 +519,13 @@ int run_explain(const GlobalOptions& global, const ExplainOptions& options) {
   constexpr int kTurns = 10;
   for (int turn = 0; turn < kTurns; ++turn) {
     Site open = open_site(global);
-    const auto told = try_to_explain(open, global, options);
+    auto told = try_to_explain(open, global, options);
     if (!told) continue;
+    // An application's logins come by the daemon's socket.
+    if (options.service_is_given && !(told->devices && told->devices->clients))
+      told->is_in_stack = stack_names_module(
+          options.service, options.pam_dir.empty() ? host_pam_directories()
+                                                   : std::vector<std::string>{options.pam_dir});
     print(global.json ? json_text(explanation_json(open, options, *told))
                       : explanation_text(open, options, *told));
     return told->verdict == Verdict::refused ? kExitRefused : kExitDone;
@@ -524,13 +539,17 @@ int run_explain(const GlobalOptions& global, const ExplainOptions& options) {
 Runner declare_explain(Options& command) {
   auto options = std::make_shared<ExplainOptions>();
   command.add_argument("USER", options->user, "the user who would log in").required().not_empty();
-  command.add_option("--service", options->service, "through this PAM service (default sshd)")
-      .not_empty()
-      .value_name("SERVICE");
+  Option service =
+      command.add_option("--service", options->service, "through this PAM service (default sshd)");
+  service.not_empty().value_name("SERVICE");
   command.add_option("--host", options->host, "from this remote host")
       .not_empty()
       .value_name("HOST");
-  return [options](const GlobalOptions& global) { return run_explain(global, *options); };
+  command.add_option("--pam-dir", options->pam_dir).not_empty().hidden();
+  return [options, service](const GlobalOptions& global) {
+    options->service_is_given = service.is_given();
+    return run_explain(global, *options);
+  };
 }
 
 }  // namespace sessreg

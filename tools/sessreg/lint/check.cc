@@ -23,6 +23,7 @@
 #include "sessreg/lint/pam_findings.h"
 #include "sessreg/lint/pam_stacks.h"
 #include "sessreg/lint/service_findings.h"
+#include "sessreg/lint/service_stack.h"
 #include "sessreg/lint/setting_findings.h"
 #include "sessreg/lint/sshd_config.h"
 
@@ -40,7 +41,7 @@ struct CheckOptions {
 
 std::vector<std::string> pam_directories(const CheckOptions& options) {
   if (!options.pam_dir.empty()) return {options.pam_dir};
-  return {"/etc/pam.d", "/usr/lib/pam.d"};
+  return host_pam_directories();
 }
 
 // Some distributions keep their own file out of /etc, for who has none there.

@@ -24,10 +24,6 @@ namespace {
 constexpr std::string_view kModule = "pam_sessreg.so";
 constexpr std::string_view kTypes[] = {"auth", "account", "session", "password"};
 
-bool is_module(const PamLine& line) {
-  return line.module_name() == kModule;
-}
-
 // elogind's module is that of systemd-logind on hosts without systemd.
 bool makes_session(const PamLine& line) {
   return line.module_name() == "pam_systemd.so" || line.module_name() == "pam_elogind.so";
@@ -626,6 +622,10 @@ class Checker {
 };
 
 }  // namespace
+
+bool is_module(const PamLine& line) {
+  return line.module_name() == kModule;
+}
 
 PamCheck check_pam_stacks(const PamStacks& stacks,
                           const std::function<const Result<Config>&(const PamSite&)>& configuration,

@@ -14,6 +14,9 @@
 
 namespace sessreg {
 
+// Whether a line names our module.
+bool is_module(const PamLine& line);
+
 // The site that a line of a stack is about.
 struct PamSite {
   std::string site = "default";
