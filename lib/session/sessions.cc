@@ -20,13 +20,6 @@ std::int64_t saturated_sum(std::int64_t a, std::int64_t b) {
                : std::numeric_limits<std::int64_t>::max();
 }
 
-// A reservation's maker is not a session yet, and its terminal is somebody else's.
-std::vector<ProcessTable::Entry> processes_of(const Snapshot& snapshot, const ProcessTable& table) {
-  const auto leader = leader_of(snapshot.record);
-  if (snapshot.record.kind == RecordKind::reservation || !leader) return {};
-  return sessreg::processes_of(*leader, leftovers_of(snapshot.record), table);
-}
-
 // Fills in all but the snapshot. Memory that `session` has is used again.
 void fill(Session& session, const std::string& site, State state, bool terminals_tell,
           const Now& at) {
@@ -136,7 +129,10 @@ bool Session::is_idle_for(Seconds time) const {
 }
 
 std::vector<ProcessTable::Entry> processes_of(const Session& session, const ProcessTable& table) {
-  return processes_of(session.snapshot, table);
+  // A reservation's maker is not a session yet, and its terminal is somebody else's. (The leader is not
+  // the record's: of a session that the daemon has told, that has none.)
+  if (session.snapshot.record.kind == RecordKind::reservation || !session.leader) return {};
+  return processes_of(*session.leader, leftovers_of(session.snapshot.record), table);
 }
 
 SessionScan::SessionScan(Registry& registry, const Config& config, const ProcessTable& table)

@@ -65,7 +65,7 @@ class Completions:
         def left(*words):
             return {word.rpartition(",")[2] for word in self.offered(*words)}
         self.assertEqual(left("list", "--state", "active,parked,"), STATES - {"active", "parked"})
-        self.assertEqual(left("revoke", "--state", "exempt,o"), {"orphaned"})
+        self.assertEqual(left("revoke", "--state", "exempt,o"), {"orphaned", "observed"})
         self.assertEqual(left("list", "--kind", "device,"), {"process"})
 
     def test_hosts_with_failures(self):

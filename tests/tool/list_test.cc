@@ -178,7 +178,9 @@ TEST_CASE("the session that the command runs in is marked") {
   std::getline(file, json, '\0');
   std::getline(file, shown, '\0');
   std::getline(file, piped, '\0');
-  for (const nlohmann::json& session : parse_json(json)["sessions"])
+  const nlohmann::json listed = parse_json(json);
+  REQUIRE(listed["sessions"].size() == 2);
+  for (const nlohmann::json& session : listed["sessions"])
     CHECK(session["here"] == (session["user"] == "own"));
   CHECK_THAT(shown, Catch::Contains("active*  ") && Catch::EndsWith("; * you are here\n"));
   for (const std::string& line : lines_of(shown)) {

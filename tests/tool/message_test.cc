@@ -1,5 +1,6 @@
 // sessreg message: a line on terminals, and nobody is ended.
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -164,6 +165,7 @@ TEST_CASE("a user's message reaches the own sessions, and no others") {
   const auto is = [](uid_t uid) {
     return [uid](const std::function<void()>& ready) {
       become(uid);
+      prctl(PR_SET_DUMPABLE, 1);  // as what a login has executed: its user can look at it
       sleeps(ready);
     };
   };

@@ -96,8 +96,8 @@ void add_filter_options(Options& command, Filter& filter) {
       .value_name("KINDS");
   command
       .add_option("--state", filter.states,
-                  "only sessions in these states: "
-                  "active,parked,reserved,orphaned,left,ending,exempt,observed")
+                  "only sessions in one of these states: active, parked, reserved, orphaned, "
+                  "left, ending, exempt, observed")
       .not_empty()
       .value_name("STATE,...");
   command

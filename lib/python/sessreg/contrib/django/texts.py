@@ -14,11 +14,11 @@ _REFUSALS = {
     "site_full": ngettext_lazy("There are more than %(limit)s active user sessions. Please try again later.",
                                "There are more than %(limit)s active user sessions. Please try again later.", "limit"),
     "user_full": ngettext_lazy(
-        "You may have at most %(limit)s sessions at once. Please end one of them and try again.",
-        "You may have at most %(limit)s sessions at once. Please end one of them and try again.", "limit"),
+        "You have as many sessions as you may have at once (%(limit)s). Please end one of them and try again.",
+        "You have as many sessions as you may have at once (%(limit)s). Please end one of them and try again.", "limit"),
     "group_full": ngettext_lazy(
-        "Your group may have at most %(limit)s sessions at once. Please try again later.",
-        "Your group may have at most %(limit)s sessions at once. Please try again later.", "limit"),
+        "Your group has as many sessions as it may have at once (%(limit)s). Please try again later.",
+        "Your group has as many sessions as it may have at once (%(limit)s). Please try again later.", "limit"),
     "locked": ngettext_lazy(
         "You are already logged in elsewhere. Please end that session, or try again in %(seconds)s seconds.",
         "You are already logged in elsewhere. Please end that session, or try again in %(seconds)s seconds.",
