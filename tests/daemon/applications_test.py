@@ -140,7 +140,7 @@ class Logins(ApplicationTest):
         told = self.refusal("anna", "y")
         self.assertEqual((told["reason"], told["limit"], told["count"], told["seconds"]),
                          ("user_full", 1, 1, 0))
-        self.assertIn("at most 1 sessions", told["message"])
+        self.assertIn("as many sessions as you may have at once (1)", told["message"])
         self.assertEqual([(s["id"], s["service"], s["host"], s["label"]) for s in told["own"]],
                          [(own["id"], "shop", "192.0.2.7", "laptop")])
         anew = self.admit("anna", "y", take_over=own["id"])["session"]

@@ -68,7 +68,7 @@ class Calls(WithDaemon):
         refused = caught.exception
         self.assertEqual((refused.reason, refused.limit, refused.count, refused.seconds),
                          ("user_full", 1, 1, 0))
-        self.assertIn("at most 1 sessions", refused.message)
+        self.assertIn("as many sessions as you may have at once (1)", refused.message)
         self.assertEqual([(s.id, s.service, s.host, s.label) for s in refused.own],
                          [(own.id, "shop", "192.0.2.7", "laptop")])
         client.admit("anna", device="y", take_over=refused.own[0].id)
