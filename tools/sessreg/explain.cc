@@ -521,8 +521,9 @@ int run_explain(const GlobalOptions& global, const ExplainOptions& options) {
     Site open = open_site(global);
     auto told = try_to_explain(open, global, options);
     if (!told) continue;
-    // An application's logins come by the daemon's socket.
-    if (options.service_is_given && !(told->devices && told->devices->clients))
+    // An application's logins come by the daemon's socket, or libsessreg.
+    const bool is_of_application = told->devices && told->devices->rules.keep.count() == 0;
+    if (options.service_is_given && !is_of_application)
       told->is_in_stack = stack_names_module(
           options.service, options.pam_dir.empty() ? host_pam_directories()
                                                    : std::vector<std::string>{options.pam_dir});
