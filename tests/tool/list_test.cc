@@ -644,10 +644,10 @@ TEST_CASE("ids alone are printed, and each form by its name") {
   CHECK(sandbox.tool({"list", "-q", "-u", "anna"}).out == id + "\n");
   CHECK(sandbox.tool({"list", "--output", "ids", "--user", "anna"}).out == id + "\n");
   CHECK(sandbox.tool({"list", "-o", "json"}).json()["sessions"].size() == 2);
-  // The header: below it the idle seconds go on.
-  for (const std::string form : {"tsv", "csv"})
-    CHECK(lines_of(sandbox.tool({"list", "-o", form}).out).at(0) ==
-          lines_of(sandbox.tool({"list", "--" + form}).out).at(0));
+  // Not the whole texts of two calls: the idle seconds go on between them.
+  CHECK_THAT(sandbox.tool({"list", "-o", "csv"}).out, Catch::StartsWith("id,site,user,"));
+  CHECK_THAT(sandbox.tool({"list", "-o", "tsv", "-u", "anna"}).out,
+             Catch::StartsWith(id + "\tdefault\tanna\t"));
   CHECK_THAT(sandbox.tool({"list", "-o", "table"}).out, Catch::StartsWith("id  "));
   const ToolResult unknown = sandbox.tool({"list", "-o", "yaml"});
   CHECK(unknown.code == 2);
