@@ -164,6 +164,7 @@ int run_message(const GlobalOptions& global, const MessageOptions& options) {
   const auto chosen = choose(sessions, options.selectors, site);
   Writer writer(message_from(name_of_uid(getuid()), options.text));
   std::vector<Reached> results;
+  results.reserve(chosen.size());
   for (const Session& session : chosen)
     results.push_back(writer.reach(session, table));
   const auto reached = static_cast<std::size_t>(

@@ -64,6 +64,7 @@ std::vector<PublicKey> trusted_keys(const GlobalOptions& global, const std::stri
     keys = std::move(*read);
   }
   std::vector<PublicKey> result;
+  result.reserve(keys.size());
   for (const SitePublicKey& each : keys)
     result.push_back(each.key);
   return result;
