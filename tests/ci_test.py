@@ -13,6 +13,7 @@ CI = pathlib.Path(__file__).resolve().parents[1] / ".ci" / "run"
 # What is called in any case; tidy if it is known since when.
 DEVELOPER = ["", "--sanitizers", "trixie ./tools/quickstart", "tidy"]
 NOTES = """#!/bin/sh
+case "$*" in *--build*) echo "$@" >>ahead; exit 1 ;; esac
 case $0 in */tidy) echo tidy ;; *) echo "$@" ;; esac >>calls
 case "$*" in *"$BROKEN"*) exit 1 ;; esac
 echo "2 passed, 0 failed, 1 skipped"
@@ -33,8 +34,9 @@ class AfterAChange(unittest.TestCase):
         shutil.copy(CI, self.tree / ".ci" / "run")
         self.write("tests/tidy", NOTES)
         self.write("tests/distributions/run", NOTES)
-        for name in "run", "tidy", "distributions/run":
-            (self.tree / "tests" / name).chmod(0o755)
+        self.write("tools/install-deps", "#!/bin/sh\n")
+        for name in "tests/run", "tests/tidy", "tests/distributions/run", "tools/install-deps":
+            (self.tree / name).chmod(0o755)
         self.git("init", "--quiet")
         self.commit()
 
@@ -61,7 +63,8 @@ class AfterAChange(unittest.TestCase):
 
     def run_ci(self, minutes="45", broken="nothing"):
         """How tests/run was called, what was printed, and the exit status."""
-        (self.tree / "calls").unlink(missing_ok=True)
+        for name in "calls", "ahead":
+            (self.tree / name).unlink(missing_ok=True)
         ci = subprocess.run([".ci/run"], cwd=self.tree, stdout=subprocess.PIPE, text=True, timeout=60,
                             env={**os.environ, "SESSREG_CI_MINUTES": minutes, "BROKEN": broken})
         return (self.tree / "calls").read_text().splitlines(), ci.stdout, ci.returncode
@@ -73,6 +76,12 @@ class AfterAChange(unittest.TestCase):
         self.assertIn("model: no full run, as nothing has changed since", output)
         self.assertEqual(output.splitlines()[-1], "7 passed, 0 failed, 3 skipped")
         self.assertEqual(status, 0)
+
+    def test_what_comes_later_is_built_ahead_and_its_failure_is_not_counted(self):
+        self.record()
+        self.assertEqual(self.run_ci()[2], 0)
+        self.assertEqual((self.tree / "ahead").read_text().splitlines(),
+                         ["--build --sanitizers", "trixie ./tools/quickstart --build"])
 
     def test_what_is_no_concern_of_the_long_tests(self):
         self.record()

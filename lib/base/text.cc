@@ -111,6 +111,10 @@ std::string one_line(std::string_view text) {
 
 bool is_safe_to_show(std::string_view text) {
   while (!text.empty()) {
+    if (text[0] >= ' ' && text[0] <= '~') {  // as nearly all are
+      text.remove_prefix(1);
+      continue;
+    }
     const Utf8Char next = decode_utf8(text);
     if (next.size_bytes != 0 && is_unsafe_to_show(next.code)) return false;
     text.remove_prefix(next.size_bytes == 0 ? 1 : next.size_bytes);

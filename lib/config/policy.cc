@@ -80,11 +80,14 @@ bool matches(const NameList& list, std::string_view user, const InGroup& in_grou
          std::any_of(list.groups.begin(), list.groups.end(), in_group);
 }
 
+bool is_ignored(const Config& config, std::string_view service) {
+  return (!config.only_services.empty() && !contains(config.only_services, service)) ||
+         contains(config.ignore_services, service);
+}
+
 Standing standing_of(const Config& config, std::string_view user, std::string_view service,
                      const InGroup& in_group) {
-  if (!config.only_services.empty() && !contains(config.only_services, service))
-    return Standing::ignored;
-  if (contains(config.ignore_services, service)) return Standing::ignored;
+  if (is_ignored(config, service)) return Standing::ignored;
   if (matches(config.exempt, user, in_group)) return Standing::exempt;
   return Standing::counted;
 }

@@ -24,6 +24,7 @@ using InGroup = std::function<bool(const std::string& group)>;
 
 bool matches(const NameList& list, std::string_view user, const InGroup& in_group);
 
+bool is_ignored(const Config& config, std::string_view service);
 Standing standing_of(const Config& config, std::string_view user, std::string_view service,
                      const InGroup& in_group);
 

@@ -72,8 +72,7 @@ static_assert(offsetof(RecordImage, victim_slot) % 8 == 4 &&
               offsetof(RecordImage, ttl_s) == offsetof(RecordImage, idle_after_s) + 4 &&
               offsetof(RecordImage, leader_start_ticks) % 8 == 0 &&
               offsetof(RecordImage, parent_start_ticks) ==
-                  offsetof(RecordImage, leader_start_ticks) + 8 &&
-              offsetof(RecordImage, id) == 32);
+                  offsetof(RecordImage, leader_start_ticks) + 8);
 
 // `Atom` is std::atomic<std::uint64_t>; tests put one that calls a scheduler in its place.
 template <class Atom>

@@ -97,13 +97,16 @@ inline constexpr std::size_t kMaxGroups = 32;
 
 // One user session, written while its slot is claimed and never again. Strings are NUL-padded and
 // may be cut short: they are shown; the hashes decide. The fields that checks of limits and
-// searches read come first, so that they share the cache line of the slot's own words.
+// searches read come first, so that they share the cache line of the slot's own words; behind them, on
+// one more line, what tells a user's devices apart (their key, and the flags).
 struct RecordImage {
   std::array<std::uint8_t, 16> user_hash;
   std::uint32_t idle_after_s;  // 0: never idle
   std::uint32_t ttl_s;         // 0: none
   std::uint64_t groups;        // bit i: counts in limited group i
-  std::array<std::uint8_t, 16> id;
+  // /proc/PID/stat field 22, of the two processes below; see also RecordFlags.
+  std::uint64_t leader_start_ticks;
+  std::uint64_t parent_start_ticks;
   std::uint32_t epoch;              // the generation of the claim this was written under
   std::uint32_t victim_slot;        // MOVE: whose seat is taken over; kNoSlot: none
   std::uint32_t victim_generation;  // MOVE: the victim's generation while seated
@@ -114,8 +117,7 @@ struct RecordImage {
   RecordFlags flags;
   std::uint32_t leader_pid;  // of the process that opened the session or made the reservation
   std::uint32_t parent_pid;  // of a reservation; see also RecordFlags
-  std::uint64_t leader_start_ticks;  // /proc/PID/stat field 22; see also RecordFlags
-  std::uint64_t parent_start_ticks;
+  std::array<std::uint8_t, 16> id;
   std::uint64_t opened_boottime_ms;
   std::int64_t opened_realtime_ms;
   std::uint64_t ends_boottime_ms;  // a reservation's time, a session's lifetime; 0: none

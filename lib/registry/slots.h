@@ -170,8 +170,11 @@ class SlotTable {
 
   // The same of the slots that may hold a session whose home is that bucket. Returns how far it went;
   // the distance shrinks here when it is much larger than it need be.
+  // A look along many is made of cache misses, and of each page's first address: `lines` of each slot
+  // are asked for some slots ahead.
   template <class Visit>
-  std::uint32_t for_each_behind(std::uint32_t bucket, Visit visit) {
+  std::uint32_t for_each_behind(std::uint32_t bucket, Visit visit, std::size_t lines = 1) {
+    constexpr std::uint32_t kAhead = 8;
     const std::uint32_t n = size();
     Atom& word = slots_[bucket].stray;
     // Acquire: pairs with the raising of a claim, so that the claim itself is seen.
@@ -183,6 +186,7 @@ class SlotTable {
     bool is_needed = farthest == 0;
     for (std::uint32_t offset = 0, i = bucket; offset <= farthest;
          ++offset, i = i + 1 == n ? 0 : i + 1) {
+      if (offset + kAhead <= farthest) prefetch_head((i + kAhead) % n, lines);
       const StateWord at = state(i);
       if (at.stage == Stage::free) continue;
       if (!is_needed && 2 * offset >= farthest) is_needed = may_be_of(i, at, bucket);
@@ -210,17 +214,20 @@ class SlotTable {
                                                                  const DeviceHash& device,
                                                                  bool& ret_has_notes) {
     std::optional<std::pair<std::uint32_t, StateWord>> found;
-    for_each_behind(home(user, Home::of_devices), [&](std::uint32_t slot, const StateWord& at) {
-      const bool is_session =
-          at.stage == Stage::seated || at.stage == Stage::parked || at.stage == Stage::exempt;
-      if (!is_session && at.stage != Stage::evicted) return;
-      // The user's hash is beside the state, the device's on other cache lines.
-      if (!is_user(slot, user) || !is_device(slot, device)) return;
-      if (is_session)
-        found = {slot, at};
-      else
-        ret_has_notes = true;
-    });
+    for_each_behind(
+        home(user, Home::of_devices),
+        [&](std::uint32_t slot, const StateWord& at) {
+          const bool is_session =
+              at.stage == Stage::seated || at.stage == Stage::parked || at.stage == Stage::exempt;
+          if (!is_session && at.stage != Stage::evicted) return;
+          // The user's hash is beside the state, the device's on other cache lines.
+          if (!is_user(slot, user) || !is_device(slot, device)) return;
+          if (is_session)
+            found = {slot, at};
+          else
+            ret_has_notes = true;
+        },
+        2);
     return found;
   }
 
@@ -422,11 +429,19 @@ class SlotTable {
     std::memcpy(reinterpret_cast<char*>(&ret) + index * sizeof word, &word, sizeof word);
   }
 
+  static constexpr std::size_t kLine_bytes = 64;
+
+  // All of it, for writing.
   void prefetch(std::uint32_t slot) const {
-    constexpr std::size_t kLine = 64;
     const char* const begin = reinterpret_cast<const char*>(&slots_[slot]);
-    for (std::size_t offset = 0; offset < sizeof(Slot<Atom>); offset += kLine)
+    for (std::size_t offset = 0; offset < sizeof(Slot<Atom>); offset += kLine_bytes)
       __builtin_prefetch(begin + offset, 1);
+  }
+  // Its first lines, for reading.
+  void prefetch_head(std::uint32_t slot, std::size_t lines) const {
+    const char* const begin = reinterpret_cast<const char*>(&slots_[slot]);
+    for (std::size_t line = 0; line < lines; ++line)
+      __builtin_prefetch(begin + line * kLine_bytes, 0);
   }
 
   std::uint32_t distance(std::uint32_t bucket, std::uint32_t slot) const {

@@ -126,14 +126,23 @@ void give_back(const Seat& seat) {
 
 LoginProcedure::LoginProcedure(const LoginOptions& options, const Login& login,
                                std::optional<unsigned> primary_group, LoginService& service)
-    : options_(options), login_(login), primary_group_(primary_group), service_(service) {
+    : options_(options),
+      login_(login),
+      primary_group_(primary_group),
+      service_(service),
+      open_site_(options.open_site) {
   if (login_.self.pid == 0) login_.self = self_id();
 }
 
 template <class Try>
 LoginAnswer LoginProcedure::until_steady(Try attempt) {
-  for (int turn = 0; turn < kTurns; ++turn)
+  const Undo forget_tokens([site = open_site_] {
+    if (site != nullptr) site->registry->set_token_maker(nullptr);
+  });
+  for (int turn = 0; turn < kTurns; ++turn) {
     if (auto answer = attempt()) return std::move(*answer);
+    open_site_ = nullptr;
+  }
   return failed({Errc::invalid_config, "the configuration changes faster than it can be read"},
                 nullptr);
 }
@@ -151,62 +160,65 @@ LoginAnswer LoginProcedure::open(const Seat* held, std::optional<SlotRef> hint) 
 }
 
 std::optional<LoginAnswer> LoginProcedure::try_reserve(const Seat* held) {
-  const auto config = read_config();
-  if (!config) return failed(config.error(), nullptr);
-  standing_ = standing(*config);
-  const bool counts_failures = config->max_failed_auth_per_host != 0;
+  const auto read = read_config();
+  if (!read) return failed(read.error(), nullptr);
+  const Config& config = **read;
+  standing_ = standing(config);
+  const bool counts_failures = config.max_failed_auth_per_host != 0;
   if (standing_ == Standing::ignored) {
     // Its failures are counted, so its successes are, too, where that can be done.
     if (counts_failures && !login_.host.empty() && !is_of_sshd())
-      if (auto site = open_site(*config)) note_success(*site);
+      if (auto opened = open_site(config)) note_success(**opened);
     return answer(What::not_counted);
   }
-  if (becomes_use(*config)) {
+  if (becomes_use(config)) {
     if (held != nullptr && held->what == Seat::What::reservation) give_back(*held);
-    return use_in(*config);
+    return use_in(config);
   }
   if (standing_ == Standing::exempt && !counts_failures) return answer(What::not_counted);
-  auto site = open_site(*config);
-  if (!site) return failed(site.error(), &*config);
+  auto opened = open_site(config);
+  if (!opened) return failed(opened.error(), &config);
+  Site& site = **opened;
 
   // A login by public key has not been through an auth phase.
   if (standing_ == Standing::counted)
-    if (auto why = blacklisted(*site, Counts::yes)) return refused(std::move(*why));
-  if (!is_of_sshd()) note_success(*site);
+    if (auto why = blacklisted(site, Counts::yes)) return refused(std::move(*why));
+  if (!is_of_sshd()) note_success(site);
   if (standing_ == Standing::exempt) return answer(What::not_counted);
 
   if (held != nullptr && held->what == Seat::What::reservation) {
     login_.inherited = held->ref;
     // Asked a second time: the seat is taken already, or was for somebody else.
-    if (held->registry_path == config->registry && is_there(*site->registry, *held) &&
-        site->registry->is_reservation_of(held->ref, login_))
+    if (held->registry_path == config.registry && is_there(*site.registry, *held) &&
+        site.registry->is_reservation_of(held->ref, login_))
       return answer(What::already);
     give_back(*held);
   }
-  if (may_reattach(*site, login_)) return answer(What::deferred);
-  if (auto observed = observe(*site, Counts::no)) return observed;
-  const auto admission = sessreg::reserve(*site, login_, rules(*config));
-  if (!admission) return failed(admission.error(), &*config);
+  if (may_reattach(site, login_)) return answer(What::deferred);
+  if (auto observed = observe(site, Counts::no)) return observed;
+  const auto admission = sessreg::reserve(site, login_, rules(config));
+  if (!admission) return failed(admission.error(), &config);
   if (admission->stale_configuration) return std::nullopt;
-  if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
+  if (!admission->admitted()) return refused(refused_by(site, *admission, login_));
   if (admission->deferred) return answer(What::deferred);
-  take(*site, *admission, Seat::What::reservation);
+  take(site, *admission, Seat::What::reservation);
   return answer(What::reserved);
 }
 
 std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optional<SlotRef> hint) {
-  const auto config = read_config();
-  if (!config) return failed(config.error(), nullptr);
-  standing_ = standing(*config);
+  const auto read = read_config();
+  if (!read) return failed(read.error(), nullptr);
+  const Config& config = **read;
+  standing_ = standing(config);
   const bool reserved = held != nullptr && held->what == Seat::What::reservation;
   // The configuration was edited since it was reserved: the seat is of no more use.
   const bool in_vain =
-      reserved && (standing_ != Standing::counted || held->registry_path != config->registry);
-  const bool is_used = becomes_use(*config);
+      reserved && (standing_ != Standing::counted || held->registry_path != config.registry);
+  const bool is_used = becomes_use(config);
   if (in_vain || (reserved && is_used)) give_back(*held);
   if (standing_ == Standing::ignored) return answer(What::not_counted);
   if (is_used) return answer(What::already);
-  const auto& shared = config->shared_services;
+  const auto& shared = config.shared_services;
   const bool has_own_process = !login_.leader && !login_.no_process;
   const bool is_shared =
       has_own_process && std::find(shared.begin(), shared.end(), login_.service) != shared.end();
@@ -214,72 +226,70 @@ std::optional<LoginAnswer> LoginProcedure::try_open(const Seat* held, std::optio
   // Not root's: what an administrator starts goes on, and serves others.
   if (has_own_process && login_.uid != kNoUid && login_.uid != 0)
     login_.audit_session = own_audit_session().value_or(0);
-  if (standing_ == Standing::exempt) return list_exempt(*config, held, false);
-  auto site = open_site(*config);
-  if (!site) return failed(site.error(), &*config);
+  if (standing_ == Standing::exempt) return list_exempt(config, held, false);
+  auto opened = open_site(config);
+  if (!opened) return failed(opened.error(), &config);
+  Site& site = **opened;
 
-  if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
+  if (held != nullptr && held->what == Seat::What::session && is_ours(*site.registry, *held))
     return answer(What::already);  // the module stands twice in this stack
   if (reserved) hint.reset();
   // What is held is in this process's memory: it, or the process it was forked from, reserved it
   // (xrdp-sesman goes through the account phase itself and opens the session in a child).
-  if (reserved && !in_vain && is_there(*site->registry, *held)) hint = login_.inherited = held->ref;
-  const bool is_reserved = hint && site->registry->is_reservation_of(*hint, login_);
+  if (reserved && !in_vain && is_there(*site.registry, *held)) hint = login_.inherited = held->ref;
+  const bool is_reserved = hint && site.registry->is_reservation_of(*hint, login_);
   // It may not have been through the account phase, which another line's success skips.
   if (!is_reserved)
-    if (auto why = blacklisted(*site, Counts::no)) return refused(std::move(*why));
-  if (is_of_sshd() || (login_.no_process && !is_reserved)) note_success(*site);
+    if (auto why = blacklisted(site, Counts::no)) return refused(std::move(*why));
+  if (is_of_sshd() || (login_.no_process && !is_reserved)) note_success(site);
   // What was reserved is bound also where `observe` would let anybody through.
   if (!is_reserved)
-    if (auto observed = observe(*site, Counts::yes)) {
-      list_observed(*site);
+    if (auto observed = observe(site, Counts::yes)) {
+      list_observed(site);
       return observed;
     }
-  issue_tokens_in(*site);
+  issue_tokens_in(site);
   const auto admission = options_.serves_many || is_shared
-                             ? bind_or_admit(*site, login_, rules(*config), hint)
-                             : find_and_bind_or_admit(*site, login_, rules(*config), hint);
-  if (!admission) return failed(admission.error(), &*config);
+                             ? bind_or_admit(site, login_, rules(config), hint)
+                             : find_and_bind_or_admit(site, login_, rules(config), hint);
+  if (!admission) return failed(admission.error(), &config);
   if (admission->stale_configuration) return std::nullopt;
-  if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
-  take(*site, *admission, Seat::What::session);
+  if (!admission->admitted()) return refused(refused_by(site, *admission, login_));
+  take(site, *admission, Seat::What::session);
   return answer(What::opened);
 }
 
 std::optional<LoginAnswer> LoginProcedure::try_use() {
-  const auto config = read_config();
-  if (!config) return failed(config.error(), nullptr);
-  standing_ = standing(*config);
+  const auto read = read_config();
+  if (!read) return failed(read.error(), nullptr);
+  const Config& config = **read;
+  standing_ = standing(config);
   if (standing_ == Standing::ignored) return answer(What::not_counted);
-  return use_in(*config);
+  return use_in(config);
 }
 
 std::optional<LoginAnswer> LoginProcedure::use_in(const Config& config) {
   if (standing_ == Standing::exempt) return list_exempt(config, nullptr, true);
-  auto site = open_site(config);
-  if (!site) {
-    if (can_ask_daemon(site.error())) return use_by_daemon(config);
-    return failed(site.error(), &config);
+  auto opened = open_site(config);
+  if (!opened) {
+    if (can_ask_daemon(opened.error())) return use_by_daemon(config);
+    return failed(opened.error(), &config);
   }
-  if (auto used = use_existing(*site)) return used;
-  if (auto observed = observe(*site, Counts::yes)) return observed;
-  issue_tokens_in(*site);
+  Site& site = **opened;
+  if (auto used = use_existing(site)) return used;
+  if (auto observed = observe(site, Counts::yes)) return observed;
+  issue_tokens_in(site);
   // Whoever is no longer exempt needs a seat: a login takes the place of the device's session.
-  const auto there = site->registry->find_device(login_);
-  const auto admission = there && !is_as_it_stands(*site->registry, *there)
-                             ? bind_or_admit(*site, login_, rules(config), std::nullopt)
-                             : sessreg::use(*site, login_, rules(config));
+  const auto there = site.registry->find_device(login_);
+  const auto admission = there && !is_as_it_stands(*site.registry, *there)
+                             ? bind_or_admit(site, login_, rules(config), std::nullopt)
+                             : sessreg::use(site, login_, rules(config));
   if (!admission) return failed(admission.error(), &config);
   if (admission->stale_configuration) return std::nullopt;
-  if (!admission->admitted()) return refused(refused_by(*site, *admission, login_));
-  if (admission->found) return only_observed(*site, use_found(*site, admission->ref));
-  take(*site, *admission, Seat::What::session);
+  if (!admission->admitted()) return refused(refused_by(site, *admission, login_));
+  if (admission->found) return only_observed(site, use_found(site, admission->ref));
+  take(site, *admission, Seat::What::session);
   return answer(What::opened);
-}
-
-std::optional<LoginAnswer> LoginProcedure::use_open(Site& site) {
-  standing_ = standing(site.config);
-  return standing_ == Standing::counted ? use_existing(site) : std::nullopt;
 }
 
 // nullopt: there is none. With `observe` it is not asked for, as one that is parked might be refused.
@@ -357,30 +367,31 @@ LoginAnswer LoginProcedure::use_by_daemon(const Config& config) {
 
 // Rule 4.
 LoginAnswer LoginProcedure::list_exempt(const Config& config, const Seat* held, bool is_use) {
-  auto site = open_site(config);
-  if (!site) {
-    if (can_ask_daemon(site.error())) return use_by_daemon(config);
-    service_.say_not_listed(site.error());
+  auto opened = open_site(config);
+  if (!opened) {
+    if (can_ask_daemon(opened.error())) return use_by_daemon(config);
+    service_.say_not_listed(opened.error());
     return answer(What::opened);
   }
-  if (is_of_sshd() || is_kept_) note_success(*site);
-  if (held != nullptr && held->what == Seat::What::session && is_ours(*site->registry, *held))
+  Site& site = **opened;
+  if (is_of_sshd() || is_kept_) note_success(site);
+  if (held != nullptr && held->what == Seat::What::session && is_ours(*site.registry, *held))
     return answer(What::already);
   if (is_use)
-    if (const auto there = site->registry->find_device(login_);
-        there && is_as_it_stands(*site->registry, *there))
-      if (auto used = only_observed(*site, use_found(*site, *there))) return std::move(*used);
-  if ((options_.is_of_application || is_kept_) && has_too_many_exempt(*site->registry)) {
+    if (const auto there = site.registry->find_device(login_);
+        there && is_as_it_stands(*site.registry, *there))
+      if (auto used = only_observed(site, use_found(site, *there))) return std::move(*used);
+  if ((options_.is_of_application || is_kept_) && has_too_many_exempt(*site.registry)) {
     const Error error{Errc::no_space, "the service has " + std::to_string(kMostExempt) +
                                           " exempt sessions already: end some of them"};
     if (!is_kept_) return failed(error, &config);
     service_.say_not_listed(error);
     return answer(What::opened);
   }
-  issue_tokens_in(*site);
+  issue_tokens_in(site);
   Admission listed;
-  if (sessreg::list_exempt(*site, login_, rules(config), listed))
-    take(*site, listed, Seat::What::session);
+  if (sessreg::list_exempt(site, login_, rules(config), listed))
+    take(site, listed, Seat::What::session);
   else
     service_.say_not_listed(no_slot());
   return answer(What::opened);
@@ -411,25 +422,30 @@ void LoginProcedure::take(Site& site, const Admission& admission, Seat::What wha
 
 LoginAnswer LoginProcedure::refuse_blacklisted() {
   if (login_.host.empty()) return answer(What::not_counted);
-  const auto config = read_config();
-  if (!config || config->max_failed_auth_per_host == 0) return answer(What::not_counted);
-  auto site = open_site(*config);
-  if (!site) return failed(site.error(), &*config);
-  if (auto why = blacklisted(*site, Counts::no)) return refused(std::move(*why));
+  const auto read = read_config();
+  if (!read || (*read)->max_failed_auth_per_host == 0) return answer(What::not_counted);
+  const Config& config = **read;
+  auto opened = open_site(config);
+  if (!opened) return failed(opened.error(), &config);
+  Site& site = **opened;
+  if (auto why = blacklisted(site, Counts::no)) return refused(std::move(*why));
   return answer(What::not_counted);
 }
 
 LoginAnswer LoginProcedure::foresee() {
   if (login_.user.empty()) return answer(What::not_counted);
-  const auto config = read_config();
-  if (!config || standing(*config) != Standing::counted) return answer(What::not_counted);
-  auto site = open_site(*config);
-  if (!site || may_reattach(*site, login_)) return answer(What::not_counted);
-  becomes_use(*config);
-  const auto admission = sessreg::foresee(*site, login_, rules(*config));
+  const auto read = read_config();
+  if (!read || standing(**read) != Standing::counted) return answer(What::not_counted);
+  const Config& config = **read;
+  auto opened = open_site(config);
+  if (!opened) return answer(What::not_counted);
+  Site& site = **opened;
+  if (may_reattach(site, login_)) return answer(What::not_counted);
+  becomes_use(config);
+  const auto admission = sessreg::foresee(site, login_, rules(config));
   if (!admission || admission->admitted() || admission->stale_configuration)
     return answer(What::not_counted);
-  Refused why = refused_by(*site, *admission, login_);
+  Refused why = refused_by(site, *admission, login_);
   if (!options_.observe) return refused(std::move(why));
   service_.say_would_refuse(why);
   return answer(What::observed);
@@ -438,16 +454,18 @@ LoginAnswer LoginProcedure::foresee() {
 Result<std::optional<CountedFailure>> LoginProcedure::count_failure() {
   std::optional<CountedFailure> counted;
   if (login_.host.empty()) return counted;
-  const auto config = read_config();
-  if (!config || config->max_failed_auth_per_host == 0) return counted;
-  auto site = open_site(*config);
-  if (!site) return site.error();
+  const auto read = read_config();
+  if (!read || (*read)->max_failed_auth_per_host == 0) return counted;
+  const Config& config = **read;
+  auto opened = open_site(config);
+  if (!opened) return opened.error();
+  Site& site = **opened;
   const RemoteHost host = RemoteHost::from_rhost(login_.host);
-  auto failures = failures_from(*site, host);
+  auto failures = failures_from(site, host);
   if (!failures) return counted;
   const FailureStatus status = failures->failed(host, login_.user, boottime_ms());
-  site->registry->count(kFailedAuths);
-  counted = {status.failures, config->max_failed_auth_per_host, status.blacklisted};
+  site.registry->count(kFailedAuths);
+  counted = {status.failures, config.max_failed_auth_per_host, status.blacklisted};
   return counted;
 }
 
@@ -455,10 +473,11 @@ std::optional<Error> LoginProcedure::close(std::optional<std::string_view> id) {
   const auto nothing_closed = [&](const Error& error) {
     return id ? std::optional(error) : std::nullopt;
   };
-  const auto config = read_config();
-  if (!config) return nothing_closed(config.error());
-  if (!id && (standing(*config) == Standing::ignored || becomes_use(*config))) return std::nullopt;
-  auto registry = open_existing_registry(config->registry);
+  const auto read = read_config();
+  if (!read) return nothing_closed(read.error());
+  const Config& config = **read;
+  if (!id && (standing(config) == Standing::ignored || becomes_use(config))) return std::nullopt;
+  auto registry = open_existing_registry(config.registry);
   if (!registry) return nothing_closed(registry.error());
   const auto session = id ? registry->find_session(login_, *id) : find_latest(*registry);
   if (session) close_in(*registry, *session);
@@ -548,22 +567,25 @@ void LoginProcedure::list_observed(Site& site) {
     service_.say_not_listed(no_slot());
 }
 
-Result<Config> LoginProcedure::read_config() const {
+Result<const Config*> LoginProcedure::read_config() {
+  if (open_site_ != nullptr) return &open_site_->config;
   // Relative to what? To the working directory of a login service that is the user's own (su).
   if (options_.config_path && !options_.config_path->starts_with('/'))
     return Error{Errc::invalid_config,
                  "conf=" + *options_.config_path + ": write an absolute path"};
-  return load_config(options_.site, options_.config_path.value_or(""));
+  auto config = load_config(options_.site, options_.config_path.value_or(""));
+  if (!config) return config.error();
+  config_ = std::move(*config);
+  return &config_;
 }
 
-Result<Site> LoginProcedure::open_site(Config config) const {
-  auto site =
-      Site::open(std::move(config), options_.config_path.value_or(""), Site::IfMissing::create);
-  if (site) {
-    site->registry->hide_from_children();
-    if (site->registry->is_successor()) service_.say_replaced(site->config.registry);
-  }
-  return site;
+Result<OpenSite> LoginProcedure::open_site(const Config& config) const {
+  if (open_site_ != nullptr) return OpenSite(open_site_);
+  auto site = Site::open(config, options_.config_path.value_or(""), Site::IfMissing::create);
+  if (!site) return site.error();
+  site->registry->hide_from_children();
+  if (site->registry->is_successor()) service_.say_replaced(site->config.registry);
+  return OpenSite(std::move(*site));
 }
 
 bool LoginProcedure::becomes_use(const Config& config) {
@@ -575,11 +597,10 @@ bool LoginProcedure::becomes_use(const Config& config) {
 }
 
 Standing LoginProcedure::standing(const Config& config) const {
-  const Standing its =
-      standing_of(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
-  if (!options_.is_of_application || its == Standing::ignored) return its;
-  if (options_.exempt) return Standing::exempt;
-  return options_.is_account ? its : Standing::counted;
+  if (is_ignored(config, login_.service)) return Standing::ignored;
+  if (options_.is_of_application && options_.exempt) return Standing::exempt;
+  if (options_.is_of_application && !options_.is_account) return Standing::counted;
+  return standing_of(config, login_.user, login_.service, groups_of(login_.user, primary_group_));
 }
 
 Rulebook LoginProcedure::rules(const Config& config) const {

@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -132,6 +133,23 @@ struct LoginOptions {
   std::optional<std::vector<std::string>> evictable_services{};
   // The time to live, if it is shorter than the configured one; 0: none.
   Seconds ttl{0};
+
+  // Of a caller of many calls that has the site open under the configuration that the file has now: it is
+  // used as it is, until it turns out that the file has been edited since. Tokens are made in it for the
+  // length of a call only.
+  Site* open_site = nullptr;
+};
+
+// The caller's, or one that was opened for a call.
+class OpenSite {
+ public:
+  explicit OpenSite(Site* callers) : callers_(callers) {}
+  explicit OpenSite(Site own) : own_(std::move(own)) {}
+  Site& operator*() { return callers_ != nullptr ? *callers_ : *own_; }
+
+ private:
+  Site* callers_ = nullptr;
+  std::optional<Site> own_;
 };
 
 class LoginProcedure {
@@ -152,9 +170,6 @@ class LoginProcedure {
   // Marks the session of the login's device as used, or opens one (opened). What was there is kept, too
   // (already).
   LoginAnswer use();
-  // The same where the session is there, in a site that is open under the configuration that the file has
-  // now: reads no file. nullopt: use() decides.
-  std::optional<LoginAnswer> use_open(Site& site);
 
   // Before authentication. If it cannot be decided, not_counted, as reserve() decides.
   LoginAnswer refuse_blacklisted();
@@ -185,8 +200,8 @@ class LoginProcedure {
   template <class Try>
   LoginAnswer until_steady(Try attempt);
 
-  Result<Config> read_config() const;
-  Result<Site> open_site(Config config) const;
+  Result<const Config*> read_config();
+  Result<OpenSite> open_site(const Config& config) const;
   // Whether the login is one use of a session without a process, which it is made then.
   bool becomes_use(const Config& config);
   Standing standing(const Config& config) const;
@@ -221,6 +236,8 @@ class LoginProcedure {
   Login login_;
   std::optional<unsigned> primary_group_;
   LoginService& service_;
+  Site* open_site_;  // nullptr: files decide
+  Config config_;    // as it was read
   Standing standing_ = Standing::counted;
   bool is_kept_ = false;  // the session is its device's, and not the login service's to close
 };

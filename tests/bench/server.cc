@@ -60,6 +60,11 @@ void send_all(int fd, const std::string& message) {
   }
 }
 
+bool has_more(int fd) {
+  char byte;
+  return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) >= 0 || errno != EAGAIN;
+}
+
 std::string receive(int fd) {
   std::string answer;
   char buffer[4096];

@@ -35,5 +35,7 @@ sessreg::Fd connect_to(const std::string& path);
 void send_all(int fd, const std::string& message);
 // Up to the NUL that ends a message, and of the next ones what has come with it.
 std::string receive(int fd);
+// Whether receive() would not wait for its first byte.
+bool has_more(int fd);
 
 }  // namespace bench

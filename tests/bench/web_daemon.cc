@@ -1,7 +1,9 @@
 #include "web_daemon.h"
 
+#include <chrono>
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 
 #include "machine.h"
 #include "random.h"
@@ -63,6 +65,9 @@ std::string WebClient::round_trip(std::string_view method, std::string_view para
                                       parameters))
     throw std::runtime_error("a NUL in the parameters");
   send_all(connection_.get(), message_);
+  if (waits_ == Waits::awake)
+    while (!has_more(connection_.get())) {
+    }
   return receive(connection_.get());
 }
 
@@ -91,6 +96,8 @@ WebDaemon::WebDaemon(const std::string& directory, std::uint32_t limit, std::uin
   WebClient client(socket());
   for (std::uint32_t i = 0; i < sessions; ++i)
     client.admit("user" + std::to_string(i), "device" + std::to_string(i));
+  // Until then the configuration is read at each login, as it might be edited again within the second.
+  std::this_thread::sleep_for(std::chrono::seconds(2));
 }
 
 std::unique_ptr<Task> daemon_pair(std::shared_ptr<WebDaemon> daemon) {

@@ -14,7 +14,11 @@ namespace bench {
 // One connection of an application.
 class WebClient {
  public:
-  explicit WebClient(const std::string& socket) : connection_(connect_to(socket)) {}
+  // Waiting for an answer, it sleeps, or keeps asking for it: what it takes to wake up a core is the
+  // machine's affair, and may be more than the answer.
+  enum class Waits { asleep, awake };
+  explicit WebClient(const std::string& socket, Waits waits = Waits::asleep)
+      : connection_(connect_to(socket)), waits_(waits) {}
 
   // Returns its token. Throws if there is none.
   std::string admit(std::string_view user, std::string_view device);
@@ -25,6 +29,7 @@ class WebClient {
   std::string round_trip(std::string_view method, std::string_view parameters);
 
   sessreg::Fd connection_;
+  const Waits waits_;
   std::string message_;
 };
 

@@ -428,6 +428,17 @@ TEST_CASE("who is let in by observe is listed as that, and counted once as refus
   CHECK(states.size() == 1);
 }
 
+TEST_CASE("with observe a blacklisted host is counted once a login, and as nobody refused") {
+  RuleSite site("max_failed_auth_per_host = 1\nblacklist_exempt =\n", "observe");
+  site.fail("192.0.2.7", "bin");
+  Transaction login(site, "daemon");
+  CHECK(login.account() == PAM_SUCCESS);
+  CHECK(login.open_session() == PAM_SUCCESS);
+  CHECK(login.texts().empty());
+  CHECK(site.registry().counter(sessreg::kWouldRefuseBlacklisted) == 1);
+  CHECK(site.registry().counter(sessreg::kRefusedBlacklisted) == 0);
+}
+
 TEST_CASE("an account phase in a child is found by the hint, which is gone after open") {
   const bool observing = GENERATE(false, true);
   RuleSite site("sessions_limit = 1\n", observing ? "observe" : "");

@@ -103,12 +103,14 @@ TEST_CASE("a half message has its time, an idle connection all the time there is
 }
 
 TEST_CASE("a steady sender whose reads end within messages is no half message") {
-  const ToyServer server(short_times());
+  Limits limits;
+  limits.half_message = std::chrono::seconds(1);
+  const ToyServer server(limits);
   RawPeer peer(server.path());
   const std::string call = toy_call("Echo", {{"text", "steady"}});
   REQUIRE(peer.send(call.substr(0, 10)));
   for (int i = 0; i < 30; ++i) {
-    usleep(10'000);
+    usleep(50'000);
     REQUIRE(peer.send(call.substr(10) + call.substr(0, 10)));
     REQUIRE(peer.receive_json().at("parameters").at("text") == "steady");
   }

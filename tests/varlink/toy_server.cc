@@ -74,24 +74,26 @@ class ToyService final : public Service {
       exchange.reply({{"text", std::string(static_cast<std::size_t>(bytes.value_or(0)), 'x')}});
     } else if (member == "Count") {
       const auto to = Parameters(call, {"to"}).optional_integer("to").value_or(0);
-      exchange.stream([i = std::int64_t{0}, to](bool& ret_last) mutable -> std::optional<Json> {
-        if (to == 0) return std::nullopt;
-        ret_last = ++i == to;
-        return Json{{"i", i}};
-      });
+      exchange.stream(
+          [i = std::int64_t{0}, to](bool& ret_last) mutable -> std::optional<std::string> {
+            if (to == 0) return std::nullopt;
+            ret_last = ++i == to;
+            return Json{{"i", i}}.dump();
+          });
     } else if (member == "CountThenFail") {
-      exchange.stream([i = 0](bool&) mutable -> std::optional<Json> {
+      exchange.stream([i = 0](bool&) mutable -> std::optional<std::string> {
         if (i == 3) throw CallError("org.example.Toy.Refused");
-        return Json{{"i", i++}};
+        return Json{{"i", i++}}.dump();
       });
     } else if (member == "Endless") {
-      exchange.stream([](bool&) { return Json{{"text", std::string(1000, 'x')}}; });
+      exchange.stream([](bool&) { return Json{{"text", std::string(1000, 'x')}}.dump(); });
     } else if (member == "Watch") {
       watchers_.push_back(exchange);
     } else if (member == "Shout") {
       const auto bytes = Parameters(call, {"bytes"}).optional_integer("bytes").value_or(1);
-      const Json event{{"text", std::string(static_cast<std::size_t>(bytes), 'x')}};
-      std::erase_if(watchers_, [&](Exchange& watcher) { return !watcher.push(event); });
+      const std::string event =
+          Json{{"text", std::string(static_cast<std::size_t>(bytes), 'x')}}.dump();
+      std::erase_if(watchers_, [&](Exchange& watcher) { return !watcher.push_formatted(event); });
       exchange.reply({{"heard", watchers_.size()}});
     } else if (member == "Climb") {
       climb(call, exchange);

@@ -3,21 +3,8 @@
 #include <nlohmann/json.hpp>
 
 #include "common/parallel.h"
-#include "common/times.h"
 
 namespace sessreg {
-namespace {
-
-nlohmann::ordered_json or_null(std::string_view text) {
-  return text.empty() ? nlohmann::ordered_json(nullptr) : nlohmann::ordered_json(text);
-}
-
-nlohmann::ordered_json or_null(const std::optional<std::string>& text) {
-  return text ? nlohmann::ordered_json(*text) : nlohmann::ordered_json(nullptr);
-}
-
-}  // namespace
-
 Reaped for_each_session(Site& site, const ProcessTable& table, const VisitSession& visit) {
   return for_each_session(site, table, {&visit, 1});
 }
@@ -56,23 +43,8 @@ void audit_session(const std::string& event, const Session& session, std::string
 
 nlohmann::ordered_json to_json(const Session& session) {
   nlohmann::ordered_json json;
-  json["id"] = session.id();
-  json["site"] = session.site;
-  json["user"] = session.user();
-  json["uid"] = session.uid ? nlohmann::ordered_json(*session.uid) : nullptr;
-  json["service"] = session.service();
-  json["host"] = or_null(session.host());
-  json["tty"] = or_null(session.tty());
-  json["state"] = text(session.state);
-  json["opened"] = or_null(utc_time(session.opened_realtime_ms));
-  json["last_activity"] = or_null(utc_time(session.last_activity_realtime_ms));
-  json["expires"] =
-      or_null(session.expires_realtime_ms ? utc_time(*session.expires_realtime_ms) : std::nullopt);
-  json["idle_seconds"] = session.idle_ms / 1000;
-  json["pid"] = session.pid();
-  json["seat"] = session.has_seat;
-  json["reason"] = or_null(std::string_view(session.reason));
-  json["process"] = session.leader.has_value();
+  for_each_member(session,
+                  [&](std::string_view name, auto value) { json[std::string(name)] = value; });
   return json;
 }
 

@@ -51,6 +51,7 @@ class SocketLogin final : public LoginService {
     login_.self = login_.parent = own;
     options_.site = site.name();
     if (!site.config_path().empty()) options_.config_path = site.config_path();
+    options_.open_site = site.current();
     options_.serves_many = true;
     options_.is_of_application = true;
     if (!rights.is_master()) options_.evictable_services = rights.services;
@@ -89,12 +90,7 @@ class SocketLogin final : public LoginService {
 
   // Throws if there is no session.
   LoginAnswer admit() { return checked(procedure().open(nullptr, std::nullopt)); }
-  LoginAnswer use() {
-    // Nearly always there is a session, and the daemon has its registry open.
-    if (Site* const here = site_.current())
-      if (auto used = procedure().use_open(*here)) return checked(std::move(*used));
-    return checked(procedure().use());
-  }
+  LoginAnswer use() { return checked(procedure().use()); }
   CountedFailure attempt(bool failed) {
     LoginProcedure its = procedure();
     CountedFailure status;
@@ -213,8 +209,11 @@ void admit(WatchedSite& site, const Rights& rights, const Call& call, Exchange& 
   login.read_times(parameters);
   login.read_take_over(parameters, rights);
   login.admit();
-  exchange.reply({{"session", json_of(login.session())},
-                  {"token", login.token().empty() ? Json(nullptr) : Json(login.token())}});
+  std::string reply = R"({"session":)";
+  append_json(reply, login.session());
+  const std::string& token = login.token();
+  reply.append(R"(,"token":)").append(token.empty() ? "null" : '"' + token + '"').append("}");
+  exchange.reply_formatted(reply);
 }
 
 void use(WatchedSite& site, const Rights& rights, const Call& call, Exchange& exchange) {
@@ -223,7 +222,9 @@ void use(WatchedSite& site, const Rights& rights, const Call& call, Exchange& ex
   login.read_user(parameters, true);
   login.read_device(parameters, true);
   const bool is_new = login.use().what == LoginAnswer::What::opened;
-  exchange.reply({{"session", json_of(login.session())}, {"opened", is_new}});
+  std::string reply = R"({"session":)";
+  append_json(reply, login.session());
+  exchange.reply_formatted(reply.append(is_new ? R"(,"opened":true})" : R"(,"opened":false})"));
 }
 
 void attempt(WatchedSite& site, const Rights& rights, const Call& call, Exchange& exchange) {

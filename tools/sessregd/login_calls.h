@@ -36,7 +36,8 @@ void attempt(WatchedSite& site, const Rights& rights, const varlink::Call& call,
 varlink::CallError error_named(std::string_view name,
                                varlink::Json parameters = varlink::Json::object());
 
-// A session as the interface has it.
-varlink::Json json_of(const Session& session);
+// Appends a session as the interface has it: a list holds thousands, and applications use theirs at each
+// request.
+void append_json(std::string& out, const Session& session);
 
 }  // namespace sessreg

@@ -1,6 +1,6 @@
 #include "sessregd/sessions_service.h"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
@@ -9,6 +9,7 @@
 #include "common/session.h"
 #include "sessregd/stopwatch.h"
 #include "token/token_verify.h"
+#include "varlink/write.h"
 
 namespace sessreg {
 namespace {
@@ -155,6 +156,32 @@ error CannotDecide (reason: string, let_through: bool)
 error NoSuchSite (site: string)
 )";
 
+// Appends an object's members, without its end.
+class JsonMembers {
+ public:
+  explicit JsonMembers(std::string& out) : out_(out) {}
+  void operator()(std::string_view name, std::string_view text) {
+    varlink::append_json_string(begin(name), text);
+  }
+  void operator()(std::string_view name, std::nullptr_t) { begin(name) += "null"; }
+  void operator()(std::string_view name, bool value) { begin(name) += value ? "true" : "false"; }
+  template <class Integer>
+  void operator()(std::string_view name, Integer value) {
+    const fmt::format_int digits(value);
+    begin(name).append(digits.data(), digits.size());
+  }
+
+ private:
+  std::string& begin(std::string_view name) {
+    out_ += next_;
+    next_ = ',';
+    return out_.append(1, '"').append(name).append("\":");
+  }
+
+  std::string& out_;
+  char next_ = '{';
+};
+
 // Once for each change: not for a session that is ending already, unless root now does what its user
 // began.
 void audit_end(const char* event, const Session& session, const std::string& reason,
@@ -189,10 +216,13 @@ CallError error_named(std::string_view name, Json parameters) {
   return CallError(fmt::format("{}.{}", kInterface, name), std::move(parameters));
 }
 
-Json json_of(const Session& session) {
-  Json json = to_json(session);
-  json["can_idle"] = session.can_idle;
-  return json;
+void append_json(std::string& out, const Session& session) {
+  constexpr std::size_t kUsual_bytes = 512;
+  out.reserve(out.size() + kUsual_bytes);
+  JsonMembers members(out);
+  for_each_member(session, members);
+  members("can_idle", session.can_idle);
+  out += '}';
 }
 
 std::string_view SessionsService::interface_name() const {
@@ -376,13 +406,13 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
     };
   };
   const auto answer = [](WatchedSite& site, const std::vector<Session>& sessions) {
-    Json list = Json::array();
-    for (const Session& session : sessions)
-      list.push_back(json_of(session));
-    return Json{{"site", site.name()},
-                {"limit", site.site().limit_in_force()},
-                {"active", site.site().seats_taken()},
-                {"sessions", std::move(list)}};
+    std::string list;
+    for (const Session& session : sessions) {
+      if (!list.empty()) list += ',';
+      append_json(list, session);
+    }
+    return fmt::format(R"({{"site":"{}","limit":{},"active":{},"sessions":[{}]}})", site.name(),
+                       site.site().limit_in_force(), site.site().seats_taken(), list);
   };
   if (!exchange.wants_more()) {
     // A single answer is about one site.
@@ -391,12 +421,12 @@ void SessionsService::list(const Call& call, Exchange& exchange) {
     std::uint32_t slot = 0;
     const auto sessions = site.sessions(slot, kMostAtOnce, kNoSlot, wanted(site));
     if (slot != kNoSlot) throw varlink::expected_more();
-    exchange.reply(answer(site, sessions));
+    exchange.reply_formatted(answer(site, sessions));
     return;
   }
   // A site may go while it is listed.
   exchange.stream([this, names, wanted, answer, at = std::size_t{0},
-                   slot = std::uint32_t{0}](bool& ret_last) mutable -> std::optional<Json> {
+                   slot = std::uint32_t{0}](bool& ret_last) mutable -> std::optional<std::string> {
     while (at < names.size()) {
       WatchedSite* const site = site_named(names[at]);
       if (site == nullptr) {
@@ -478,17 +508,19 @@ void SessionsService::watch(const Call& call, Exchange& exchange) {
   });
   if (!is_master(exchange.peer()) && mine >= kMostWatchers)
     throw error_named("TooManyWatchers", {{"most", kMostWatchers}});
-  if (exchange.push(Json::object()))
+  if (exchange.push_formatted("{}"))
     watchers_.push_back({exchange, std::string(name.value_or(""))});
 }
 
 void SessionsService::changed(Change change, const Session& session) {
   if (watchers_.empty()) return;
-  const Json event = {{"event", text(change)}, {"session", json_of(session)}};
+  std::string event = fmt::format(R"({{"event":"{}","session":)", text(change));
+  append_json(event, session);
+  event += '}';
   std::erase_if(watchers_, [&](Watcher& watcher) {
     const bool wants = (watcher.site.empty() || watcher.site == session.site) &&
                        may_see(watcher.exchange.peer(), session);
-    return wants ? !watcher.exchange.push(event) : !watcher.exchange.is_open();
+    return wants ? !watcher.exchange.push_formatted(event) : !watcher.exchange.is_open();
   });
 }
 
@@ -540,7 +572,9 @@ void SessionsService::show(const Call& call, Exchange& exchange) {
   const auto answer = [&](WatchedSite& site, const Session& session) {
     if (!site.rights_of(exchange.peer()).may_see(session.snapshot.record, *site.site().registry))
       throw error_named("PermissionDenied");
-    exchange.reply({{"session", json_of(session)}});
+    std::string reply = R"({"session":)";
+    append_json(reply, session);
+    exchange.reply_formatted(reply += '}');
   };
   if (id) {
     for (const auto& site : sites_)

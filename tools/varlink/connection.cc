@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <syslog.h>
 
+#include <stdexcept>
 #include <utility>
 
 #include "base/text.h"
@@ -223,11 +224,12 @@ void Connection::ask_stream() {
   bool last = false;
   std::string message;
   try {
-    const std::optional<Json> item = next(last);
+    const std::optional<std::string> item = next(last);
     if (!is_handling(call)) return;
     next_ = std::move(next);
     last |= !item.has_value();
-    append_reply(message, item ? *item : Json::object(), !last);
+    if (!append_formatted_reply(message, item ? std::string_view(*item) : "{}", !last))
+      throw std::invalid_argument("a NUL in an answer");
   } catch (...) {
     return fail(call);
   }

@@ -87,15 +87,18 @@ void Exchange::go_on(Step step) {
   if (const auto connection = state_->open()) connection->go_on(state_->call, std::move(step));
 }
 
-bool Exchange::push(const Json& parameters) {
+bool Exchange::push_formatted(std::string_view parameters) {
   const auto connection = state_->open();
   if (!connection) return false;
   if (state_->oneway || !state_->more) {
-    reply_continues(parameters);
+    reply_continues();
     return is_open();
   }
   std::string message;
-  append_reply(message, parameters, true);
+  if (!append_formatted_reply(message, parameters, true)) {
+    connection->abandon(state_->call);
+    return false;
+  }
   return connection->push(state_->call, message);
 }
 

@@ -60,12 +60,13 @@ class Exchange {
   void error(std::string_view name, const Json& parameters = Json::object());
 
   // One answer of several. Only for a call with `more`; any other gets ExpectedMore.
-  void reply_continues(const Json& parameters);
+  void reply_continues(const Json& parameters = Json::object());
 
   // Several answers: `next` is called for each one when there is room for it. The last one sets
   // `ret_last`; nullopt is an empty last answer. It may throw CallError, which is then the last
   // answer. For a oneway call it is never called. Only for a call with `more`.
-  using Next = std::function<std::optional<Json>(bool& ret_last)>;
+  // It gives text as reply_formatted() takes it.
+  using Next = std::function<std::optional<std::string>(bool& ret_last)>;
   void stream(Next next);
 
   // For a call that takes long: `step` gets the call again at each of the user's next turns until
@@ -75,9 +76,9 @@ class Exchange {
   using Step = std::function<void(const Call& call)>;
   void go_on(Step step);
 
-  // Like reply_continues(), for events that do not wait for the peer. False: the peer has gone, or
-  // was dropped just now because it left push_bytes unread.
-  bool push(const Json& parameters);
+  // Like reply_continues(), from text, for events that do not wait for the peer. False: the peer has
+  // gone, or was dropped just now because it left push_bytes unread.
+  bool push_formatted(std::string_view parameters);
 
   // `callback` is called once if the peer goes before the answer, and never after the answer. It
   // replaces an earlier one.

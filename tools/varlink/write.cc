@@ -1,5 +1,7 @@
 #include "varlink/write.h"
 
+#include <algorithm>
+
 namespace sessreg::varlink {
 namespace {
 
@@ -60,7 +62,11 @@ bool append_formatted_reply(std::string& out, std::string_view parameters, bool 
 }
 
 void append_json_string(std::string& out, std::string_view text) {
-  out.append(dump(Json(text)));
+  const auto is_plain = [](char c) { return c >= ' ' && c <= '~' && c != '"' && c != '\\'; };
+  if (std::all_of(text.begin(), text.end(), is_plain))
+    out.append(1, '"').append(text).append(1, '"');
+  else
+    out.append(dump(Json(text)));
 }
 
 }  // namespace sessreg::varlink

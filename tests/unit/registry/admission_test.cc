@@ -11,6 +11,17 @@
 
 using namespace sessreg;
 
+TEST_CASE("a session without a home stands beside its reservation") {
+  Logins f(4096);
+  for (int i = 0; i < 8; ++i) {
+    const Admission reserved = f.reserve_for("a", unlimited);
+    const auto bound =
+        f.registry.bind(reserved.ref, f.login("a", f.last_pid()), unlimited, f.processes);
+    REQUIRE(bound);
+    CHECK((bound->ref.slot - reserved.ref.slot) % f.registry.slots() <= 8);
+  }
+}
+
 TEST_CASE("a user's limit holds for that user alone") {
   Logins f;
   const Terms one = terms_with(-1, 1);
