@@ -88,10 +88,20 @@ class Playground(unittest.TestCase):
             sessreg metrics | grep -q '^sessreg_seats_taken{site="playground"} 8$'
             sessreg purge
             sessreg list --by-user >/dev/null
+            sessreg token verify | grep -q 'user  *ben$'
+            sessreg touch
+            sessreg list --user ben --tsv --idle 3s | grep -q ben && exit 1
+            sessreg check --file "$SESSREG_PLAYGROUND/site.conf"
+            ls "$SESSREG_PLAYGROUND" | grep -q '^playground.key$'
             sessreg list --kind device --tsv | cut -f 7 | grep -q '^Firefox Linux$'
             for user in ben dora gina carla jan; do
               sessreg revoke --user $user --grace 5s | grep -q ': ended$'
             done
+            for try in 1 2 3 4 5 6 7 8 9 10; do
+              ! grep -q 'ended by' "$SESSREG_PLAYGROUND/ben.terminal" || break
+              sleep 0.5
+            done
+            test "$try" != 10
             test "$(sessreg list --tsv | cut -f 3 | sort | tr '\n' ' ')" = 'anna emil fred ida jan '
         """
         result = self.run_in(script)

@@ -4,7 +4,8 @@
 // usage: playground_people CONFIGURATION
 //
 // Writes "ready" when all are there, plays on until its standard input ends, and then ends every
-// process it started. No process outlives it, whatever ends it.
+// process it started. No process outlives it, whatever ends it. Beside the configuration it leaves the
+// token of a session (ben.token), and what each user sees on the terminal (NAME.terminal).
 #include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
@@ -15,9 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdlib>
+#include <fstream>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "config/config.h"
@@ -115,12 +118,16 @@ Rulebook rules(const Site& site, const Login& login) {
                    [](const std::string&) { return false; });
 }
 
-SlotRef log_in(Site& site, const Login& login) {
+Admission log_in(Site& site, const Login& login) {
   const auto admission = find_and_bind_or_admit(site, login, rules(site, login), std::nullopt);
   if (!admission) die(admission.error().what);
   if (!admission->admitted())
     die(login.user + " was refused: " + message_of(*admission, site.config, *site.registry, login));
-  return admission->ref;
+  return *admission;
+}
+
+void append(const std::string& path, std::string_view text) {
+  std::ofstream(path, std::ios::app).write(text.data(), static_cast<std::streamsize>(text.size()));
 }
 
 // A user of a web application, whose session has no process.
@@ -134,7 +141,7 @@ SlotRef log_in_by_browser(Site& site, const char* user, const char* host, const 
   login.self = login.parent = self_id();
   login.no_process = true;
   login.device = std::string(user) + "'s cookie";
-  return log_in(site, login);
+  return log_in(site, login).ref;
 }
 
 void reserve(Site& site, const Login& login) {
@@ -178,6 +185,7 @@ void play(const std::string& path) {
   auto opened = Site::open(*config, path, Site::IfMissing::create);
   if (!opened) die(opened.error().what);
   Site& site = *opened;
+  const std::string scene = path.substr(0, path.rfind('/') + 1);
 
   // Eight seats. The first to log in will be idle longest.
   const Person emil = start(Place::terminal), ben = start(Place::terminal),
@@ -186,7 +194,10 @@ void play(const std::string& path) {
                fred = start(Place::terminal);
   log_in(site, login_of("emil", "sshd", "192.0.2.14", emil));
   usleep(500'000);
-  log_in(site, login_of("ben", "sshd", "192.0.2.11", ben));
+  issue_tokens(site, "ben", [](const Error& error) { die(error.what); });
+  const Admission of_ben = log_in(site, login_of("ben", "sshd", "192.0.2.11", ben));
+  site.registry->set_token_maker(nullptr);
+  append(scene + "ben.token", of_ben.token + "\n");
   log_in(site, login_of("anna", "sshd", "192.0.2.10", anna));
   log_in(site, login_of("carla", "vsftpd", "192.0.2.12", carla));
   log_in(site, login_of("dora", "cockpit", "192.0.2.13", dora));
@@ -220,16 +231,17 @@ void play(const std::string& path) {
   printf("ready\n");
   fflush(stdout);
 
-  const std::array writers = {&emil, &ben, &anna, &dora, &fred};
+  const std::pair<const char*, const Person*> writers[] = {
+      {"emil", &emil}, {"ben", &ben}, {"anna", &anna}, {"dora", &dora}, {"fred", &fred}};
   while (!is_over(1000)) {
     type_something(anna);
     type_something(fred);
     site.registry->touch(ida, boottime_ms());
     // Reads what is written to their terminals, as a real user's side would.
-    for (const Person* person : writers) {
+    for (const auto& [name, person] : writers) {
       char text[4096];
-      while (read(person->terminal, text, sizeof text) > 0) {
-      }
+      for (ssize_t got = 0; (got = read(person->terminal, text, sizeof text)) > 0;)
+        append(scene + name + ".terminal", {text, static_cast<std::size_t>(got)});
     }
     while (waitpid(-1, nullptr, WNOHANG) > 0) {
     }
