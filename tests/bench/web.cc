@@ -53,7 +53,8 @@ void measure_uses(Effort effort, Goals& goals) {
     }
   }
   printf(
-      "One message that marks a session of %s, client and server on a core each, the client awake (%u "
+      "One message that marks a session of %s, client and server on a core each, the client awake "
+      "(%u "
       "rounds of %u round trips):\n\n",
       count_text(kUsed).c_str(), rounds, kTrips);
   print_head({"message", "a round trip", "ratio"});

@@ -91,14 +91,14 @@ class Playground(unittest.TestCase):
             sessreg token verify | grep -q 'user  *ben$'
             sessreg touch
             sessreg list --user ben --tsv --idle 3s | grep -q ben && exit 1
-            sessreg check --file "$SESSREG_PLAYGROUND/site.conf"
+            sessreg check --file "$SESSREG_PLAYGROUND/site.conf" | grep -q "idle_after. is 3s"
             ls "$SESSREG_PLAYGROUND" | grep -q '^playground.key$'
             sessreg list --kind device --tsv | cut -f 7 | grep -q '^Firefox Linux$'
             for user in ben dora gina carla jan; do
               sessreg revoke --user $user --grace 5s | grep -q ': ended$'
             done
             for try in 1 2 3 4 5 6 7 8 9 10; do
-              ! grep -q 'ended by' "$SESSREG_PLAYGROUND/ben.terminal" || break
+              ! grep -q 'has been revoked' "$SESSREG_PLAYGROUND/ben.terminal" || break
               sleep 0.5
             done
             test "$try" != 10
