@@ -2,6 +2,7 @@
 
 #include <mutex>
 #include <unordered_set>
+#include <utility>
 
 namespace sessreg {
 
@@ -12,26 +13,43 @@ struct ProcessTable::AuditSessions {
 };
 
 ProcessTable ProcessTable::read() {
-  ProcessTable table;
-  table.audit_sessions_ = std::make_shared<AuditSessions>();
-  // Twice: a process that forks and exits while /proc is read can be missed once.
-  for (int pass = 0; pass < 2; ++pass) {
-    const auto pids = all_pids();
-    if (!pids) break;
-    for (const pid_t pid : *pids) {
-      const auto stat = read_process_stat(pid);
-      if (!stat || stat->is_dead_zombie()) {
-        table.entries_.erase(pid);
-        continue;
-      }
-      table.entries_[pid] = {{pid, stat->start_ticks}, stat->ppid, stat->session, stat->tty_device};
-    }
+  ProcessTableReader reader;
+  reader.read_some([] { return false; });
+  return reader.take();
+}
+
+// Twice: a process that forks and exits while /proc is read can be missed once. Who was seen then is not
+// looked at again.
+ProcessTableReader::ProcessTableReader() : passes_left_(2) {
+  table_.audit_sessions_ = std::make_shared<ProcessTable::AuditSessions>();
+}
+
+bool ProcessTableReader::next() {
+  while (pids_.empty() && passes_left_ > 0) {
+    --passes_left_;
+    if (auto pids = all_pids())
+      pids_ = std::move(*pids);
+    else
+      passes_left_ = 0;
+    std::erase_if(pids_, [&](pid_t pid) { return table_.entries_.contains(pid); });
   }
-  for (const auto& [pid, entry] : table.entries_) {
-    table.children_.emplace(entry.parent, pid);
-    table.members_.emplace(entry.sid, pid);
+  return !pids_.empty();
+}
+
+void ProcessTableReader::look() {
+  const pid_t pid = pids_.back();
+  pids_.pop_back();
+  const auto stat = read_process_stat(pid);
+  if (stat && !stat->is_dead_zombie())
+    table_.entries_[pid] = {{pid, stat->start_ticks}, stat->ppid, stat->session, stat->tty_device};
+}
+
+ProcessTable ProcessTableReader::take() {
+  for (const auto& [pid, entry] : table_.entries_) {
+    table_.children_.emplace(entry.parent, pid);
+    table_.members_.emplace(entry.sid, pid);
   }
-  return table;
+  return std::move(table_);
 }
 
 const ProcessTable::Entry* ProcessTable::find(const ProcessId& id) const {

@@ -45,6 +45,8 @@ class ProcessTable {
   std::vector<Entry> lineage(pid_t pid) const;
 
  private:
+  friend class ProcessTableReader;
+
   std::unordered_map<pid_t, Entry> entries_;
   std::unordered_multimap<pid_t, pid_t> children_;  // by parent
   std::unordered_multimap<pid_t, pid_t> members_;   // by sid
@@ -52,6 +54,35 @@ class ProcessTable {
   const AuditSessions& audit_sessions() const;
 
   std::shared_ptr<AuditSessions> audit_sessions_;  // never null where there are entries
+};
+
+// Reads a table in steps, for who must not be away for long: ten thousand processes take some 100 ms. What
+// began before the first step, and is there at the last, is in the table, as it was at some moment between.
+//
+// Thread safety: none.
+class ProcessTableReader {
+ public:
+  ProcessTableReader();
+
+  // Looks at one process after the other until is_time_up(). True: the table is whole.
+  template <class IsTimeUp>
+  bool read_some(IsTimeUp is_time_up) {
+    while (next()) {
+      look();
+      if (is_time_up()) return false;
+    }
+    return true;
+  }
+  // Once, when it is whole.
+  ProcessTable take();
+
+ private:
+  bool next();  // false: there is none left
+  void look();
+
+  ProcessTable table_;
+  std::vector<pid_t> pids_;  // of this pass, those to come last
+  int passes_left_;
 };
 
 }  // namespace sessreg

@@ -1,5 +1,6 @@
 // Tokens and the daemon: marks of activity against a signature's verification and a bare echo
-// server, marks a second, and how soon a killed session's seat is free. Prints Markdown.
+// server, marks a second, how soon a killed session's seat is free, and what a crowd costs. Prints
+// Markdown.
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 
 #include "base/fd.h"
 #include "config/config.h"
+#include "crowd.h"
 #include "effort.h"
 #include "machine.h"
 #include "report.h"
@@ -339,6 +341,7 @@ void measure(Effort effort) {
     measure_batches(site, full ? 21 : quick ? 5 : 1, goals);
     measure_killed(site, full ? 25 : quick ? 5 : 1, goals);
   }
+  measure_crowd(effort, goals);
   goals.print();
 }
 

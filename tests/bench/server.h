@@ -20,6 +20,8 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
+  pid_t pid() const { return pid_; }
+
  private:
   const pid_t owner_;
   const int ends_by_;

@@ -1,10 +1,5 @@
 #include "sessregd/terminal_rounds.h"
 
-#include <algorithm>
-
-#include "host/process_table.h"
-#include "sessregd/stopwatch.h"
-
 namespace sessreg {
 namespace {
 
@@ -19,29 +14,36 @@ void TerminalRounds::tick(std::uint64_t now_ms) {
     next_ms_ = now_ms + kBetweenRounds_ms;
     roster_.for_each([&](const Tracked& tracked) {
       if (tracked.record.kind != RecordKind::reservation && has_process(tracked.record))
-        left_.push_back(tracked.ref.slot);
+        left_.push_back(tracked.ref);
     });
     if (left_.empty()) return;
     began_ = now();
     cost_us_ = 0;
+    reader_.emplace();
   }
   const Stopwatch took;
-  const ProcessTable table = ProcessTable::read();
-  std::uint64_t spent_us = 0;
-  // Reading /proc is not counted: otherwise it could leave no time for any terminal.
-  const std::uint64_t read_us = took.us();
-  while (!left_.empty() && spent_us < std::max(kPerTick_us, read_us)) {
-    Tracked* const tracked = roster_.in_slot(left_.back());
+  look(took);
+  cost_us_ += took.us();
+  if (!left_.empty()) return;
+  table_.reset();
+  registry_.note_clock(began_);
+  next_ms_ = now_ms + std::max(kBetweenRounds_ms, kRestOfLooking * cost_us_ / 1000);
+}
+
+void TerminalRounds::look(const Stopwatch& took) {
+  const auto is_time_up = [&] { return took.us() >= kPerTick_us; };
+  if (reader_) {
+    if (!reader_->read_some(is_time_up)) return;
+    table_ = reader_->take();
+    reader_.reset();
+  }
+  while (!left_.empty() && !is_time_up()) {
+    Tracked* const tracked = roster_.find(left_.back());
     left_.pop_back();
     Snapshot held;
     if (tracked != nullptr && registry_.snapshot(tracked->ref, held))
-      roster_.look_at_terminals(*tracked, held, table);
-    spent_us = took.us() - read_us;
+      roster_.look_at_terminals(*tracked, held, *table_);
   }
-  cost_us_ += took.us();
-  if (!left_.empty()) return;
-  registry_.note_clock(began_);
-  next_ms_ = now_ms + std::max(kBetweenRounds_ms, kRestOfLooking * cost_us_ / 1000);
 }
 
 }  // namespace sessreg

@@ -5,10 +5,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <array>
 #include <thread>
 
 #include "../../support/catch.h"
 #include "../../support/child.h"
+#include "host/process_table.h"
 #include "host/signals.h"
 
 using namespace sessreg;
@@ -120,4 +122,18 @@ TEST_CASE("processes left with a dead leader's sid are found") {
   for (int i = 0; i < 200 && SystemProcesses().live_sids().contains(sid); ++i)
     usleep(10'000);
   CHECK_FALSE(SystemProcesses().live_sids().contains(sid));
+}
+
+TEST_CASE("a table that is read in steps has whoever was there all the time") {
+  const Child child([] { return pause(); });
+  ProcessTableReader reader;
+  int steps = 0;
+  while (!reader.read_some([] { return true; }))
+    ++steps;
+  CHECK(steps >= 2);
+  const ProcessTable table = reader.take();
+  REQUIRE(table.find(self_id()) != nullptr);
+  REQUIRE(table.find(child.pid()) != nullptr);
+  CHECK(table.find(child.pid())->parent == getpid());
+  CHECK(table.closure(std::array{self_id()}, 0).size() >= 2);
 }
