@@ -193,7 +193,7 @@ void measure_digest(TokenSite& site, unsigned rounds, Goals& goals) {
   goals.at_least("verification / mark by digest", result.ratio(1, 0), 50);
 }
 
-void measure_round_trips(TokenSite& site, unsigned rounds, Goals& goals) {
+void measure_round_trips(TokenSite& site, unsigned rounds, unsigned trips, Goals& goals) {
   fprintf(stderr, "round trips\n");
   auto epoll_listening = varlink::make_listening_socket(site.path("epoll"), 0600);
   auto echo_listening = varlink::make_listening_socket(site.path("echo"), 0600);
@@ -211,21 +211,20 @@ void measure_round_trips(TokenSite& site, unsigned rounds, Goals& goals) {
   std::string message, answer;
   append_call(message, "org.sessreg.Sessions.Touch", {{"token", site.tokens()[0]}});
   varlink::append_reply(answer, varlink::Json::object());
-  constexpr unsigned kTrips = 2000;
   Rounds result;
   result.ns.resize(3);
   for (unsigned round = 0; round <= rounds; ++round) {
     wait_for_idle_machine();
     for (std::size_t turn = 0; turn < 3; ++turn) {
       const std::size_t i = (turn + round) % 3;
-      const double ns = round_trip_ns(connections[i].get(), message, i == 0 ? answer : "", kTrips);
+      const double ns = round_trip_ns(connections[i].get(), message, i == 0 ? answer : "", trips);
       if (round > 0) result.ns[i].push_back(ns);  // the first is to warm up
     }
   }
   printf(
       "One mark a message of %zu bytes, client and server on a core each (%u rounds of %u round "
       "trips):\n\n",
-      message.size(), rounds, kTrips);
+      message.size(), rounds, trips);
   print_head({"server", "a round trip", "speed of sessregd / its"});
   const char* names[] = {"**sessregd, Touch**", "echo, epoll and non-blocking",
                          "echo, one connection, blocking"};
@@ -337,7 +336,7 @@ void measure(Effort effort) {
       become_daemon(site.conf(), site.socket(), site.path("log"));
     });
     connect_to(site.socket());
-    measure_round_trips(site, rounds, goals);
+    measure_round_trips(site, rounds, full || quick ? 2000 : 20, goals);
     measure_batches(site, full ? 21 : quick ? 5 : 1, goals);
     measure_killed(site, full ? 25 : quick ? 5 : 1, goals);
   }
