@@ -403,7 +403,8 @@ bool LoginProcedure::has_too_many_exempt(Registry& registry) const {
   registry.for_each([&](const Snapshot& held) {
     exempt += held.state.stage == Stage::exempt &&
               registry.is_service_of(held.record, login_.service) &&
-              !registry.is_device_of(held.record, login_.device);
+              !(registry.is_user_of(held.record, login_.user) &&
+                registry.is_device_of(held.record, login_.device));
   });
   return exempt >= kMostExempt;
 }

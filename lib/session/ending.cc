@@ -214,8 +214,7 @@ std::optional<std::chrono::milliseconds> Ender::step(const ProcessTable& table) 
                          table.find(ending.leader) == nullptr && !ending.processes.empty();
     if (is_left && !std::exchange(ending.asked_leftovers, true)) ask_once(ending, table);
   }
-  if (std::all_of(endings_.begin(), endings_.end(), [](const Ending& e) { return e.done(); }))
-    return std::nullopt;
+  if (is_over()) return std::nullopt;
   auto left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
   if (left.count() <= 0) {
     if (sent_ == Sent::kill_all) return std::nullopt;
@@ -234,13 +233,13 @@ std::chrono::milliseconds Ender::pause(std::chrono::milliseconds left) {
 
 std::optional<std::chrono::milliseconds> Ender::rest() {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(due_ - Clock::now());
-  bool is_over = true;
+  bool is_all_over = true;
   for (const Ending& ending : endings_) {
     if (ending.done()) continue;
-    is_over = false;
+    is_all_over = false;
     if (!is_as_before(ending)) return std::nullopt;
   }
-  if (is_over || left.count() <= 0) return std::nullopt;
+  if (is_all_over || left.count() <= 0) return std::nullopt;
   return pause(left);
 }
 
@@ -288,6 +287,10 @@ void Ender::signal_all(std::initializer_list<int> signals, bool leaders) {
         signal_process(process.id, signal_number, ending.as);
     }
   }
+}
+
+bool Ender::is_over() const {
+  return std::all_of(endings_.begin(), endings_.end(), [](const Ending& e) { return e.done(); });
 }
 
 std::vector<Ended> Ender::results() const {

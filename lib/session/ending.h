@@ -122,6 +122,9 @@ class Ender {
   // many the host has. nullopt: call step().
   std::optional<std::chrono::milliseconds> rest();
 
+  // Nothing is left to be done.
+  bool is_over() const;
+
   // In the order of `chosen`.
   std::vector<Ended> results() const;
 

@@ -218,6 +218,10 @@ class Logins(ApplicationTest):
                                  user="anna")
         self.assertIn("nonsense", told["reason"])
         self.assertFalse(told["let_through"])
+        for failed in False, True:
+            told = self.assert_fails("CannotDecide", "Attempt", APP, site=self.site.name, service="shop",
+                                     host="192.0.2.1", failed=failed)
+            self.assertIn("nonsense", told["reason"])
 
 
 class Accounts(ApplicationTest):
@@ -296,6 +300,15 @@ class Rights(ApplicationTest):
         self.admit("anna", uid=NOBODY)
         self.assert_fails("PermissionDenied", "Admit", APP, site=self.site.name, service="shop",
                           user="anna")
+
+    def test_who_is_a_client_no_longer_sees_and_ends_nothing_though_nobody_logs_in(self):
+        id = self.admit("anna", "x")["session"]["id"]
+        self.assertEqual(len(self.list(APP)["sessions"]), 1)
+        self.configure("", sessions_limit=2)
+        self.assertEqual(self.list(APP)["sessions"], [])
+        self.assert_fails("PermissionDenied", "Show", APP, id=id)
+        self.assert_fails("PermissionDenied", "Revoke", APP, id=id)
+        self.assertEqual(self.seats(), 1)
 
     def test_a_client_sees_and_ends_the_sessions_of_its_services_alone(self):
         self.configure(sessions_limit=9)
@@ -434,6 +447,9 @@ class Endings(ApplicationTest):
         told = self.assert_fails("CannotDecide", "Admit", APP, site=self.site.name, service="shop",
                                  user="boss", device="more", exempt=True)
         self.assertIn("100 exempt sessions", told["reason"])
+        # Others by the same key are other devices.
+        self.assert_fails("CannotDecide", "Admit", APP, site=self.site.name, service="shop",
+                          user="otto", device="d7", exempt=True)
         self.admit("anna", "x")
 
     def test_the_tool_lists_shows_and_revokes_it(self):

@@ -102,8 +102,10 @@ void Endings::step() {
   std::vector<EndedSession> just_ended;
   for (Running& running : running_) {
     if (running.ender) continue;
-    if (!table) table = ProcessTable::read();
-    begin(running, *table);
+    if (!table && std::any_of(running.sessions.begin(), running.sessions.end(),
+                              [](const Session& session) { return session.leader.has_value(); }))
+      table = ProcessTable::read();
+    begin(running, table ? *table : ProcessTable());
     begun.insert(&running);
     const auto& to_note = running.ender->to_note();
     just_ended.insert(just_ended.end(), to_note.begin(), to_note.end());
@@ -113,7 +115,7 @@ void Endings::step() {
     loop_.log(LOG_ERR, error->what + "; a reboot would bring sessions back that were ended");
   for (auto running = running_.begin(); running != running_.end();) {
     auto next = begun.contains(&*running) ? kFirstStep : running->ender->rest();
-    if (!next) {
+    if (!next && !running->ender->is_over()) {
       if (!table) table = ProcessTable::read();
       next = running->ender->step(*table);
     }

@@ -92,6 +92,10 @@ class SocketLogin final : public LoginService {
   LoginAnswer admit() { return checked(procedure().open(nullptr, std::nullopt)); }
   LoginAnswer use() { return checked(procedure().use()); }
   CountedFailure attempt(bool failed) {
+    if (options_.open_site == nullptr)
+      if (const auto config = load_config(options_.site, options_.config_path.value_or(""));
+          !config)
+        throw cannot_decide(config.error().what, false);
     LoginProcedure its = procedure();
     CountedFailure status;
     if (failed) {

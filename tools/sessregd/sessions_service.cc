@@ -234,6 +234,10 @@ std::string_view SessionsService::description() const {
 }
 
 void SessionsService::call(const Call& call, Exchange& exchange) {
+  // What others may do stands in the file. Who has a token may mark its session whatever stands there.
+  if (!is_master(exchange.peer()) && call.member != "Touch" && call.member != "TouchMany")
+    for (const auto& site : sites_)
+      site->refresh();
   if (call.member == "Touch") {
     const Parameters parameters(call, {"token", "passive"});
     if (parameters.boolean("passive", false)) return look(parameters.string("token"), exchange);

@@ -70,10 +70,12 @@ void WatchedSite::refresh() {
   // Some file systems count in seconds: what is read within the second of a change may change again
   // unseen, and is read once more.
   const bool is_final = seen.changed_s + 1 < now().realtime_ms / 1000;
-  if (seen == configuration_seen_ && (is_final_ || !is_final || !is_usable_)) return;
+  const bool is_known = seen == configuration_seen_;
+  if (is_known && is_usable_ && (is_final_ || !is_final)) return;
   configuration_seen_ = seen;
   is_final_ = is_final;
-  reload();
+  // What could not be read may be readable now: descriptors come back without a change of the file.
+  reload(is_known && !is_usable_ ? Say::nothing : Say::fault);
 }
 
 Site* WatchedSite::current() {
@@ -84,7 +86,7 @@ Rights WatchedSite::rights_of(const varlink::Peer& peer) const {
   return {peer, applications_.services_of(peer)};
 }
 
-void WatchedSite::reload() {
+void WatchedSite::reload(Say say) {
   try {
     const Config config = load_site_config(global_);
     if (config.registry != site_.config.registry) close_registry();
@@ -93,14 +95,16 @@ void WatchedSite::reload() {
     is_usable_ = true;
   } catch (const Failure& failure) {
     is_usable_ = false;
-    loop_.log(LOG_ERR,
-              fmt::format("{}; the site {} goes on with what it had", failure.what(), name()));
+    if (say == Say::fault)
+      loop_.log(LOG_ERR,
+                fmt::format("{}; the site {} goes on with what it had", failure.what(), name()));
   }
 }
 
 // --- Upkeep ---
 
 void WatchedSite::tick() {
+  refresh();
   if (!open_registry()) return;
   Registry& registry = *site_.registry;
   const std::uint64_t now_ms = boottime_ms();

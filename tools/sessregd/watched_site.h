@@ -65,7 +65,8 @@ class WatchedSite {
   Site& site() { return site_; }
 
   // Reads the configuration again.
-  void reload();
+  enum class Say { nothing, fault };
+  void reload(Say say = Say::fault);
   // The same if the file has changed since this was called last; costs a look at the file otherwise.
   void refresh();
   // The site under the configuration that refresh() has just found in the file, with its registry open;
