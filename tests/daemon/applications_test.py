@@ -8,6 +8,7 @@ Needs root; exits with 77 where it cannot run.
 
 import os
 import pathlib
+import re
 import signal
 import socket
 import subprocess
@@ -370,6 +371,22 @@ class Rights(ApplicationTest):
             self.assertIsNone(self.daemon.process.poll())
         finally:
             for process in bystanders:
+                process.kill()
+                process.wait()
+
+    def test_who_is_revoked_without_a_process_costs_no_look_at_the_processes(self):
+        def reads():
+            text = pathlib.Path(f"/proc/{self.daemon.process.pid}/io").read_text()
+            return int(re.search(r"syscr: (\d+)", text).group(1))
+        others = [subprocess.Popen(["sleep", "60"]) for _ in range(200)]
+        try:
+            session = self.admit("anna", "x")["session"]
+            before = reads()
+            self.assertGreater(before, 0)
+            self.call("Revoke", APP, id=session["id"], grace_seconds=0)
+            self.assertLess(reads() - before, len(others))
+        finally:
+            for process in others:
                 process.kill()
                 process.wait()
 
